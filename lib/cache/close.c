@@ -50,7 +50,8 @@ static void close_redis(struct nigh *cache)
  * The workers end before L2. A flight that has landed at the close may have an answer under way,
  * and the worker that steps it for that may be about to give a lease back: it would look whether L2
  * has closed, and then use what l2_close() has freed meanwhile. What comes with the last answers is
- * done here, by the thread that has closed L2.
+ * done here, by the thread that has closed L2: it finds `l2_closed`, and touches neither L2 nor the
+ * coherence.
  */
 void close_tiers(struct nigh *cache)
 {

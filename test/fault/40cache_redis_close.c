@@ -323,9 +323,20 @@ void __real_l2_close(struct l2 *l2);
 void __wrap_l2_close(struct l2 *l2);
 
 static struct workers *ending; /* of the cache that closes */
+static struct redis *resumed;  /* by then; NULL: none */
 static _Atomic unsigned l2_closes;
 
-/* Answers that are outstanding come in there. */
+static unsigned answers_queued(struct workers *w)
+{
+    unsigned count = 0;
+    pthread_mutex_lock(&w->lock);
+    for (const struct fifo_link *at = w->answers.first; at; at = at->next)
+        count++;
+    pthread_mutex_unlock(&w->lock);
+    return count;
+}
+
+/* Answers that are outstanding come in there, or have come shortly before. */
 void __wrap_l2_close(struct l2 *l2)
 {
     if (ending) {
@@ -334,6 +345,10 @@ void __wrap_l2_close(struct l2 *l2)
         CHECK_EQ(ending->busy, 0);
         pthread_mutex_unlock(&ending->lock);
         l2_closes++;
+    }
+    if (resumed) {
+        redis_resume(resumed);
+        CHECK_WITHIN(WORLD_PATIENCE_MS, answers_queued(ending) == 2);
     }
     __real_l2_close(l2);
 }
@@ -362,6 +377,44 @@ TEST(workers_have_ended_when_l2_closes)
         redis_resume(&server);
     }
     CHECK_EQ(l2_closes, 2);
+    redis_stop(&server);
+}
+
+static int get_async(struct world *w, struct nigh_queue *q, const char *key, struct nigh_miss *miss)
+{
+    struct nigh_call call = NIGH_CALL_INIT;
+    struct nigh_value value = NIGH_VALUE_INIT;
+    call.miss = miss;
+    return nigh_get_async(q, w->space, key, strlen(key), &call, NULL, &value, NULL);
+}
+
+/* When their turn comes there is nothing to judge a value by, nor to ask for a lease. */
+TEST(answers_that_no_worker_is_there_to_take_are_dropped)
+{
+    struct redis server;
+    struct world w;
+    struct nigh_queue *queue;
+    struct nigh_completion done[2];
+    struct nigh_miss miss = NIGH_MISS_INIT;
+    redis_start(&server, NULL);
+    patient_open(&w, &server, NULL, NULL);
+    CHECK_EQ(nigh_put(w.space, "k", 1, "v", 1, NULL), 0);
+    world_close(&w);
+    patient_open(&w, &server, NULL, NULL);
+    REQUIRE_EQ(nigh_queue_open(w.cache, &queue), 0);
+    redis_pause(&server);
+    CHECK_EQ(get_async(&w, queue, "k", NULL), NIGH_PENDING);
+    CHECK_EQ(get_async(&w, queue, "absent", &miss), NIGH_PENDING);
+    ending = &w.cache->workers;
+    resumed = &server;
+    world_close(&w);
+    ending = NULL;
+    resumed = NULL;
+    CHECK_EQ(nigh_queue_poll(queue, done, 2, 0), 2);
+    CHECK_EQ(done[0].outcome, NIGH_ECLOSED);
+    CHECK_EQ(done[1].outcome, NIGH_ECLOSED);
+    CHECK_EQ(miss.token, 0);
+    nigh_queue_close(queue);
     redis_stop(&server);
 }
 

@@ -44,11 +44,15 @@ static bool detach(struct queue_op *op, struct flight **ret_left)
     return true;
 }
 
+static bool l2_has_closed(const struct get *g)
+{
+    return atomic_load_explicit(&g->op.space->cache->l2_closed, memory_order_relaxed);
+}
+
 /* Gives the lease back that a ticket has which nobody gets. */
 static void give_back(struct get *g)
 {
-    struct nigh *cache = g->op.space->cache;
-    if (g->miss.token && !atomic_load_explicit(&cache->l2_closed, memory_order_relaxed))
+    if (g->miss.token && !l2_has_closed(g))
         tickets_give_back(g->op.space, &g->key, &g->miss);
 }
 
@@ -141,11 +145,16 @@ static void take_lease(struct get *g, const struct l2_answer *answer)
     finish(g, rc, &value);
 }
 
+/* Takes what has come, unless L2 has closed meanwhile: what judges it, and would be asked for a
+ * lease, may be freed by then. */
 static void take(struct get *g)
 {
     struct nigh *cache = g->op.space->cache;
     struct l2_answer *answer = g->answer;
-    if (g->token)
+    struct nigh_value none = NIGH_VALUE_INIT;
+    if (l2_has_closed(g))
+        finish(g, NIGH_ECLOSED, &none);
+    else if (g->token)
         take_lease(g, answer);
     else
         take_value(g, answer);
