@@ -165,8 +165,6 @@ static NIGH_INLINED void enter_publish_new_locked(struct l1 *l1, struct l1_shard
         entry_mark(p->e, l1_generation(&l1->hit));
         curve_store(l1, p->hash, p->bytes);
     }
-    if (NIGH_UNLIKELY(l1_entry_refreshed(p->e)) && !copied)
-        refreshed_comes(l1, p->e);
     enter_publish_word(l1, p->word, p->hash, p->e);
     if (copied) {
         l1_shard_let_go_locked(l1, s, copied);
@@ -202,6 +200,8 @@ static inline void enter_publish_locked(struct l1 *l1, struct l1_shard *s, const
 {
     if (!p->old) {
         enter_publish_new_locked(l1, s, p, NULL);
+        if (NIGH_UNLIKELY(l1_entry_refreshed(p->e)))
+            refreshed_comes(l1, p->e);
         return;
     }
     uint16_t tick = enter_tick(p);

@@ -17,7 +17,7 @@
 
 #include "l1/core.h"
 
-/* A refreshed entry comes, its note set, where its key has none. */
+/* A refreshed entry has come, where its key had none. */
 NIGH_OUTLINED void refreshed_comes(const struct l1 *l1, struct l1_entry *e);
 /* `e` comes in the place of `old`, whose note it has taken over; one of them, or both, are
  * refreshed. */
