@@ -124,8 +124,9 @@ static void tell_verdict(struct tls_stream *t, const char *words)
     bool name = verdict == X509_V_ERR_HOSTNAME_MISMATCH ||
                 verdict == X509_V_ERR_IP_ADDRESS_MISMATCH;
     const char *wanted = SSL_get_servername(t->ssl, TLSEXT_NAMETYPE_host_name);
-    snprintf(t->problem, sizeof(t->problem), name && wanted ? "%s: %s (wanted: %s)" : "%s: %s",
-             words, why, wanted);
+    snprintf(t->problem, sizeof(t->problem),
+             name && wanted ? "%s: %s (wanted: %s, as a subjectAltName)" : "%s: %s", words, why,
+             wanted);
 }
 
 /* Fails for what `problem` says, from here on. */

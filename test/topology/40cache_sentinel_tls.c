@@ -114,6 +114,6 @@ TEST(nodes_follow_the_master_over_tls)
     check_refused(s.t.uri, &s.ca, &s.ca, "sentinel at 127.0.0.1:", untrusted);
     check_refused(s.t.uri, &s.sentinel_ca, &s.sentinel_ca, server, untrusted);
     check_refused(by_name, &s.ca, &s.sentinel_ca, "sentinel at localhost:",
-                  "(wanted: localhost)");
+                  "(wanted: localhost");
     end(&s);
 }
