@@ -409,11 +409,13 @@ static int refuse_step(struct conn *c, enum step step, const struct reply *reply
 }
 
 /* Whether an error to this step is none of the connection's: a courtesy to the operator, which an
- * ACL may forbid, or a server that is busy, or full. */
+ * ACL may forbid; a wish for RESP2, which the next reply shows whether it was needed; or a server
+ * that is busy, or full. */
 static bool may_fail(enum step step, const struct reply *reply)
 {
     bool refused = reply_is_error(reply, "NOPERM") || reply_is_error(reply, "ERR");
-    return step == STEP_NAME || step == STEP_LIMIT || (step == STEP_NEEDS && !refused);
+    bool wish = step == STEP_NAME || step == STEP_LIMIT || step == STEP_HELLO;
+    return wish || (step == STEP_NEEDS && !refused);
 }
 
 /* Tells the login whether its password was right. */

@@ -282,6 +282,8 @@ TEST(a_pushed_message_is_no_answer)
     fake_redis_start(&fake, NULL, push, NULL);
     open_at(&w, fake.uri);
     CHECK_SAID("is not connected: a reply in RESP3");
+    /* a server that knows no HELLO is not refused for that */
+    CHECK_SAID("is not connected: a reply in RESP3, although it was asked for RESP2");
     CHECK_STR(ask_fetch(w.space, "k", NULL).text, "k=1");
     CHECK(nigh_health(w.cache) != NIGH_FRESH);
     world_close(&w);

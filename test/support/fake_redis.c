@@ -41,6 +41,8 @@ bool fake_redis_handshake(int fd, const char *hello)
         if (strstr(buffer, "PING\r\n"))
             break;
     }
+    if (!hello && strstr(buffer, "HELLO\r\n"))
+        fake_redis_say(fd, "-ERR unknown command 'HELLO'\r\n");
     fake_redis_say(fd, hello ? hello : proper);
     if (!hello)
         fake_redis_say(fd, strstr(buffer, "EVAL\r\n") ? "$-1\r\n+PONG\r\n" : "+PONG\r\n");
