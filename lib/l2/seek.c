@@ -155,9 +155,12 @@ bool seek_called(struct link *link, uint64_t now_ns)
 {
     struct link_switch call;
     const struct place *at = link->conn.place;
+    /* it stays for the end of a walk, which may be at the old master: who was asked knew no more */
+    if (seek_asks(link) || link->conn.state == CONN_HANDSHAKE)
+        return false;
     if (!take_call(link, &call) || !sentinels_heed(link->sentinels, call.by, now_ns))
         return false;
-    if (seek_asks(link) || (at && place_is(at, call.to.place, call.to.port)))
+    if (at && place_is(at, call.to.place, call.to.port))
         return false;
     sentinels_prefer(link->sentinels, call.by);
     if (!at) {

@@ -345,6 +345,32 @@ TEST(a_master_that_is_called_out_is_moved_to)
     finish(&f);
 }
 
+/* The one that is asked does not answer, but calls; the next one is behind, and names the old. */
+TEST(a_call_while_another_is_asked_is_not_lost)
+{
+    struct field f;
+    struct listener l;
+    char call[128];
+    prepare(&f);
+    free(redis_command(&f.replica, "REPLICAOF NO ONE"));
+    f.connect_timeout_ms = 1000;
+    open_client(&f);
+    open_listener(&l, &f);
+    CHECK_WITHIN(CLIENT_DEADLINE_MS, is_up(&f) && subscribed(&f) >= 0);
+    struct fake_sentinel *caller = &f.sentinels[subscribed(&f)];
+    unsigned asked = caller->asked;
+    fake_sentinel_answer(caller, "");
+    l2_drop_connection(f.client.l2);
+    CHECK_WITHIN(CLIENT_DEADLINE_MS, caller->asked > asked);
+    fake_sentinel_name(caller, "127.0.0.1", f.replica.port);
+    snprintf(call, sizeof(call), "mymaster 127.0.0.1 %d 127.0.0.1 %d", f.master.port,
+             f.replica.port);
+    fake_sentinel_call(caller, call);
+    CHECK_WITHIN(CLIENT_DEADLINE_MS, has_client(&f.replica));
+    close_listener(&l);
+    finish(&f);
+}
+
 TEST(one_that_calls_out_what_is_not_so_is_not_heeded_again)
 {
     struct field f;
