@@ -4,7 +4,8 @@
  *
  * A link that has lost its server asks by itself (seek.c). This is for the time in between: for the
  * old master that lives on beside the new one, and for the pause before the next attempt. What is
- * missed here is met by the server, or by the next attempt: nothing depends on it.
+ * missed here is met by the next attempt, or by the old master, which becomes a replica, and then
+ * ends its connections, some 10 s behind the promotion.
  *
  * It follows the Sentinel that named the master last; one that is dead, silent, or not heeded any
  * more is left for the next, with pauses that double up to 5 s. Behind each subscription that one
