@@ -53,6 +53,10 @@ set_source_files_properties(
     ${PROJECT_SOURCE_DIR}/lib/cache/write/writing.c
     PROPERTIES COMPILE_OPTIONS "-fomit-frame-pointer")
 
+# Probes are told relative to a symbol that all objects with probes have in common (COMDAT): where it
+# is local, a program with probes of its own, or two such libraries, cannot be linked.
+set(NIGH_PROBES_GLOBAL --globalize-symbol=_.stapsdt.base)
+
 # nigh_add_products(<target> <name of its files> <backend> <what it links>...)
 function(nigh_add_products target output backend)
     set(objects $<TARGET_OBJECTS:nigh_objects> $<TARGET_OBJECTS:nigh_memory_${backend}>)
@@ -72,6 +76,7 @@ function(nigh_add_products target output backend)
     add_custom_command(OUTPUT ${relocated}
         COMMAND ${CMAKE_LINKER} -r -o ${relocated} ${objects}
         COMMAND ${CMAKE_OBJCOPY} --localize-hidden ${relocated}
+        COMMAND ${CMAKE_OBJCOPY} ${NIGH_PROBES_GLOBAL} ${relocated}
         DEPENDS nigh_objects nigh_memory_${backend} ${objects}
         COMMENT "Relocating ${output} into one object with local internals"
         COMMAND_EXPAND_LISTS VERBATIM)

@@ -28,7 +28,8 @@ function(perf_relocated name symbol as flags)
     set(whole ${CMAKE_CURRENT_BINARY_DIR}/${name}.o)
     add_custom_command(OUTPUT ${whole}
         COMMAND ${CMAKE_C_COMPILER} -nostdlib -r ${flags} -o ${whole} ${ARGN}
-        COMMAND ${CMAKE_OBJCOPY} --keep-global-symbol=${symbol} ${whole}
+        COMMAND ${CMAKE_OBJCOPY} --keep-global-symbol=${symbol}
+            --keep-global-symbol=_.stapsdt.base ${whole} # library.cmake says why
         COMMAND ${CMAKE_OBJCOPY} --redefine-sym ${symbol}=${as} ${whole}
         DEPENDS ${ARGN}
         COMMENT "Relocating ${name}" COMMAND_EXPAND_LISTS VERBATIM)

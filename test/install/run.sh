@@ -49,6 +49,11 @@ ldconfig=$(PATH=$PATH:/usr/sbin:/sbin && command -v ldconfig)
         printf "void %s(void);\nvoid %s(void)\n{\n    __builtin_trap();\n}\n", $3, $3 }' \
         >"$work/clash.c"
 [ -s "$work/clash.c" ] || fail "no internal functions found in $internal"
+# And it may have probes of its own, as the library has.
+if echo '#include <sys/sdt.h>' | "$cc" -E - >/dev/null 2>&1; then
+    printf '#include <sys/sdt.h>\nvoid probed(void);\nvoid probed(void) { DTRACE_PROBE(host, probed); }\n' \
+        >>"$work/clash.c"
+fi
 
 # linked FILE KIND LIBRARY: it needs the shared library if and only if it is of that kind, and
 # jemalloc if and only if its library is over jemalloc.

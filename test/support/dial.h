@@ -25,7 +25,8 @@ static inline int dial_open(const char *path)
 {
     struct sockaddr_un at = {.sun_family = AF_UNIX};
     struct timeval patience = {.tv_sec = DIAL_PATIENCE_S};
-    strncpy(at.sun_path, path, sizeof(at.sun_path) - 1);
+    REQUIRE(strlen(path) < sizeof(at.sun_path));
+    memcpy(at.sun_path, path, strlen(path) + 1);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     REQUIRE(fd >= 0);
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));

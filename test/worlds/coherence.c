@@ -547,6 +547,12 @@ void l2_channel_problem_read(struct l2_channel *ch, struct l2_problem *ret)
     *ret = (struct l2_problem){0};
 }
 
+void l2_channel_outage_read(struct l2_channel *ch, struct l2_outage *ret)
+{
+    (void)ch;
+    *ret = (struct l2_outage){0};
+}
+
 void l2_channel_destroy(struct l2_channel *ch)
 {
     free(ch);
