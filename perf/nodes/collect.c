@@ -15,6 +15,8 @@
 #define EXPIRY_SLACK_NS (20 * PERF_NS_PER_MS)
 /* A node that meets another clock issues again what it changed in the last 10 s, and a step. */
 #define AGAIN_NS (10500 * PERF_NS_PER_MS)
+/* A thread of a busy machine gets a core again. */
+#define TURN_NS (50 * PERF_NS_PER_MS)
 
 static void raise(uint64_t *peak, uint64_t value)
 {
@@ -103,6 +105,7 @@ static void judge_loads(struct result *r, struct shared *shared, const struct po
                                       .value_ttl_ns = shortest_ns(NIGH_DEFAULT_SOFT_TTL_MS),
                                       .absent_ttl_ns = shortest_ns(NIGH_DEFAULT_ABSENT_TTL_MS),
                                       .bound_ns = r->bound_ns,
+                                      .turn_ns = TURN_NS,
                                       .end_ns = times->end_ns,
                                       .redis_up_ns = times->redis_up_ns,
                                       .again_ns = AGAIN_NS};

@@ -56,13 +56,16 @@ static uint64_t time_of(const _Atomic uint64_t *time, uint64_t otherwise)
 }
 
 /* Until when a change of `from` that had been accepted at `accepted_ns` may have been under way at
- * `node`, as far as is known. */
+ * `node`, as far as is known. A frame's changes, of which the probe is the last, are applied before
+ * the node says how far it has come. What begins to load between the two counts as begun before the
+ * change, which is safe, and its value is of no use to another node. */
 static uint64_t applied_by(const struct judge *j, uint32_t from, uint32_t node,
                            uint64_t accepted_ns)
 {
     if (node == from)
         return accepted_ns;
-    return seen_by(&j->seen, node, accepted_ns, accepted_ns + j->rules->bound_ns);
+    return seen_by(&j->seen, node, accepted_ns, accepted_ns + j->rules->bound_ns) +
+           j->rules->turn_ns;
 }
 
 /* Redis did not take it at once: applied at its own node first, in Redis and elsewhere some time
@@ -93,8 +96,10 @@ static void add_update(struct judge *j, const struct update *u)
         return;
     }
     for (uint32_t node = 0; node < r->nodes; node++) {
-        uint64_t unseen = applied_by(j, u->node, node, returned);
-        add_window(j, u->package, node, call, time_of(&u->applied_ns[node], unseen));
+        uint64_t seen = time_of(&u->applied_ns[node], 0);
+        add_window(j, u->package, node, call,
+                   seen ? seen + (node == u->node ? 0 : r->turn_ns)
+                        : applied_by(j, u->node, node, returned));
     }
 }
 

@@ -39,6 +39,7 @@ struct generations_rules {
     uint64_t value_ttl_ns;     /* the least that a page may live, jitter included */
     uint64_t absent_ttl_ns;    /* the same for "absent" */
     uint64_t bound_ns;         /* of trust: a node has applied what was accepted so long ago */
+    uint64_t turn_ns;          /* a probe is gone: so soon its node loads as after the change */
     uint64_t end_ns;           /* of the run */
     uint64_t redis_up_ns;      /* Redis is there again: what was queued before was accepted later */
     uint64_t again_ns;         /* a node issues again what it has changed so long ago, not more */
