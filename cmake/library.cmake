@@ -53,8 +53,8 @@ set_source_files_properties(
     ${PROJECT_SOURCE_DIR}/lib/cache/write/writing.c
     PROPERTIES COMPILE_OPTIONS "-fomit-frame-pointer")
 
-# Probes are told relative to a symbol that all objects with probes have in common (COMDAT): where it
-# is local, a program with probes of its own, or two such libraries, cannot be linked.
+# Probes are told relative to a symbol that all objects with probes have in common (COMDAT): where
+# it is local, a program with probes of its own, or two such libraries, cannot be linked.
 set(NIGH_PROBES_GLOBAL --globalize-symbol=_.stapsdt.base)
 
 # nigh_add_products(<target> <name of its files> <backend> <what it links>...)

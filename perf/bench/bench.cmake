@@ -38,10 +38,11 @@ function(perf_relocated name symbol as flags)
 endfunction()
 
 add_executable(perf_bench
-    bench/arena.c bench/bars.c bench/ck.c bench/evicting.c bench/features.c bench/foreign.c
-    bench/glib.c bench/hit.c bench/lfht.c bench/limbo.c bench/limit.c bench/main.c bench/memory.c
-    bench/mutex.c bench/nigh.c bench/peers.c bench/resize.c bench/settings.c bench/shrink.c
-    bench/stage.c bench/telemetry.c bench/trace.c bench/trace_file.c bench/write.c)
+    bench/arena.c bench/bars.c bench/ck.c bench/curve.c bench/evicting.c bench/features.c
+    bench/foreign.c bench/glib.c bench/hit.c bench/lfht.c bench/limbo.c bench/limit.c
+    bench/main.c bench/memory.c bench/mutex.c bench/nigh.c bench/peers.c bench/replay.c
+    bench/resize.c bench/settings.c bench/shrink.c bench/stage.c bench/telemetry.c bench/trace.c
+    bench/trace_file.c bench/write.c)
 target_link_libraries(perf_bench PRIVATE
     perf_bench_maths perf_input perf_support nigh_static PkgConfig::PERF_ck PkgConfig::PERF_glib_2_0
     PkgConfig::PERF_liburcu_cds Threads::Threads)

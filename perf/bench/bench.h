@@ -21,6 +21,7 @@ struct bench_settings {
     uint64_t bytes;
     uint32_t shards;    /* 0: one */
     const char *generate;  /* a trace to make; NULL: none */
+    bool curve;            /* the live curve beside replays */
     const char *reference; /* CSV of what others reach; NULL: none */
     char *const *files;
     int file_count;

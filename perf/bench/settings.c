@@ -14,7 +14,7 @@
 
 enum option {
     OPT_ROUNDS, OPT_QUICK, OPT_ONLY, OPT_THREADS, OPT_FULL, OPT_PAGES, OPT_OBJECTS, OPT_BYTES,
-    OPT_POLICY, OPT_SHARDS, OPT_GENERATE, OPT_REFERENCE, OPT_SEED, OPTIONS
+    OPT_POLICY, OPT_SHARDS, OPT_CURVE, OPT_GENERATE, OPT_REFERENCE, OPT_SEED, OPTIONS
 };
 
 static const struct option_row options[OPTIONS + 1] = {
@@ -34,6 +34,8 @@ static const struct option_row options[OPTIONS + 1] = {
     [OPT_BYTES] = {"bytes", "N", "capacity in bytes of payload", "trace"},
     [OPT_POLICY] = {"policy", "NAME", "of L1 (its default)", "trace"},
     [OPT_SHARDS] = {"shards", "N", "of L1 (1)", "trace"},
+    [OPT_CURVE] = {"curve", NULL,
+                   "what nigh_curve() says of other caps, beside a replay under each", "trace"},
     [OPT_GENERATE] = {"generate", "SPEC",
                       "make a trace, name=value,...: keys (100000), requests\n"
                       "(2000000), zipf (0.9), small (0.7: popular objects are\n"
@@ -89,6 +91,7 @@ static void take(void *settings, int choice, const char *name, char *text)
     case OPT_BYTES: b->bytes = number(name, text, 1, UINT64_MAX >> 16); break;
     case OPT_POLICY: b->policy = text; break;
     case OPT_SHARDS: b->shards = (uint32_t)number(name, text, 1, 65536); break;
+    case OPT_CURVE: b->curve = true; break;
     case OPT_GENERATE: b->generate = text; break;
     case OPT_REFERENCE: b->reference = text; break;
     default: keys_set_seed((uint32_t)number(name, text, 0, UINT32_MAX)); break;

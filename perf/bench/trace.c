@@ -3,9 +3,6 @@
  * `trace`: what share of requests does nigh answer from its memory, beside exact LRU, GDSF (where
  * the cap is in bytes) and the best that any policy could (where it is on the count)?
  *
- * Traces are replayed through the public API in a cache without Redis: get, and on a miss put. It
- * runs in the mode without own threads, ticked by this one, so the same trace gives the same hits.
- *
  * A capacity in objects is l1.entries. One in bytes is of payload, while nigh counts everything: so
  * the memory is found by trial with which just so many objects of the mean size fit, and those who
  * are compared get what nigh then has. Sizes are multiplied, for small caches, until nigh's own
@@ -19,44 +16,21 @@
 #include "bench/bench.h"
 #include "bench/candidate.h"
 #include "bench/measure.h"
+#include "bench/replay.h"
 #include "bench/trace_file.h"
 #include "bench/trace_make.h"
 #include "support/fail.h"
 
 #define PAYLOAD_MIN_BYTES (16ull << 20)
-#define OBJECT_BYTES 16u        /* of the values, where objects are counted */
-#define OBJECT_ROOM_BYTES 512u  /* so much memory for each is no limit */
-#define OBJECT_OVERHEAD_BYTES 64u
-#define MEMORY_MIN_BYTES (4ull << 20)
 #define OBJECTS_LEAST 16u /* that the memory is found with, if mean ones are larger */
 #define TRIALS_MAX 12u
 #define TRIAL_PRECISION 2000u /* stop within one in so many entries */
-#define TICK_SHARE 64u /* of the capacity, put since the last tick: little is in limbo */
-#define TTL_MS (24u * 3600 * 1000)
-
-struct replay {
-    struct nigh *cache;
-    struct nigh_space *space;
-    uint64_t capacity_bytes;
-    uint64_t untended_bytes; /* put since the last tick */
-    uint64_t too_large;      /* puts of more than a value may be */
-    char *value;             /* NIGH_VALUE_MAX bytes */
-};
 
 /* The capacity of one run, as asked for. */
 struct capacity {
     uint64_t amount; /* objects, or bytes of payload */
     bool by_bytes;
     double rate; /* share of the keys that the trace has: it gets as large a part */
-};
-
-/* How it is given to nigh. */
-struct setting {
-    uint64_t memory_bytes;
-    uint32_t entries_max;  /* 0: no limit but memory */
-    uint64_t object_bytes; /* value of each; by bytes: of a mean one */
-    uint64_t scale;        /* bytes of ours per byte of the trace */
-    uint64_t entries;      /* objects, by bytes mean ones, that fit */
 };
 
 /* The hit ratios that others reach. */
@@ -68,52 +42,6 @@ static struct {
 static uint64_t less(uint64_t a, uint64_t b)
 {
     return a < b ? a : b;
-}
-
-/* ---- a cache ---- */
-
-static void replay_open(struct replay *r, const struct bench_settings *s, uint64_t memory_bytes,
-                        uint32_t entries_max)
-{
-    struct nigh_options options = NIGH_OPTIONS_INIT;
-    options.l1_memory = memory_bytes;
-    options.l1_entries = entries_max;
-    options.l1_shards = s->shards ? s->shards : 1;
-    options.group_slots = 2048;
-    options.threads = NIGH_THREADS_NONE;
-    options.space.soft_ttl_ms = TTL_MS;
-    options.space.value_max = NIGH_VALUE_MAX;
-    if ((s->policy && nigh_options_set(&options, "l1.policy", s->policy) != 0) ||
-        nigh_open(&options, &r->cache) != 0 ||
-        nigh_space_open(r->cache, "trace", NULL, NULL, NULL, NULL, &r->space) != 0)
-        fail("%s", nigh_options_error());
-    r->capacity_bytes =
-        entries_max ? (uint64_t)entries_max * (OBJECT_BYTES + OBJECT_OVERHEAD_BYTES) : memory_bytes;
-    r->untended_bytes = 0;
-}
-
-static void replay_put(struct replay *r, uint32_t key, uint64_t size)
-{
-    if (size > NIGH_VALUE_MAX) {
-        r->too_large++;
-        return;
-    }
-    int rc = nigh_put(r->space, &key, sizeof(key), r->value, size, NULL);
-    if (rc != 0 && rc != NIGH_REFUSED) /* larger than L1 takes: not stored, as by any policy */
-        fail("trace: put failed: %s", nigh_strerror(rc));
-    r->untended_bytes += size + OBJECT_OVERHEAD_BYTES;
-    if (r->untended_bytes > r->capacity_bytes / TICK_SHARE) {
-        nigh_tick(r->cache);
-        r->untended_bytes = 0;
-    }
-}
-
-static bool replay_get(struct replay *r, uint32_t key)
-{
-    struct nigh_value value = NIGH_VALUE_INIT;
-    int rc = nigh_get(r->space, &key, sizeof(key), &loop_call, &value);
-    nigh_release(&value);
-    return rc == NIGH_FRESH;
 }
 
 /* ---- its size ---- */
@@ -132,14 +60,14 @@ static uint64_t entries_with(const struct bench_settings *s, struct replay *r, u
 }
 
 /* The memory with which `wanted` objects fit, by trial; a secant through what the last two gave. */
-static void find_memory(const struct bench_settings *s, struct replay *r, struct setting *set,
-                        uint64_t wanted)
+static void find_memory(const struct bench_settings *s, struct replay *r,
+                        struct replay_setting *set, uint64_t wanted)
 {
-    uint64_t per_object = arena_charge(set->object_bytes + OBJECT_OVERHEAD_BYTES) + 32;
+    uint64_t per_object = arena_charge(set->object_bytes + REPLAY_OVERHEAD_BYTES) + 32;
     uint64_t memory = wanted * per_object * 9 / 8 + (1u << 20);
     uint64_t nearest = UINT64_MAX;
     for (unsigned trial = 0; trial < TRIALS_MAX && nearest > wanted / TRIAL_PRECISION; trial++) {
-        memory = memory > MEMORY_MIN_BYTES ? memory : MEMORY_MIN_BYTES;
+        memory = memory > REPLAY_MEMORY_MIN_BYTES ? memory : REPLAY_MEMORY_MIN_BYTES;
         uint64_t got = entries_with(s, r, memory, set->object_bytes, wanted);
         uint64_t off = got > wanted ? got - wanted : wanted - got;
         if (off < nearest) {
@@ -167,16 +95,16 @@ static uint64_t amount_of(struct capacity c)
     return amount > 0 ? amount : 1;
 }
 
-static struct setting setting_for(const struct bench_settings *s, struct replay *r,
+static struct replay_setting setting_for(const struct bench_settings *s, struct replay *r,
                                   const struct trace *t, struct capacity c)
 {
-    struct setting set = {.scale = 1};
+    struct replay_setting set = {.scale = 1, .by_bytes = c.by_bytes};
     uint64_t amount = amount_of(c);
     if (!c.by_bytes) {
-        set.object_bytes = OBJECT_BYTES;
+        set.object_bytes = REPLAY_OBJECT_BYTES;
         set.entries = amount;
         set.entries_max = (uint32_t)amount;
-        set.memory_bytes = PAYLOAD_MIN_BYTES + amount * OBJECT_ROOM_BYTES;
+        set.memory_bytes = replay_memory_for(amount);
         return set;
     }
     while (amount * set.scale < PAYLOAD_MIN_BYTES)
@@ -189,31 +117,6 @@ static struct setting setting_for(const struct bench_settings *s, struct replay 
 }
 
 /* ---- a run ---- */
-
-struct outcome {
-    uint64_t hits;
-    uint64_t hit_bytes;
-    uint64_t dropped; /* puts for which there was no room */
-};
-
-static struct outcome replay_trace(const struct bench_settings *s, struct replay *r,
-                                   const struct trace *t, const struct setting *set, bool by_bytes)
-{
-    struct outcome o = {0};
-    replay_open(r, s, set->memory_bytes, set->entries_max);
-    for (size_t i = 0; i < t->count; i++) {
-        const struct request *q = &t->requests[i];
-        if (replay_get(r, q->key)) {
-            o.hits++;
-            o.hit_bytes += q->size;
-        } else {
-            replay_put(r, q->key, by_bytes ? q->size * set->scale : set->object_bytes);
-        }
-    }
-    o.dropped = (uint64_t)nigh_stats_value(r->cache, NULL, "l1_refused_full");
-    nigh_close(r->cache);
-    return o;
-}
 
 static double percent(uint64_t part, uint64_t of)
 {
@@ -307,9 +210,14 @@ static void run_one(const struct bench_settings *s, const char *name, const stru
     snprintf(label, sizeof(label), "%s %lu%s", name, (unsigned long)c.amount,
              c.by_bytes ? " B" : "");
     r.value = must_alloc(1, NIGH_VALUE_MAX);
-    struct setting set = setting_for(s, &r, t, c);
+    struct replay_setting set = setting_for(s, &r, t, c);
+    if (s->curve) {
+        free(r.value);
+        replay_beside_curve(s, label, t, &set);
+        return;
+    }
     progress_share(0, "trace: %s", label);
-    struct outcome o = replay_trace(s, &r, t, &set, c.by_bytes);
+    struct replay_outcome o = replay_trace(&r, s, t, &set);
     free(r.value);
     uint64_t fair = c.by_bytes ? set.entries * set.object_bytes / set.scale : set.entries;
     double nigh = percent(o.hits, t->count);
@@ -369,14 +277,20 @@ static void run_trace(const struct bench_settings *s, const char *name, const st
 
 static void print_heading(const struct bench_settings *s)
 {
+    if (s->curve) {
+        replay_print_curve_heading();
+        return;
+    }
     printf("\ntrace: share of requests answered, %%; policy %s, %u shard%s\n", s->policy ? s->policy
            : "as by default", s->shards ? s->shards : 1, s->shards > 1 ? "s" : "");
     printf("%-26s%11s%9s%9s%9s%9s%9s%9s%9s%9s\n", "", "capacity", "nigh", "lru", "-lru", "belady",
            "share", "gdsf", "gap", "bytes");
 }
 
-static void print_totals(void)
+static void print_totals(const struct bench_settings *s)
 {
+    if (s->curve)
+        replay_print_curve_total();
     if (total.cells > 1) {
         printf("%-26s%11s%9s%9s%9.2f%9s%9.3f%9s", "mean", "", "", "", total.above_lru / total.cells,
                "", total.share / total.cells, "");
@@ -415,6 +329,6 @@ void bench_trace(const struct bench_settings *s)
         trace_free(&t);
         free(name);
     }
-    print_totals();
+    print_totals(s);
     free(reference.cells);
 }

@@ -4,8 +4,8 @@
 # Usage: exports.sh SOURCE SHARED STATIC NM CC
 shared=$2 static=$3 nm=$4
 
-# foreign WHAT: symbols on stdin that are not ours (A: the version node itself; _.stapsdt.base is what
-# all objects with probes share).
+# foreign WHAT: symbols on stdin that are not ours (A: the version node itself; _.stapsdt.base is
+# what all objects with probes share).
 foreign() {
     awk -v what="$1" '
         NF >= 3 && $2 != "A" && $3 != "_.stapsdt.base" { name = $3; sub(/@.*/, "", name); seen++

@@ -51,8 +51,8 @@ ldconfig=$(PATH=$PATH:/usr/sbin:/sbin && command -v ldconfig)
 [ -s "$work/clash.c" ] || fail "no internal functions found in $internal"
 # And it may have probes of its own, as the library has.
 if echo '#include <sys/sdt.h>' | "$cc" -E - >/dev/null 2>&1; then
-    printf '#include <sys/sdt.h>\nvoid probed(void);\nvoid probed(void) { DTRACE_PROBE(host, probed); }\n' \
-        >>"$work/clash.c"
+    printf '%s\n' '#include <sys/sdt.h>' 'void probed(void);' \
+        'void probed(void) { DTRACE_PROBE(host, probed); }' >>"$work/clash.c"
 fi
 
 # linked FILE KIND LIBRARY: it needs the shared library if and only if it is of that kind, and

@@ -68,6 +68,13 @@ if [ -x "$programs/perf_report" ]; then
     has "$folder/load.html" '<svg'
 fi
 
+# The live curve beside replays.
+if [ -x "$programs/perf_bench" ]; then
+    measure 'points in all' bench trace --curve --objects 4000 \
+        --generate keys=40000,requests=200000 --json "$folder/curve.json"
+    has "$folder/curve.json" '"case": "made 4000, 2x", "metric": "curve"'
+fi
+
 # What compression saves, of files; one that is too small to be a page is not among them.
 mkdir "$folder/pages" "$folder/none"
 for i in 1 2 3; do
