@@ -323,5 +323,6 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < COMMAND_COUNT; i++)
         if (strcmp(argv[1], commands[i].name) == 0)
             return run(&commands[i], argc - 2, argv + 2);
-    return wrong("there is no command", argv[1]);
+    return argv[1][0] == '-' ? wrong("options come after the command: nigh health", argv[1])
+                             : wrong("there is no command", argv[1]);
 }
