@@ -109,11 +109,11 @@ TEST(nodes_follow_the_master_over_tls)
     const char *const untrusted = "certificate verify failed: ";
     int master = topology_await_master(&s.t);
     snprintf(server, sizeof(server), "127.0.0.1:%d: TLS handshake", s.t.servers[master].port);
-    snprintf(by_name, sizeof(by_name), "rediss+sentinel://localhost:%d/" TOPOLOGY_NAME,
+    /* a name of 127.0.0.1 that each machine knows, and no certificate has */
+    snprintf(by_name, sizeof(by_name), "rediss+sentinel://127.1:%d/" TOPOLOGY_NAME,
              s.t.sentinels[0].port);
     check_refused(s.t.uri, &s.ca, &s.ca, "sentinel at 127.0.0.1:", untrusted);
     check_refused(s.t.uri, &s.sentinel_ca, &s.sentinel_ca, server, untrusted);
-    check_refused(by_name, &s.ca, &s.sentinel_ca, "sentinel at localhost:",
-                  "(wanted: localhost");
+    check_refused(by_name, &s.ca, &s.sentinel_ca, "sentinel at 127.1:", "(wanted: 127.1");
     end(&s);
 }
