@@ -8,7 +8,8 @@
  *
  * The keys of the sample, one in 64, are marked for good, so of these it is not known, and none
  * counts. A note that is lost, because the policy wrote another at that moment, makes a value
- * count that was read.
+ * count that was read; so does a new entry's only read, in the moment between its publication and
+ * its mark.
  *
  * All functions but l1_note_read() REQUIRE(shard lock).
  */

@@ -376,6 +376,24 @@ TEST(one_invalidation_ends_one_generation)
     world_destroy(w);
 }
 
+/* The probe is gone before its node says how far it has come: a load just behind is as before. */
+TEST(a_load_just_behind_a_probe_may_be_void)
+{
+    struct world *w = world_create();
+    w->rules.turn_ns = 50 * MS;
+    uint32_t u = world_update(w, 2, 2, 300, 301);
+    history_applied(&w->history, u, 0, 301 * MS);
+    history_applied(&w->history, u, 1, 305 * MS);
+    world_load(w, 1, 1, 306, 308);
+    world_load(w, 1, 0, 320, 330);
+    CHECK_EQ(world_judge(w).unexplained, 0);
+    world_load(w, 1, 0, 360, 370); /* the one before may have been void as well */
+    CHECK_EQ(world_judge(w).unexplained, 0);
+    world_load(w, 1, 0, 400, 410);
+    CHECK_EQ(world_judge(w).unexplained, 1);
+    world_destroy(w);
+}
+
 /* Tags that share a group slot fall together: real names, found by search. */
 TEST(a_tag_in_the_same_slot_explains_a_load)
 {
