@@ -10,6 +10,7 @@
 #include "bench/arena.h"
 #include "bench/measure.h"
 #include "bench/settings.h"
+#include "support/ending.h"
 #include "support/fail.h"
 
 #define PAGES_VARIABLE "MALLOC_CONF"
@@ -71,6 +72,7 @@ int main(int argc, char **argv)
     if (strcmp(settings.bench.command, "shrink") != 0)
         choose_pages(&settings, argv);
     arenas_begin();
+    ending_catch();
     if (settings.bench.quick)
         printf("--quick: a smoke run; its figures mean nothing\n");
     int status = run(&settings.bench);

@@ -114,15 +114,14 @@ void results_write(const char *path)
 {
     FILE *out = fopen(path, "w");
     if (!out)
-        fail("cannot write %s", path);
+        fail("cannot write %s: %m", path);
     fputs("[\n", out);
     for (size_t i = 0; i < result_count; i++) {
         write_one(out, &results[i]);
         fputs(i + 1 < result_count ? ",\n" : "\n", out);
     }
     fputs("]\n", out);
-    if (fclose(out) != 0)
-        fail("cannot write %s", path);
+    output_close(out, path);
 }
 
 void results_output(struct output *o)

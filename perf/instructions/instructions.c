@@ -12,15 +12,18 @@
  *
  * Ends with 1 where a limit is exceeded, with 2 where there is no valgrind.
  */
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "bench/measure.h"
 #include "instructions/loops.h"
+#include "support/ending.h"
 #include "support/fail.h"
 #include "support/folder.h"
 #include "support/options.h"
@@ -95,6 +98,7 @@ static void become_loop(const struct row *row, const char *policy, const char *f
     char *said = must_print("%s/said", folder);
     if (!freopen(said, "w", stdout))
         fail("cannot write to %s", said);
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
     execlp("valgrind", "valgrind", "--tool=callgrind", "--zero-before=" LOOP_BEGINS, first, second,
            counts, log, own_path, "--loop", index, policy, (char *)NULL);
     _exit(127);
@@ -239,6 +243,7 @@ int main(int argc, char **argv)
     if (system("valgrind --version >/dev/null 2>&1") != 0)
         fail("there is no valgrind here: apt-get install valgrind");
     own_path = argv[0];
+    ending_catch();
     const char *folder = folder_create("nigh-instructions");
     printf("instructions per call                  %9s %16s         at most\n", policies[0],
            policies[1]);

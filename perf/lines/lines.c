@@ -14,15 +14,18 @@
  * Prints a line for each pair, and where the lines lie that are taken often. Ends with 1 where a
  * limit is exceeded, with 2 where there is no valgrind.
  */
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "bench/measure.h"
 #include "lines/work.h"
+#include "support/ending.h"
 #include "support/fail.h"
 #include "support/options.h"
 
@@ -201,6 +204,7 @@ static FILE *trace_work(const char *self)
     snprintf(log, sizeof(log), "--log-fd=%d", fileno(file));
     pid_t pid = fork();
     if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
         dup2(fileno(file), STDOUT_FILENO);
         execlp("valgrind", "valgrind", "--tool=lackey", "--trace-mem=yes", "--basic-counts=no",
                log, self, "--work", (char *)NULL);
@@ -256,6 +260,7 @@ int main(int argc, char **argv)
         fail("'%s' is no option; see perf/run lines --help", argv[rest]);
     if (system("valgrind --version >/dev/null 2>&1") != 0)
         fail("there is no valgrind here: apt-get install valgrind");
+    ending_catch();
     struct trace t = {.lines = calloc(SLOTS, sizeof(*t.lines)), .thread = -1};
     if (!t.lines)
         fail("out of memory");

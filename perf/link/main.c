@@ -9,6 +9,7 @@
 
 #include "compress/compress.h"
 #include "link/plain.h"
+#include "support/ending.h"
 #include "support/fail.h"
 #include "support/folder.h"
 #include "support/options.h"
@@ -256,6 +257,7 @@ int main(int argc, char **argv)
     struct output output;
     choose_suite(argc, argv);
     parse(&settings, &output, argc, argv);
+    ending_catch();
     redis_server_start(&link_world.server, folder_create("nigh-link"));
     redis_server_wait(&link_world.server);
     make_keys(link_world.plain, "plain:!2:data:1:key:");

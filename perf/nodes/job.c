@@ -17,6 +17,7 @@
 #include "nodes/collect.h"
 #include "nodes/origin.h"
 #include "nodes/servers.h"
+#include "support/ending.h"
 #include "support/fail.h"
 #include "support/progress.h"
 #include "support/redis_sweep.h"
@@ -46,10 +47,7 @@ static void on_signal(int signal_number)
 
 void job_catch_signals(void)
 {
-    struct sigaction action = {.sa_handler = on_signal};
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-    sigaction(SIGHUP, &action, NULL);
+    ending_on_signal(on_signal);
 }
 
 /* ---- processes ---- */

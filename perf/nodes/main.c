@@ -9,13 +9,12 @@
 #include "nodes/prepare.h"
 #include "nodes/report.h"
 #include "nodes/settings.h"
+#include "support/ending.h"
 #include "support/fail.h"
 #include "support/folder.h"
 #include "support/progress.h"
 #include "support/redis_server.h"
 #include "support/table.h"
-
-#define EXIT_INTERRUPTED 130
 
 /* Whether this machine has no servers for a fault; says so. */
 static bool is_skipped(const struct fault_kind *kind, const char *folder)
@@ -39,6 +38,7 @@ static int run_faults(struct settings *s, const struct job *first)
 {
     struct job job = *first;
     int broken = 0, count = 0;
+    bool whole = true;
     struct result *results = must_alloc(FAULT_KINDS_MAX, sizeof(*results));
     job.plan.check = true;
     progress_plan(count_faults());
@@ -52,11 +52,11 @@ static int run_faults(struct settings *s, const struct job *first)
             free(folder);
             continue;
         }
-        bool made = job_run(&job, &results[count]);
+        whole = job_run(&job, &results[count]);
         free(folder);
-        if (!made) {
-            fprintf(stderr, "\nperf: stopped; what is missing was not made\n");
-            broken++;
+        if (!whole) {
+            fprintf(stderr, "\nperf: stopped; %s and what follows it were not made\n",
+                    fault_kind(i)->name);
             break;
         }
         printf("%s: ", fault_kind(i)->name);
@@ -68,7 +68,7 @@ static int run_faults(struct settings *s, const struct job *first)
         report_faults_json(results, count, s->output.json);
     output_page(&s->output);
     free(results);
-    return broken ? 1 : 0;
+    return !whole ? ENDING_STATUS : broken ? 1 : 0;
 }
 
 static int run_jobs(struct settings *s, const struct job *first)
@@ -87,7 +87,7 @@ static int run_jobs(struct settings *s, const struct job *first)
         if (!job_run(&job, &results[i])) {
             fprintf(stderr, "\nperf: stopped; no figures\n");
             free(results);
-            return EXIT_INTERRUPTED;
+            return ENDING_STATUS;
         }
     }
     report_table(shown, count);
@@ -116,8 +116,9 @@ static int coordinate(struct settings *s)
                                   : s->plan.redis_uri);
     fflush(stdout);
     int status = s->all_faults ? run_faults(s, &job) : run_jobs(s, &job);
-    printf("\nWhich options your own traffic wants: perf/run tune --log ACCESS.LOG\n"
-           "What else can be asked: perf/run --help\n");
+    if (status != ENDING_STATUS)
+        printf("\nWhich options your own traffic wants: perf/run tune --log ACCESS.LOG\n"
+               "What else can be asked: perf/run --help\n");
     population_close(population);
     table_end();
     free(catalogue);

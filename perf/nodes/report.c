@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "support/fail.h"
+#include "support/output.h"
 #include "support/table.h"
 
 static const char *const tier_names[TIER_COUNT] = {"L1", "L2", "loader"};
@@ -462,7 +463,7 @@ void report_json(const struct result *r, const char *path)
 {
     FILE *out = fopen(path, "we");
     if (!out)
-        fail("cannot write %s", path);
+        fail("cannot write %s: %m", path);
     fprintf(out, "{\n");
     json_counts(out, r);
     json_shares(out, r);
@@ -478,8 +479,7 @@ void report_json(const struct result *r, const char *path)
     fprintf(out, "  \"invalidation_lag_us\": {\"p50\": %.3f, \"p99\": %.3f}\n}\n",
             (double)hist_quantile(&r->update.lag, 0.5) / 1e3,
             (double)hist_quantile(&r->update.lag, 0.99) / 1e3);
-    if (fclose(out) != 0)
-        fail("cannot write %s", path);
+    output_close(out, path);
 }
 
 /* ---- a run with each fault ---- */
@@ -516,7 +516,7 @@ void report_faults_json(const struct result *runs, int count, const char *path)
 {
     FILE *out = fopen(path, "we");
     if (!out)
-        fail("cannot write %s", path);
+        fail("cannot write %s: %m", path);
     fprintf(out, "{\"faults\": [");
     for (int i = 0; i < count; i++) {
         const struct result *r = &runs[i];
@@ -535,6 +535,5 @@ void report_faults_json(const struct result *runs, int count, const char *path)
                 (unsigned long long)(r->calls.overdue + r->update.calls.overdue));
     }
     fprintf(out, "\n]}\n");
-    if (fclose(out) != 0)
-        fail("cannot write %s", path);
+    output_close(out, path);
 }

@@ -8,6 +8,7 @@
 #include "report/compare.h"
 #include "report/peers.h"
 #include "report/report.h"
+#include "support/ending.h"
 #include "support/fail.h"
 #include "support/options.h"
 
@@ -96,8 +97,7 @@ static void report(const struct settings *s, const struct rows *files)
     if (!out)
         fail("cannot write %s: %s", s->output.html, strerror(errno));
     unsigned pictures = report_write(files, s->file_count, out);
-    if (ferror(out) || fclose(out) != 0)
-        fail("cannot write %s", s->output.html);
+    output_close(out, s->output.html);
     printf("%s: %u pictures\n", s->output.html, pictures);
 }
 
@@ -119,6 +119,7 @@ int main(int argc, char **argv)
     static struct rows files[ROWS_FILES_MAX];
     struct settings s;
     parse(&s, argc, argv);
+    ending_catch();
     read_files(&s, files);
     if (s.is_report)
         report(&s, files);

@@ -7,7 +7,9 @@
 
 #include <jansson.h>
 #include <math.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -69,6 +71,7 @@ static bool run(const char *path, const char *const *words, const char *json)
     argv[count] = must_print("%s", json);
     pid_t child = fork();
     if (child == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGTERM);
         dup2(STDERR_FILENO, STDOUT_FILENO);
         execv(path, argv);
         _exit(PERF_EXIT_BROKEN);

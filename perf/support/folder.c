@@ -11,12 +11,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "support/ending.h"
 #include "support/fail.h"
 
 #define COPY_CHUNK (1u << 20)
 
 static char folder[256];
-static pid_t owner; /* a forked child must not remove its parent's folder */
 
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
 {
@@ -28,7 +28,7 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
 
 void folder_remove(void)
 {
-    if (folder[0] && owner == getpid())
+    if (folder[0])
         nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
     folder[0] = '\0';
 }
@@ -39,8 +39,7 @@ const char *folder_create(const char *prefix)
     snprintf(folder, sizeof(folder), "%s/%s-XXXXXX", base && base[0] ? base : "/tmp", prefix);
     if (!mkdtemp(folder))
         fail("cannot make a temporary folder %s", folder);
-    owner = getpid();
-    atexit(folder_remove);
+    ending_add(folder_remove);
     return folder;
 }
 

@@ -5,7 +5,8 @@
 #ifndef PERF_FOLDER_H
 #define PERF_FOLDER_H
 
-/* Make one below $TMPDIR (or /tmp); removed with all in it by exit(). Once per process. */
+/* Make one below $TMPDIR (or /tmp); removed with all in it at the end (ending.h). Once
+ * per process. */
 const char *folder_create(const char *prefix);
 /* Remove it now. Idempotent. */
 void folder_remove(void);

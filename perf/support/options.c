@@ -137,5 +137,7 @@ int options_read(const struct command_line *c, const char *name, void *settings,
     }
     if (c->measures && IS_DEBUG_BUILD)
         fail("this is a Debug build: it refuses to measure (build with CMAKE_BUILD_TYPE=Release)");
+    if (c->measures)
+        output_check(ret_output);
     return optind;
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "support/ending.h"
 #include "support/fail.h"
 #include "support/options.h"
 #include "support/parse.h"
@@ -138,6 +139,7 @@ int main(int argc, char **argv)
     struct tune_settings settings;
     struct output output;
     parse(&settings, &output, argc, argv);
+    ending_catch();
     unsetenv("NIGH_CONF"); /* what is tried here is not what the environment says */
     char *why = tune_run(&t, &settings);
     progress_end();
