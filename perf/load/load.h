@@ -41,6 +41,7 @@ struct load_settings {
     unsigned rounds;
     double seconds;           /* of each number of threads, all rounds together */
     double rate;              /* requests a second of all nodes; 0: as fast as they are answered */
+    bool poisson;             /* at such a rate: gaps are random, else all alike */
     double write, invalidate; /* shares of the requests, 0 .. 1 */
     uint64_t origin_ns;       /* what a load takes, asleep */
     const char *redis;        /* a URI; "none"; NULL: a private one */
@@ -57,7 +58,9 @@ struct load_tally {
     uint64_t failed;
     int failure;                   /* the first error */
     struct hist times[LOAD_TIERS]; /* from when it was to begin */
-    struct hist calls; /* of all: from when it did begin. Only at a fixed rate, else empty */
+    /* At a fixed rate, else empty: */
+    struct hist calls;  /* of all that began: from when they did */
+    struct hist unsent; /* what was due and had not begun at the end: how late it was by then */
 };
 
 struct load_shared {
@@ -71,7 +74,7 @@ struct load_shared {
     _Atomic uint32_t ready; /* (a) nodes whose threads wait to begin */
     _Atomic uint32_t done;  /* (a) nodes whose threads have ended */
     _Atomic bool go;        /* (a) */
-    _Atomic bool stop;      /* (a) */
+    _Atomic uint64_t stop_ns; /* (a) when the phase has ended; 0: it has not */
     _Atomic bool end;       /* (a) no phase will come */
     _Atomic bool filled;    /* (a) the first node has put all keys */
     uint64_t begin_ns;      /* (p) of the first phase: time of the shapes */
@@ -124,10 +127,11 @@ struct load_level {
 struct load_result {
     const struct load_settings *settings;
     unsigned count;
+    unsigned rounds; /* that were made: fewer than asked for if it was interrupted */
     struct load_level *levels;
 };
 
-/* False: interrupted. */
+/* False: interrupted before all numbers of threads had a round. */
 bool load_run(struct load_result *ret, const struct load_settings *s);
 void load_report(const struct load_result *r, FILE *out);
 void load_results(const struct load_result *r);

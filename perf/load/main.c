@@ -8,17 +8,17 @@
 
 #include "input/input.h"
 #include "load/load.h"
+#include "support/ending.h"
 #include "support/fail.h"
 #include "support/options.h"
 #include "support/parse.h"
 
-#define EXIT_INTERRUPTED 130
 #define SIZE_USUAL   1024u /* where a trace has no sizes */
 #define RATE_THREADS 16u /* at a fixed rate: enough that requests seldom wait for a free one */
 
 enum option {
-    OPT_THREADS, OPT_NODES, OPT_SECONDS, OPT_ROUNDS, OPT_RATE, OPT_KEYS, OPT_SHAPE, OPT_LOG,
-    OPT_TRACE, OPT_SIZE, OPT_MIX, OPT_ORIGIN, OPT_MEMORY, OPT_SET, OPT_REDIS, OPT_NO_FILL,
+    OPT_THREADS, OPT_NODES, OPT_SECONDS, OPT_ROUNDS, OPT_RATE, OPT_ARRIVALS, OPT_KEYS, OPT_SHAPE,
+    OPT_LOG, OPT_TRACE, OPT_SIZE, OPT_MIX, OPT_ORIGIN, OPT_MEMORY, OPT_SET, OPT_REDIS, OPT_NO_FILL,
     OPT_NO_CONTROL, OPT_SEED, OPTIONS
 };
 
@@ -34,6 +34,9 @@ static const struct option_row options[OPTIONS + 1] = {
     [OPT_RATE] = {"rate", "N",
                   "requests a second of all together, at fixed times; latency\n"
                   "counts from those (without: as fast as they are answered)", NULL},
+    [OPT_ARRIVALS] = {"arrivals", "WORD",
+                      "at that rate: even (gaps all alike), or poisson (at random, as\n"
+                      "many clients that know nothing of one another) (even)", NULL},
     [OPT_KEYS] = {"keys", "N", "(50k)", NULL},
     [OPT_SHAPE] = {"shape", "SHAPE",
                    "zipf:S, uniform, hotspot:N (nine in ten for 1 % of the keys,\n"
@@ -99,6 +102,13 @@ static void take_input(struct load_settings *s, enum input_kind kind, const char
     s->fill = false;
 }
 
+static void take_arrivals(struct load_settings *s, const char *text)
+{
+    s->poisson = strcmp(text, "poisson") == 0;
+    if (!s->poisson && strcmp(text, "even") != 0)
+        fail("--arrivals %s: even or poisson is wanted", text);
+}
+
 static void add_set(struct load_settings *s, const char *text)
 {
     struct nigh_options probe = NIGH_OPTIONS_INIT;
@@ -138,6 +148,7 @@ static void take(void *settings, int choice, const char *name, char *text)
     case OPT_SECONDS: s->seconds = parse_number(name, text, 0.01, 86400); break;
     case OPT_ROUNDS: s->rounds = (unsigned)parse_number(name, text, 1, ROUNDS_MAX); break;
     case OPT_RATE: s->rate = (double)parse_count(name, text, 1, 1ull << 40); break;
+    case OPT_ARRIVALS: take_arrivals(s, text); break;
     case OPT_MIX: take_mix(s, text); break;
     case OPT_ORIGIN: s->origin_ns = parse_time(name, text); break;
     case OPT_MEMORY: s->memory_bytes = parse_bytes(name, text, 4u << 20, 1ull << 46); break;
@@ -234,10 +245,12 @@ int main(int argc, char **argv)
     parse(&settings, &output, argc, argv);
     if (!load_run(&result, &settings)) {
         fprintf(stderr, "perf: stopped; no figures\n");
-        return EXIT_INTERRUPTED;
+        return ENDING_STATUS;
     }
     load_report(&result, stdout);
     load_results(&result);
     results_output(&output);
+    if (result.rounds < settings.rounds)
+        return ENDING_STATUS;
     return any_failed(&result) ? 1 : 0;
 }

@@ -14,7 +14,7 @@ static const char *const tier_names[LOAD_TIERS] = {"L1", "L2", "load", "write", 
 static double times_of(const struct load_result *r, const struct subject *s,
                        const struct subject *first)
 {
-    return median_ratio(s->figures, first->figures, r->settings->rounds);
+    return median_ratio(s->figures, first->figures, r->rounds);
 }
 
 /* ---- what was asked ---- */
@@ -30,8 +30,9 @@ static void print_load(const struct load_result *r, FILE *out)
             100 * s->write, 100 * s->invalidate, table_time(s->origin_ns));
     fprintf(out, "%s\n", s->rate > 0 ? "at a fixed rate" : "as fast as they are answered");
     if (s->rate > 0)
-        fprintf(out, "%s requests/s are due; latency counts from then\n",
-                table_count((uint64_t)s->rate));
+        fprintf(out, "%s requests/s are due, %s; latency counts from then\n",
+                table_count((uint64_t)s->rate),
+                s->poisson ? "at random (Poisson)" : "at even gaps");
     for (unsigned i = 0; i < s->set_count; i++)
         fprintf(out, "set: %s\n", s->sets[i]);
 }
@@ -53,8 +54,8 @@ static void print_scaling(const struct load_result *r, FILE *out)
         for (unsigned t = LOAD_L1; t <= LOAD_LOADER; t++)
             reads += l->all.times[t].count;
         fprintf(out, "%8u%16s%8.2f%14.2f", l->threads,
-                table_count((uint64_t)median(l->ops.figures, s->rounds)),
-                spread(l->ops.figures, s->rounds), ours);
+                table_count((uint64_t)median(l->ops.figures, r->rounds)),
+                spread(l->ops.figures, r->rounds), ours);
         if (s->control)
             fprintf(out, "%8.2f%16.2f", control, control > 0 ? ours / control : 0);
         else
@@ -74,8 +75,18 @@ static void print_times(const char *threads, const char *name, const struct hist
             table_time(h->max));
 }
 
+/* At a fixed rate: what came of all that was due, also of what had not begun at the end. */
+static struct hist every_request(const struct load_level *l)
+{
+    struct hist all = l->all.unsent;
+    for (unsigned t = 0; t < LOAD_TIERS; t++)
+        hist_merge(&all, &l->all.times[t]);
+    return all;
+}
+
 static void print_latency(const struct load_result *r, FILE *out)
 {
+    const struct load_settings *s = r->settings;
     fprintf(out, "\n%8s  %-16s%14s%10s%12s%12s%12s%12s\n", "threads", "by", "requests", "share",
             "p50", "p99", "p99.9", "max");
     for (unsigned i = 0; i < r->count; i++) {
@@ -87,12 +98,20 @@ static void print_latency(const struct load_result *r, FILE *out)
             print_times(threads, tier_names[t], &l->all.times[t], l->all.requests, out);
             threads = "";
         }
-        if (l->all.calls.count)
-            print_times(threads, "calls alone", &l->all.calls, l->all.requests, out);
+        if (s->rate > 0) {
+            struct hist all = every_request(l);
+            print_times(threads, "all, since due", &all, all.count, out);
+            print_times("", "calls alone", &l->all.calls, all.count, out);
+        }
     }
 }
 
 /* ---- what a reader should know ---- */
+
+static const char *threads_of(const struct load_level *l)
+{
+    return table_print("%u thread%s", l->threads, l->threads > 1 ? "s" : "");
+}
 
 static uint64_t clock_ns(void)
 {
@@ -107,18 +126,23 @@ static void print_troubles(const struct load_result *r, FILE *out)
     const struct load_settings *s = r->settings;
     for (unsigned i = 0; i < r->count; i++) {
         const struct load_level *l = &r->levels[i];
-        double got = median(l->ops.figures, s->rounds);
+        double got = median(l->ops.figures, r->rounds);
         if (l->all.failed)
-            fprintf(out, "%u threads: %s requests failed; first: %s\n", l->threads,
+            fprintf(out, "%s: %s requests failed; first: %s\n", threads_of(l),
                     table_count(l->all.failed), nigh_strerror(l->all.failure));
         if (l->all.stale)
-            fprintf(out, "%u threads: %s answers were stale\n", l->threads,
+            fprintf(out, "%s: %s answers were stale\n", threads_of(l),
                     table_count(l->all.stale));
+        if (l->all.unsent.count)
+            fprintf(out,
+                    "%s: %s requests were due and had not begun when their round ended; "
+                    "\"all\" has\nthem as late as they were then: it is more\n",
+                    threads_of(l), table_count(l->all.unsent.count));
         if (s->rate > 0 && got < 0.98 * s->rate)
             fprintf(out,
-                    "%u threads: did not keep up, %s of %s/s: latencies grow for as long as it "
+                    "%s: did not keep up, %s of %s/s: latencies grow for as long as it "
                     "runs\n",
-                    l->threads, table_count((uint64_t)got), table_count((uint64_t)s->rate));
+                    threads_of(l), table_count((uint64_t)got), table_count((uint64_t)s->rate));
     }
 }
 
@@ -129,6 +153,8 @@ void load_report(const struct load_result *r, FILE *out)
     print_latency(r, out);
     fputc('\n', out);
     print_troubles(r, out);
+    if (r->rounds < r->settings->rounds)
+        fprintf(out, "stopped: %u of %u rounds were made\n", r->rounds, r->settings->rounds);
     if (r->settings->control)
         fprintf(out,
                 "control: each thread with a cache of its own over its part of the keys, without "
@@ -159,10 +185,15 @@ void load_results(const struct load_result *r)
         char name[32];
         snprintf(name, sizeof(name), "%u threads", l->threads);
         result_add_rounds("load", name, "requests", "1/s", &l->ops, s->control ? &l->control : NULL,
-                          s->rounds);
+                          r->rounds);
         for (unsigned t = 0; t < LOAD_TIERS; t++)
             add_times(name, tier_names[t], &l->all.times[t]);
-        add_times(name, "calls alone", &l->all.calls);
+        if (s->rate > 0) {
+            struct hist all = every_request(l);
+            add_times(name, "all, since due", &all);
+            add_times(name, "calls alone", &l->all.calls);
+            result_add("load", name, "not begun", "count", (double)l->all.unsent.count, NULL, 0);
+        }
         result_add("load", name, "failed", "count", (double)l->all.failed, NULL, 0);
     }
 }

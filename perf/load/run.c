@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "load/load.h"
+#include "support/ending.h"
 #include "support/fail.h"
 #include "support/folder.h"
 #include "support/redis_sweep.h"
@@ -36,14 +37,6 @@ static void on_signal(int signal_number)
 {
     (void)signal_number;
     interrupted = 1;
-}
-
-static void catch_signals(void)
-{
-    struct sigaction action = {.sa_handler = on_signal};
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-    sigaction(SIGHUP, &action, NULL);
 }
 
 /* ---- processes ---- */
@@ -125,6 +118,7 @@ static void add_tally(struct load_tally *into, const struct load_tally *t)
     for (unsigned i = 0; i < LOAD_TIERS; i++)
         hist_merge(&into->times[i], &t->times[i]);
     hist_merge(&into->calls, &t->calls);
+    hist_merge(&into->unsent, &t->unsent);
 }
 
 static bool wait_ns(struct run *r, uint64_t ns, const char *what)
@@ -145,7 +139,7 @@ static void order_phase(struct run *r, unsigned level, bool control)
     s->level = level;
     s->control = control;
     atomic_store_explicit(&s->go, false, memory_order_relaxed);
-    atomic_store_explicit(&s->stop, false, memory_order_relaxed);
+    atomic_store_explicit(&s->stop_ns, 0, memory_order_relaxed);
     atomic_store_explicit(&s->ready, 0, memory_order_relaxed);
     atomic_store_explicit(&s->done, 0, memory_order_relaxed);
     /* pair(load_phase): all of the above is the order. */
@@ -165,8 +159,9 @@ static double run_phase(struct run *r, unsigned level, bool control, uint64_t ns
     uint64_t begin = now_ns();
     atomic_store_explicit(&s->go, true, memory_order_relaxed);
     bool whole = wait_ns(r, ns, what);
-    atomic_store_explicit(&s->stop, true, memory_order_relaxed);
-    double took_s = (double)(now_ns() - begin) / 1e9;
+    uint64_t end = now_ns();
+    atomic_store_explicit(&s->stop_ns, end, memory_order_relaxed);
+    double took_s = (double)(end - begin) / 1e9;
     if (!await_nodes(r, &s->done) || !whole)
         return -1;
     uint64_t requests = 0;
@@ -207,6 +202,8 @@ static bool run_rounds(struct run *r, struct load_result *ret)
             uint64_t length = round == 0 ? ns / WARM_SHARE : ns;
             if (!run_level(r, &ret->levels[number], number, round, length))
                 return false;
+            if (i + 1 == ret->count)
+                ret->rounds = round;
         }
     return true;
 }
@@ -229,7 +226,7 @@ bool load_run(struct load_result *ret, const struct load_settings *s)
         ret->levels[i].ops.name = "nigh";
         ret->levels[i].control.name = "control";
     }
-    catch_signals();
+    ending_on_signal(on_signal);
     start_redis(&r);
     start_nodes(&r);
     progress("filling");
@@ -240,5 +237,5 @@ bool load_run(struct load_result *ret, const struct load_settings *s)
         redis_sweep(r.shared->redis_uri, r.shared->prefix);
     redis_server_stop(&r.redis);
     munmap(r.shared, sizeof(*r.shared));
-    return whole;
+    return ret->rounds > 0;
 }

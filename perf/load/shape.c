@@ -112,7 +112,7 @@ struct shape_place shape_place_of(const struct shape *s, unsigned node, unsigned
     return p;
 }
 
-/* A number that keys are spread by: neighbours in popularity are not neighbours in number. */
+/* Takes one of the hot ones, neighbours in number, or any of all. */
 static uint64_t hot_key(const struct shape *s, struct shape_place *p, uint64_t since_ns)
 {
     uint32_t hot = s->keys / HOT_SHARE ? s->keys / HOT_SHARE : 1;

@@ -8,6 +8,7 @@
  * was sent would leave out just what the callers of a slow server wait for.) Source: G. Tene, wrk2
  * (github.com/giltene/wrk2), "coordinated omission".
  */
+#include <math.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <time.h>
@@ -113,9 +114,9 @@ static enum load_tier request(struct load_worker *w, struct shape_place *place, 
 
 /* ---- all of them ---- */
 
-static bool stopped(const struct load_worker *w)
+static uint64_t stopped(const struct load_worker *w)
 {
-    return atomic_load_explicit(&w->shared->stop, memory_order_relaxed);
+    return atomic_load_explicit(&w->shared->stop_ns, memory_order_relaxed);
 }
 
 static void tend(struct load_worker *w)
@@ -142,27 +143,53 @@ static void sleep_until(uint64_t ns)
     clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL);
 }
 
-/* The threads of all nodes take turns. */
-static void ask_at_rate(struct load_worker *w, struct shape_place *place)
+/* Says how long after a request the next one of this thread is due. */
+static double gap_ns(const struct load_worker *w, struct random_stream *random)
 {
     const struct load_settings *s = w->shared->settings;
-    double all = (double)w->threads * s->nodes;
-    double gap_ns = 1e9 * all / s->rate;
-    double first_ns = gap_ns * (w->thread * s->nodes + w->node) / all;
+    double mean_ns = 1e9 * w->threads * s->nodes / s->rate;
+    return s->poisson ? -log(random_unit(random)) * mean_ns : mean_ns;
+}
+
+/* At even gaps the threads of all nodes take turns. */
+static double first_ns(const struct load_worker *w, struct random_stream *random)
+{
+    const struct load_settings *s = w->shared->settings;
+    double turn = w->thread * s->nodes + w->node, turns = w->threads * s->nodes;
+    return gap_ns(w, random) * (s->poisson ? 1 : turn / turns);
+}
+
+/* Counts what was due before the end and waited for a slow one: left out, just what a stall does to
+ * those behind it would be missing. */
+static void count_unsent(struct load_worker *w, struct random_stream *random, uint64_t began_ns,
+                         double at_ns)
+{
+    uint64_t now = now_ns(), due;
+    for (; (due = began_ns + (uint64_t)at_ns) < stopped(w); at_ns += gap_ns(w, random))
+        hist_add(&w->tally->unsent, now - due);
+}
+
+static void ask_at_rate(struct load_worker *w, struct shape_place *place)
+{
+    struct random_stream seed = place->random, random = {random_next(&seed)}; /* keys have theirs */
+    double at_ns = first_ns(w, &random);
     uint64_t began = now_ns();
     prctl(PR_SET_TIMERSLACK, SLACK_NS);
-    for (uint64_t i = 0; !stopped(w); i++) {
-        uint64_t due = began + (uint64_t)(first_ns + (double)i * gap_ns), begin = now_ns();
+    for (; !stopped(w); at_ns += gap_ns(w, &random)) {
+        uint64_t due = began + (uint64_t)at_ns, begin = now_ns();
         if (begin < due) {
             sleep_until(due);
             begin = now_ns();
         }
+        if (stopped(w))
+            break;
         enum load_tier tier = request(w, place, begin - w->shared->begin_ns);
         uint64_t end = now_ns();
         hist_add(&w->tally->times[tier], end - due);
         hist_add(&w->tally->calls, end - begin);
         tend(w);
     }
+    count_unsent(w, &random, began, at_ns);
 }
 
 void *load_worker_run(void *arg)

@@ -68,6 +68,57 @@ if [ -x "$programs/perf_report" ]; then
     has "$folder/load.html" '<svg'
 fi
 
+# What waits behind a slow request is as late as it is: one in 25 makes the next one load, for
+# 100 ms, and in these some twenty others are due. What a round's end leaves waiting counts, too.
+# value FILE CASE METRIC
+value() {
+    awk -v row="\"case\": \"$2\", \"metric\": \"$3\"" -F '"value": ' \
+        'index($0, row) { print int($2) }' "$1"
+}
+measure 'all, since due' load load --redis none --rate 200 --threads 1 --rounds 1 --seconds 1 \
+    --keys 1 --mix read=96,invalidate=4 --origin 100ms --json "$folder/stall.json"
+[ "$build" = Debug ] || [ "$(value "$folder/stall.json" '1 threads, L1' p99)" -gt 50000000 ] ||
+    fail "load: a stall of 100 ms is not in the latency of those behind it"
+measure 'had not begun' load load --redis none --rate 200 --threads 1 --rounds 1 --seconds 0.2 \
+    --keys 1 --mix read=50,invalidate=50 --origin 400ms --arrivals poisson \
+    --json "$folder/stall.json"
+[ "$build" = Debug ] || [ "$(value "$folder/stall.json" '1 threads' 'not begun')" -gt 0 ] ||
+    fail "load: what was due and did not begin is not counted"
+
+# What cannot be written is said before anything is measured; a full disk is no success.
+if [ "$build" != Debug ]; then
+    try 2 'cannot write /nonexistent/' load load --seconds 3600 --json /nonexistent/figures.json
+    try 2 'cannot write /nonexistent/' link link --seconds 3600 --html /nonexistent/page.html
+    try 2 'cannot write all of' load load --redis none --threads 1 --rounds 1 --seconds 0.1 \
+        --keys 100 --json /dev/full
+    "$programs/perf_load" load --redis none --threads 1 --rounds 1 --seconds 0.1 --keys 100 \
+        >/dev/full 2>"$folder/out"
+    [ $? -eq 2 ] || fail "load: a table that did not get out is a success"
+fi
+
+# stopped PROGRAM COMMAND...: by SIGTERM it ends with 130, says so, and leaves no folder.
+stopped() {
+    mkdir "$folder/tmp"
+    TMPDIR=$folder/tmp "$programs/perf_$1" "${@:2}" --json "$folder/never.json" \
+        >"$folder/out" 2>&1 &
+    local pid=$!
+    for _ in {1..600}; do
+        [ -z "$(ls "$folder/tmp")" ] || break
+        sleep 0.1
+    done
+    kill "$pid"
+    wait "$pid"
+    local got=$?
+    [ "$got" -eq 130 ] || fail "$*: ended with $got by SIGTERM"
+    grep -q 'perf: stopped' "$folder/out" || fail "$*: does not say that it was stopped"
+    rmdir "$folder/tmp" || fail "$*: left $(ls "$folder/tmp")"
+    [ ! -e "$folder/never.json" ] || fail "$*: left a file of no figures"
+}
+if [ "$build" != Debug ]; then
+    stopped link link --seconds 60
+    stopped load load --seconds 60
+fi
+
 # The live curve beside replays.
 if [ -x "$programs/perf_bench" ]; then
     measure 'points in all' bench trace --curve --objects 4000 \
