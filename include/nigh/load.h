@@ -136,8 +136,8 @@ typedef int (*nigh_writer_fn)(void *arg, const struct nigh_write_op *op);
  *   by the deadline     (nigh_fill_time_left_ms() says 0) callers have got NIGH_ETIMEDOUT, the load
  *                       no longer counts for space.loads, another may begin, and the log has a
  *                       warning. An answer is still stored, unless a later load was quicker
- *   by twice that time  it is over, and its memory is given back: an answer is refused with
- *                       NIGH_ETIMEDOUT; the log has another warning
+ *   by twice that time  (or a second later) it is over, and its memory is given back: an answer is
+ *                       refused with NIGH_ETIMEDOUT; the log has another warning
  *   before nigh_close() which does not wait for it: it is over, and an answer is refused with
  *                       NIGH_ECLOSED
  * In a child of fork() an inherited one is refused with NIGH_EFORKED.

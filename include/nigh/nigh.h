@@ -15,6 +15,11 @@
  *     nigh_invalidate(users, key, key_len, NULL); // after the commit
  *     nigh_close(cache);
  *
+ * Arguments: a pointer must not be NULL where its call does not say what NULL means. Keys, values,
+ * strings and structs of options need not stay when the call that got them has returned, unless it
+ * says so; functions of the host and their `arg` have to stay until nigh_close() has returned, and
+ * loaders and writers that it leaves behind have, too. No call may be made in a signal handler.
+ *
  * Cancellation: a thread that is cancelled inside a call ends after it, at its next cancellation
  * point, or in the loader or writer that the call runs. Only nigh_options_print() and
  * nigh_stats_print(), which write with stdio, are cancellation points themselves. A thread whose

@@ -331,9 +331,11 @@ inline struct nigh_options nigh_sized<struct nigh_options>()
     { .size = sizeof(struct nigh_options), .space = NIGH_SPACE_OPTIONS_INIT }
 #endif
 
+/* Flags of a call. One that the call has no use for changes nothing; but NIGH_NO_WAIT and
+ * NIGH_BACKGROUND are refused where a call does not name them. */
 #define NIGH_L1_ONLY 0x01u     /* ask L1 alone: never blocks */
 #define NIGH_NO_STORE 0x02u    /* do not store what this call, and those that join it, receive */
-#define NIGH_SOFT 0x04u        /* invalidate to stale, not to gone (tags, spaces, all) */
+#define NIGH_SOFT 0x04u        /* invalidate tags, spaces, all to stale; a key goes all the same */
 #define NIGH_REFRESH 0x08u     /* load even if a fresh value is there */
 #define NIGH_QUIET 0x10u       /* leave no trace in L1: not counted, not noted for eviction */
 #define NIGH_NO_WAIT 0x20u     /* reads: a miss begins what it needs, and does not wait */

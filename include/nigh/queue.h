@@ -59,14 +59,15 @@ struct nigh_completion {
 int nigh_queue_open(struct nigh *cache, struct nigh_queue **ret_queue);
 
 /**
- * Close a queue. What is pending on it is dropped: loads and changes go on, but nobody is told.
- * Values in completions that were not polled are released; tickets are given back.
+ * Close a queue. What is pending on it is cancelled: loads and changes go on as nigh_cancel() says,
+ * but nobody is told. Values in completions that were not polled are released; tickets are given
+ * back.
  *
  * In a child of fork() nothing is done for a queue that it inherited.
  *
  * @param queue   NULL: nothing is done
  *
- * Threads   one; no other call may be running on the queue
+ * Threads   one; no other call may be running on the queue, nor nigh_close() on its cache
  * Blocks    never
  */
 void nigh_queue_close(struct nigh_queue *queue);
@@ -339,13 +340,13 @@ int nigh_write_async(struct nigh_queue *queue, struct nigh_space *space, const v
 
 /**
  * Cancel a pending call. Its load goes on, for others who wait for it and for the cache; a change
- * goes on, too. A completion that has come and was not polled yet is cancelled, and its value
- * released.
+ * goes on, too, unless it is a write and nigh_close() comes before its writer is called. A
+ * completion that has come and was not polled yet is cancelled, and its value released.
  *
  * Returns   0: its completion will not be handed out, also not by a poll that runs now; NIGH_MISS:
  *           it was handed out already, or the call was cancelled before, or the queue never had it
  * Errors    NIGH_EINVAL no queue; NIGH_EFORKED
- * Threads   any
+ * Threads   any; before nigh_close() or after it, not beside it
  * Blocks    never
  */
 int nigh_cancel(struct nigh_queue *queue, uint64_t id);

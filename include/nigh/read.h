@@ -18,8 +18,9 @@ extern "C" {
 /*
  * A value as handed out: its bytes stay where they are until the value is released, whatever is
  * evicted or invalidated meanwhile. It may be kept, sent with writev, and released on any thread.
- * The bytes are not aligned. On NIGH_ABSENT and NIGH_MISS the value is empty (data NULL); releasing
- * an empty value does nothing.
+ * The bytes are not aligned. On NIGH_ABSENT, NIGH_MISS and NIGH_PENDING the value is empty (data
+ * NULL); releasing an empty value does nothing. A value of 0 bytes is not empty: its data is not
+ * NULL, and it has to be released.
  *
  * The struct is the right to the bytes: move it, do not copy it. Of two copies release exactly one:
  * a second release gives back a pin that may by then belong to another reader.
@@ -72,7 +73,9 @@ struct nigh_miss {
  * @param key_len     bytes, 1 .. NIGH_KEY_MAX; need not end in NUL
  * @param call        NULL or options; flags NIGH_L1_ONLY, NIGH_NO_STORE, NIGH_QUIET, NIGH_REFRESH
  *                    (ask L2 although L1 has it), NIGH_NO_WAIT
- * @param ret_value   pinned; empty on NIGH_ABSENT and NIGH_MISS; untouched on error
+ * @param ret_value   pinned; empty on NIGH_ABSENT, NIGH_MISS and NIGH_PENDING; untouched on error
+ *
+ * A value that is older than call->max_age_ms or below call->min_version counts as not there.
  *
  * With call->miss, and without NIGH_L1_ONLY, a miss in both tiers takes the load lease if it is
  * free, and writes the ticket for nigh_put(). An older ticket of this thread for the same key ends.
@@ -132,7 +135,7 @@ int nigh_get_many(struct nigh_space *space, const struct nigh_key *keys, size_t 
  * @param key_len     bytes, 1 .. NIGH_KEY_MAX; need not end in NUL
  * @param call        NULL or options; flags NIGH_NO_STORE, NIGH_QUIET, NIGH_REFRESH, NIGH_NO_WAIT;
  *                    with NIGH_L1_ONLY the call neither blocks nor loads, nor starts a refresh
- * @param ret_value   pinned; empty on NIGH_ABSENT and NIGH_MISS; untouched on error
+ * @param ret_value   pinned; empty on NIGH_ABSENT, NIGH_MISS and NIGH_PENDING; untouched on error
  *
  * With NIGH_NO_WAIT a hit or a stale value is returned as ever, and refreshed as ever. A miss
  * begins the load on nigh's workers and returns NIGH_PENDING; nobody is told when it has ended
@@ -140,8 +143,8 @@ int nigh_get_many(struct nigh_space *space, const struct nigh_key *keys, size_t 
  * NIGH_EBUSY. While a failed load is remembered the call returns NIGH_ELOADER. Not with
  * NIGH_NO_STORE.
  *
- * Returns   NIGH_FRESH, NIGH_STALE, NIGH_ABSENT; NIGH_MISS if the space has no loader; NIGH_PENDING
- *           with NIGH_NO_WAIT
+ * Returns   NIGH_FRESH, NIGH_STALE, NIGH_ABSENT; NIGH_MISS if the space has no loader, or with
+ *           NIGH_L1_ONLY; NIGH_PENDING with NIGH_NO_WAIT
  * Errors    NIGH_EKEY; NIGH_EINVAL as nigh_get(); NIGH_ETIMEDOUT deadline passed; NIGH_ELOADER
  *           the loader failed, now or within error_ttl, and nothing stale was left (see
  *           nigh_load_error()); NIGH_EBUSY too many waiters or loads; NIGH_EDEADLK the caller is a

@@ -202,7 +202,7 @@ struct nigh_target {
  * tried.
  *
  * The cost of a tag, a space or all does not depend on how many values it covers. NIGH_SOFT makes
- * the values of tags, spaces and all stale instead of gone.
+ * the values of tags, spaces and all stale instead of gone; keys are gone with it, too.
  *
  * @param n      1 .. 4096
  * @param call   NULL or options: deadline, NIGH_SOFT, NIGH_BACKGROUND (then they are told in steps
