@@ -16,11 +16,11 @@
 #define NIGH_LIKELY(x) __builtin_expect(!!(x), 1)
 #define NIGH_UNLIKELY(x) __builtin_expect(!!(x), 0)
 
-/* For the path of a hit: always inlined whatever the size, or never inlined. */
+/* Inline a function whatever its size, or never: where the path of a hit depends on it. */
 #define NIGH_INLINED inline __attribute__((always_inline))
 #define NIGH_OUTLINED __attribute__((noinline))
-/* For variables that a hit reads: their address is known within the library, so that no look into
- * the table of global offsets (GOT) is needed. */
+/* Keep a variable that a hit reads inside the library: its address is then known without a look
+ * into the table of global offsets (GOT). */
 #define NIGH_HIDDEN __attribute__((visibility("hidden")))
 
 #define NIGH_CHECK(x) (NIGH_LIKELY(x) ? (void)0 : check_failed())
@@ -59,7 +59,7 @@ __attribute__((noreturn)) static inline void check_failed(void)
 #define ACQUIRES(...) LOCKING(acquire_capability(__VA_ARGS__))
 #define ACQUIRES_IF(result, ...) LOCKING(try_acquire_capability(result, __VA_ARGS__))
 #define RELEASES(...) LOCKING(release_capability(__VA_ARGS__))
-/* For a function that takes or leaves locks in a way that cannot be said: it says in words why. */
+/* Leave out a function that takes or leaves locks in a way that cannot be said: it says why. */
 #define LOCKS_UNCHECKED LOCKING(no_thread_safety_analysis)
 
 #if defined(__clang__)

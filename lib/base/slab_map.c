@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * From an address to its region: a table in two steps.
+ * Finds the region of an address in a table of two steps.
  */
 #include "base/slab_map.h"
 

@@ -53,8 +53,8 @@ static inline struct l1_entry *space_l1_find_rcu(const struct nigh_space *space,
 /* Count how a store went. */
 void space_l1_count_store(struct nigh_space *space, enum l1_store_result result);
 
-/* As l1_store(), l1_write_stamped(), l1_invalidate_others(), in the space's home. None of them
- * counts. */
+/* Do what l1_store(), l1_write_stamped(), l1_invalidate_others() do, in the space's home. None of
+ * them counts. */
 enum l1_store_result space_l1_store(struct nigh_space *space, const struct l1_key *key,
                                     struct l1_entry *e);
 enum l1_store_result space_l1_write(struct nigh_space *space, const struct l1_key *key,
@@ -66,7 +66,7 @@ uint64_t space_l1_invalidate(struct nigh_space *space, const struct l1_key *key,
 NIGH_OUTLINED void space_l1_follow_put(struct nigh_space *space, const struct l1_key *key,
                                        uint64_t version, const struct l1 *l1);
 
-/* As l1_put(). `l1` is the space's home as the caller has asked for it. */
+/* Put as l1_put() does. `l1` is the space's home as the caller has asked for it. */
 static inline enum l1_store_result space_l1_put(struct nigh_space *space, struct l1 *l1,
                                                 const struct l1_key *key, struct bytes value)
 {

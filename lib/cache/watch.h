@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Who is told of the changes of other nodes: nigh_watch().
+ * Tells the host of the changes of other nodes: nigh_watch().
  */
 #ifndef NIGH_CACHE_WATCH_H
 #define NIGH_CACHE_WATCH_H

@@ -46,7 +46,8 @@
 static pthread_mutex_t graph_lock = PTHREAD_MUTEX_INITIALIZER;
 static _Thread_local struct flight_thread self; /* self.loading: innermost */
 
-/* In the child the holder of the lock may not exist; the edges of its flights do not matter. */
+/* Makes the lock anew in a child, where its holder may not exist; the edges of its flights do not
+ * matter. */
 static void reset_in_child(void)
 {
     pthread_mutex_init(&graph_lock, NULL);

@@ -216,7 +216,7 @@ struct l1_entry *entry_create_loose(struct l1 *l1, const struct l1_key *key,
 }
 
 /*
- * One allocation for loose entries that are made together, freed with the last of them.
+ * Holds loose entries that are made together: one allocation, freed with the last of them.
  *
  *     | l1_shared | -> shared | entry ... | -> shared | entry ... |
  *

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * From the batch back to the shards' lists.
+ * Files the entries of a batch, which were judged, in their shards' lists again.
  *
  * Only limbo's entries become ready, for the next writers of their shard; limbo does not count
  * those that were aside or held, so these are freed here. Shards with held entries are noted in a

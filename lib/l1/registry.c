@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * From an entry's number to its cache.
+ * Finds the cache of an entry by the number that the entry bears.
  *
  * Entries name their cache by number; numbers are used again after destroy. In a child of fork()
  * all numbers of the parent's caches stay taken: the child may hold values that bear them.

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which of a thread's events are looked at: every one while they are few, one in `most` when they
- * are many. So a sample of requests tells something within seconds at 50 requests a second, and
- * costs nothing to speak of at a million. After a burst it is silent for longer: the next event was
- * drawn then, up to one and a half `most` ahead, which at 50 requests a second is half a minute.
+ * Chooses which of a thread's events are looked at: every one while they are few, one in `most`
+ * when they are many. So a sample of requests tells something within seconds at 50 requests a
+ * second, and costs nothing to speak of at a million. After a burst it is silent for longer: the
+ * next event was drawn then, up to one and a half `most` ahead, which at 50 requests a second is
+ * half a minute.
  *
  * The next event to be looked at is between half and one and a half of the mean ahead, at random:
  * with a fixed distance, of a host that does eight things in turn one would be seen. It stands for

@@ -36,7 +36,7 @@ static void take_entry(const struct l1_entry *e, uint64_t now_ns, struct explain
     v->tag_count = l1_entry_groups(e, &slots);
 }
 
-/* How a value stands to the floor of one group. */
+/* Tells how a value stands to the floor of one group. */
 static enum l1_standing standing_to(const struct l1 *l1, uint16_t slot, uint64_t stamp)
 {
     uint64_t any, hard;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * What another cap would bring, as text and JSON.
+ * Prints what another cap would bring, as text and JSON.
  */
 #include "cache/inspect/curve.h"
 

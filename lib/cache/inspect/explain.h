@@ -115,7 +115,7 @@ struct explanation {
 void explain_collect(struct nigh_space *space, const void *key, size_t key_len,
                      struct explanation *ret);
 
-/* How a value that was found is to be called. */
+/* Whether a value that was found is one that a read would return. */
 static inline bool explain_answers(const struct explain_value *v)
 {
     return v->present && v->outcome != NIGH_MISS;

@@ -25,10 +25,10 @@ void crew_end_round(struct crew *c);
 void crew_begin_round(struct crew *c);
 /* Tell that a load has to be loaded, or has not. It is then none of the crew any more. */
 void crew_decide(struct load *l);
-/* As its maker, add no more. Returns what has to be loaded, if that is known of all; else none:
+/* End adding; for its maker. Returns what has to be loaded, if that is known of all; else none:
  * they are left to the workers, as soon as it is. */
 struct load_list crew_end(struct crew *c);
-/* As its maker, add no more, and leave all loads to the workers. */
+/* End adding, and leave all loads to the workers; for its maker. */
 void crew_go_on(struct crew *c);
 
 /* Whether a load that enters LOAD waits for others, in its crew or its space's gathering; and let

@@ -24,7 +24,7 @@ static bool is_of(const struct failure *slot, uint64_t hash)
     return atomic_load_explicit(&slot->hash, memory_order_relaxed) == hash;
 }
 
-/* Under the lock. */
+/* Makes a slot remember nothing yet of a key. REQUIRES(lock) */
 static void reset(struct failure *slot, uint64_t hash)
 {
     atomic_store_explicit(&slot->hash, hash, memory_order_relaxed);
@@ -79,7 +79,7 @@ void failures_note(struct failures *f, uint64_t hash, int error, uint64_t now_ns
     pthread_mutex_unlock(&f->lock);
 }
 
-/* Under the lock. */
+/* Gives a slot back to the table. REQUIRES(lock) */
 static void free_slot(struct failures *f, struct failure *slot)
 {
     reset(slot, 0);

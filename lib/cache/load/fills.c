@@ -14,7 +14,7 @@
 #include "cache/load/parts.h"
 #include "cache/value/draft.h"
 
-/* From the first fill to the answer. */
+/* Holds what is sent together, from the first fill to the answer of Redis. */
 struct sending {
     struct nigh_space *space;
     uint64_t connection;

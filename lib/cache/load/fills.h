@@ -26,7 +26,7 @@ void fills_for(struct fills *s, const struct flight *f);
 /* Send what was collected, and collect no more. */
 void fills_end(struct fills *s);
 
-/* As the step of a load: leave the fill to who collects. The flight waits for the verdict in state
+/* Leave the fill of a load, in its step, to who collects. The flight waits for the verdict in state
  * FILL if `waits`; else nobody does. False: nobody collects fills of this flight, or there was no
  * memory, and the fill goes alone. */
 bool fills_take(struct load *l, const struct draft *d, bool waits);

@@ -161,7 +161,7 @@ int load_behind(struct nigh_space *space, const struct l1_key *key, const struct
 /* nigh_fill.answered: a deferred answer has come. Does the rest of the load on this thread, unless
  * another one steps the flight. */
 void load_answered(struct nigh_fill *fill);
-/* As the cache closes: give up the loads that wait for deferred answers. */
+/* Give up the loads that wait for deferred answers, as the cache closes. */
 void load_end_deferred(struct nigh *cache);
 /* Keeper: give up those that have waited for twice their time. Returns when to come again. */
 uint64_t load_keep_deferred(struct nigh *cache);
@@ -185,7 +185,7 @@ enum load_next load_fill(struct load *l);
 /* Give all callers l->to_land. The step of that name is land() in load.c, which does this. */
 void load_land(struct load *l);
 
-/* As a step begins to look, or to load, anew: take ticket and position, if they have moved on. */
+/* Take ticket and position anew, if they have moved on, as a step begins to look or to load. */
 void load_look_anew(struct load *l);
 /* Take a permit, unless the space loads as much as it may. */
 bool load_admit(struct load *l);
@@ -208,11 +208,11 @@ bool load_returned(struct load *l);
 /* Go on after a loader elsewhere answered (perhaps after the landing) or was lost, or after the
  * flight was taken over. */
 enum load_next load_continue(struct load *l, uint32_t events);
-/* At the deadline or later: a load that lacks its deferred answer no longer counts as running. */
+/* Count a load that lacks its deferred answer at its deadline as running no longer. */
 void load_note_overdue(struct load *l);
 /* The loader has failed: remember that. */
 enum load_next load_fail(struct load *l);
-/* In state FILL: L2 has answered a versioned fill. */
+/* Go on in state FILL, when L2 has answered a versioned fill. */
 enum load_next load_filled(struct load *l, const struct l2_answer *answer);
 
 /* ---- how a step lands ---- */

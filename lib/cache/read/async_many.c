@@ -99,7 +99,7 @@ static void end(struct queue_op *op, bool handed_out)
     }
 }
 
-/* At the deadline keys without an answer have timed out, they alone. */
+/* Makes the deadline no error of the call: keys without an answer have timed out, they alone. */
 static int given_up(struct queue_op *op, int why)
 {
     (void)op;

@@ -266,7 +266,7 @@ static bool take_all(struct bulk *b)
     return all;
 }
 
-/* Where the loader runs on this thread a window is what one call of it takes. */
+/* Loads by windows: where the loader runs on this thread one is what one call of it takes. */
 static void fly(struct bulk *b)
 {
     const struct nigh_space *space = b->m.space;

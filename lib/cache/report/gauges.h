@@ -64,8 +64,8 @@ struct gauges_problem {
 #define GAUGES_PROBLEMS 2u
 void gauges_problems(struct nigh *cache, struct gauges_problem ret[GAUGES_PROBLEMS]);
 
-/* What is no number: by which name explanations of other nodes call this one; what its server does
- * when it is full. */
+/* Holds what is told as words: by which name explanations of other nodes call this one; what its
+ * server does when it is full. */
 struct gauges_names {
     char node[8];                 /* "": without Redis */
     char evicts[L2_POLICY_BYTES]; /* the server's maxmemory-policy, or "unknown" */

@@ -53,8 +53,8 @@ static bool only_rises(const struct gauge *gauge)
     return false;
 }
 
-/* How a name and its number become base units: what ends in _us or _ms is in seconds, what ends in
- * _ppm a ratio. */
+/* Says how a name and its number become base units: what ends in _us or _ms is in seconds, what
+ * ends in _ppm a ratio. */
 struct unit {
     int name_len;
     const char *suffix;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How large the values of a space are in L2, as far as was seen: by that requests for many keys
- * are sized.
+ * Keeps how large the values of a space are in L2, as far as was seen: requests for many keys are
+ * sized by it.
  */
 #ifndef NIGH_CACHE_VALUE_SIZES_H
 #define NIGH_CACHE_VALUE_SIZES_H

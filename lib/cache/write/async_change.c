@@ -58,7 +58,7 @@ static void end(struct queue_op *op, bool handed_out)
         write_outcomes(op);
 }
 
-/* At its deadline it is done here, and goes on. */
+/* Calls a change queued at its deadline: it is done here, and goes on. */
 static int change_given_up(struct queue_op *op, int why)
 {
     (void)op;

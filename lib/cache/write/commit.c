@@ -13,9 +13,9 @@
 /* ---- the fence ---- */
 
 /*
- * Only a fence that Redis has executed before the commit counts. If the lease is taken later, then
- * another writer's commit and its script may lie in between, and ours would find its token in the
- * lease and set the older value.
+ * Asks for the fence, which counts only if Redis has executed it before the commit. If the lease is
+ * taken later, then another writer's commit and its script may lie in between, and ours would find
+ * its token in the lease and set the older value.
  */
 int commit_fence(struct commit *c, const struct l2_op *op)
 {

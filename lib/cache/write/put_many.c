@@ -141,7 +141,7 @@ static bool has_values(const struct step *s)
     return false;
 }
 
-/* For keys that have changes in the background. */
+/* Puts the pairs of a step one by one: some of their keys have changes in the background. */
 static void change_one_by_one(struct step *s)
 {
     for (uint32_t i = 0; i < s->item_count; i++) {
