@@ -2,16 +2,21 @@
 // Streams that are no sockets: they hold bytes back, want room to read and input to write, take a
 // part or nothing. Whoever drives gets the same answers over them as over a socket.
 
-#include <poll.h>
-#include <pthread.h>
-#include <stdio.h>
-
 #include "l2/net.h"
-#include "support/l2_client.h"
+#include "support/l2_values.h"
 #include "support/odd_stream.h"
+
+enum { VALUES = 40, VALUE_STEP = 97 };
 
 static struct redis server;
 static struct client c;
+
+static size_t len_of(int i)
+{
+    return (size_t)i * VALUE_STEP;
+}
+
+static const struct values values = {&c, &server, VALUES, len_of};
 
 /* All that a stream may do ... */
 static const struct odd_habits wild = {.piece_max = 40, .short_writes = 3, .no_writes = 4,
@@ -43,75 +48,13 @@ static void end(void)
     CHECK_EQ(odd_counts.opened, odd_counts.closed);
 }
 
-/* ---- values of each length ---- */
-
-enum { VALUES = 40, VALUE_STEP = 97, VALUE_MAX = VALUES * VALUE_STEP };
-
-static char text[VALUE_MAX];
-
-static void store_values(void)
-{
-    for (int i = 0; i < VALUE_MAX; i++)
-        text[i] = (char)('a' + i % 23);
-    for (int i = 0; i < VALUES; i++)
-        free(redis_command(&server, "SET t:!2:s:1:k%d %b", i, text, (size_t)i * VALUE_STEP));
-}
-
-/* Whether it is answered; else a busy machine has lost the connection. */
-static bool check_answer(struct l2_answer *a, int i)
-{
-    bool answered = a->status != NIGH_EOFFLINE;
-    if (answered) {
-        CHECK_EQ(a->status, 0);
-        CHECK_EQ(a->verdict, L2_VALUE);
-        CHECK_MEM(a->value.data, a->value.len, text, (size_t)i * VALUE_STEP);
-    }
-    l2_answer_free(a);
-    return answered;
-}
-
-static struct l2_key key_of(int i, char name[8])
-{
-    snprintf(name, 8, "k%d", i);
-    return client_key(name);
-}
-
-static bool ask_value(int i)
-{
-    char name[8];
-    struct l2_key key = key_of(i, name);
-    return check_answer(CLIENT_ASK(&c, l2_get, &key), i);
-}
-
 /* ---- many at once ---- */
-
-enum { THREADS = 6, ROUNDS = 120 };
-static _Atomic unsigned answered;
-
-static void *ask_many(void *arg)
-{
-    uint64_t dice = check_seed() + (uintptr_t)arg;
-    for (int i = 0; i < ROUNDS; i++)
-        answered += ask_value((int)(check_random(&dice) % VALUES));
-    return NULL;
-}
-
-static void run_threads(void)
-{
-    pthread_t threads[THREADS];
-    answered = 0;
-    for (uintptr_t i = 0; i < THREADS; i++)
-        REQUIRE_EQ(pthread_create(&threads[i], NULL, ask_many, (void *)i), 0);
-    for (int i = 0; i < THREADS; i++)
-        pthread_join(threads[i], NULL);
-    CHECK(answered == THREADS * ROUNDS || stats_read(&c.stats, STATS_L2_LOST) > 0);
-}
 
 TEST(threads_are_answered_as_over_a_socket)
 {
     begin(&wild);
-    store_values();
-    run_threads();
+    values_store(&values);
+    values_ask_on_threads(&values, 6, 120);
     CHECK(odd_counts.agreed > 0);
     CHECK(odd_counts.held > 0);
     CHECK(odd_counts.short_writes > 0);
@@ -124,11 +67,11 @@ TEST(threads_are_answered_as_over_a_socket)
 TEST(a_script_by_its_text_and_many_keys_come_whole)
 {
     begin(&wild);
-    store_values();
+    values_store(&values);
     struct bytes keys[VALUES];
     static char names[VALUES][8];
     for (int i = 0; i < VALUES; i++)
-        keys[i] = key_of(i, names[i]).key;
+        keys[i] = values_key(i, names[i]).key;
     struct l2_key key = client_key("lease");
     for (uint64_t round = 1; round <= 20; round++) {
         const struct l2_lease lease = {.token = round, .lease_ms = 1};
@@ -143,7 +86,7 @@ TEST(a_script_by_its_text_and_many_keys_come_whole)
         for (uint32_t i = 0; i < VALUES && a->status == 0; i++) {
             struct bytes value;
             CHECK_EQ(l2_answer_at(a, i, &value), L2_VALUE);
-            CHECK_MEM(value.data, value.len, text, i * VALUE_STEP);
+            values_check_text(value, len_of((int)i));
         }
         l2_answer_free(a);
     }
@@ -219,7 +162,7 @@ static void begin_seen(const struct odd_habits *habits)
 static bool asks_alone(int i)
 {
     unsigned reads = own_reads, writes = own_writes, others = other_reads;
-    ask_value(i);
+    values_ask(&values, i);
     return own_reads > reads && own_writes > writes && other_reads == others;
 }
 
@@ -228,7 +171,7 @@ static bool asks_alone(int i)
 TEST(a_caller_alone_takes_what_the_stream_holds)
 {
     begin_seen(&tame);
-    store_values();
+    values_store(&values);
     for (int i = 0; i < VALUES; i++)
         CHECK_WITHIN(CLIENT_DEADLINE_MS, asks_alone(i));
     CHECK(odd_counts.held > VALUES);
@@ -238,10 +181,10 @@ TEST(a_caller_alone_takes_what_the_stream_holds)
 TEST(a_caller_alone_leaves_the_rest_to_the_io_thread)
 {
     begin_seen(&wild);
-    store_values();
+    values_store(&values);
     for (int round = 0; round < 10; round++)
         for (int i = 0; i < VALUES; i++)
-            ask_value(i);
+            values_ask(&values, i);
     CHECK(own_writes > 0);
     CHECK_EQ(crossed, 0);
     end();
@@ -254,7 +197,7 @@ TEST(what_comes_behind_an_answer_is_seen_by_the_io_thread)
     static const struct odd_habits bytewise = {.piece_max = 2};
     rests_for_ever = true;
     begin_seen(&bytewise);
-    store_values();
+    values_store(&values);
     CHECK_WITHIN(CLIENT_DEADLINE_MS, asks_alone(1));
     atomic_store(&says_more, true);
     CHECK_WITHIN(CLIENT_DEADLINE_MS, (asks_alone(1), !atomic_load(&says_more)));
@@ -265,87 +208,27 @@ TEST(what_comes_behind_an_answer_is_seen_by_the_io_thread)
 
 /* ---- without own threads ---- */
 
-static unsigned done_count;
-static int asked;
-
-static void be_answered(void *arg, struct l2_answer *answer)
-{
-    (void)arg;
-    check_answer(answer, asked);
-    done_count++;
-}
-
-/* Sleeps as a host does: on the descriptor alone, for as long as it may take. */
-static void sleep_on_link(void)
-{
-    struct pollfd fd = {.fd = l2_poll_fd(c.l2), .events = POLLIN};
-    if (l2_rest(c.l2))
-        CHECK_EQ(poll(&fd, 1, CLIENT_DEADLINE_MS), 1);
-    l2_rested(c.l2);
-}
-
 TEST(a_host_that_sleeps_on_the_descriptor_misses_nothing)
 {
     open_over(&wild, false);
     REQUIRE(CHECK_WITHIN(CLIENT_DEADLINE_MS, (l2_step(c.l2, 0), l2_connected(c.l2))));
-    store_values();
-    done_count = 0;
-    for (asked = 0; asked < VALUES; asked++) {
-        char name[8];
-        struct l2_key key = key_of(asked, name);
-        const struct l2_op op = l2_op_of(clock_deadline_ns(c.env.clock, CLIENT_DEADLINE_MS),
-                                         be_answered, NULL);
-        REQUIRE(CHECK_WITHIN(CLIENT_DEADLINE_MS,
-                             (l2_step(c.l2, 0), l2_get(c.l2, &key, &op) == 0)));
-        while (done_count == (unsigned)asked) {
-            l2_step(c.l2, 0);
-            if (done_count == (unsigned)asked)
-                sleep_on_link();
-        }
-    }
+    values_store(&values);
+    values_ask_asleep(&values);
     end();
 }
 
 /* ---- the subscription ---- */
 
-static unsigned ups, messages, bad_messages;
-
-static void hear(void *arg, struct bytes payload)
+static size_t message_len(int i)
 {
-    (void)arg;
-    size_t len = (size_t)messages % VALUE_MAX;
-    bad_messages += payload.len != len || memcmp(payload.data, text, len) != 0;
-    messages++;
-}
-
-static void be_up(void *arg)
-{
-    (void)arg;
-    ups++;
-}
-
-static void be_down(void *arg)
-{
-    (void)arg;
+    return (size_t)i;
 }
 
 TEST(a_subscription_hears_all_in_order)
 {
-    enum { MESSAGES = 300 };
-    struct l2_channel *channel;
     begin(&wild);
-    store_values();
-    ups = messages = bad_messages = 0;
-    const struct l2_channel_config config = {c.l2, hear, hear, be_up, be_down, NULL};
-    REQUIRE_EQ(l2_channel_create(&config, &channel), 0);
-    REQUIRE(CHECK_WITHIN(CLIENT_DEADLINE_MS, (l2_channel_step(channel, NS_PER_MS), ups == 1)));
-    for (size_t i = 0; i < MESSAGES; i++)
-        CHECK_EQ(redis_integer(&server, "PUBLISH t:!2:!inv:0 %b", text, i), 1);
-    CHECK_WITHIN(CLIENT_DEADLINE_MS,
-                 (l2_channel_step(channel, CLIENT_DEADLINE_MS * NS_PER_MS / 100),
-                  messages == MESSAGES || ups > 1));
-    CHECK_EQ(bad_messages, 0);
-    l2_channel_destroy(channel);
+    values_store(&values);
+    values_hear(&values, 300, message_len);
     end();
 }
 
