@@ -288,37 +288,31 @@ TEST(full_memory_stops_neither_beats_nor_changes)
 
 /* ---- its memory of us goes ---- */
 
-TEST(clk_deleted)
+/* After the command both nodes follow another clock, and hear each other. */
+static void follow_another_after(const char *command)
 {
     struct pair p;
     pair_open(&p);
     uint64_t identity = node_gauges(p.a).identity;
-    run(&p, "DEL t:!2:!clk");
+    run(&p, command);
     CHECK_WITHIN(NODE_PATIENCE_MS, both_ready(&p) && node_gauges(p.a).identity != identity);
     check_in_touch(&p, 1);
     pair_close(&p);
+}
+
+TEST(clk_deleted)
+{
+    follow_another_after("DEL t:!2:!clk");
 }
 
 TEST(everything_flushed)
 {
-    struct pair p;
-    pair_open(&p);
-    uint64_t identity = node_gauges(p.a).identity;
-    run(&p, "FLUSHALL");
-    CHECK_WITHIN(NODE_PATIENCE_MS, both_ready(&p) && node_gauges(p.a).identity != identity);
-    check_in_touch(&p, 1);
-    pair_close(&p);
+    follow_another_after("FLUSHALL");
 }
 
 TEST(clk_overwritten)
 {
-    struct pair p;
-    pair_open(&p);
-    uint64_t identity = node_gauges(p.a).identity;
-    run(&p, "SET t:!2:!clk garbage");
-    CHECK_WITHIN(NODE_PATIENCE_MS, both_ready(&p) && node_gauges(p.a).identity != identity);
-    check_in_touch(&p, 1);
-    pair_close(&p);
+    follow_another_after("SET t:!2:!clk garbage");
 }
 
 TEST(log_deleted_while_a_node_hears_nothing)

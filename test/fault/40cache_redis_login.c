@@ -152,6 +152,14 @@ static void check_discreet(struct vault *v)
     CHECK(!strstr(nigh_options_error(), SECRET));
 }
 
+/* Opens a cache that has the password from the file, and has logged in. */
+static void begin(struct vault *v)
+{
+    prepare(v);
+    open_world(v, true, NIGH_THREADS_OWN);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, is_ready(v));
+}
+
 static void finish(struct vault *v)
 {
     check_discreet(v);
@@ -244,9 +252,7 @@ static void rotate(struct vault *v, void (*tell)(struct vault *v, const char *pa
 TEST(a_password_in_a_file_rotates_and_no_call_fails)
 {
     struct vault v;
-    prepare(&v);
-    open_world(&v, true, NIGH_THREADS_OWN);
-    CHECK_WITHIN(WORLD_PATIENCE_MS, is_ready(&v));
+    begin(&v);
     rotate(&v, replace_file);
     finish(&v);
 }
@@ -289,9 +295,7 @@ static void goes_on(struct vault *v)
 TEST(the_end_of_the_line_is_not_of_the_password)
 {
     struct vault v;
-    prepare(&v);
-    open_world(&v, true, NIGH_THREADS_OWN);
-    CHECK_WITHIN(WORLD_PATIENCE_MS, is_ready(&v));
+    begin(&v);
     set_user(&v, "resetpass >" SECRET "2");
     replace_file(&v, SECRET "2\r\n");
     CHECK_WITHIN(WORLD_PATIENCE_MS, said(&v, "has taken another password") == 1);
@@ -335,9 +339,7 @@ TEST(a_bad_file_is_told_of_and_the_old_password_goes_on)
 {
     struct vault v;
     char long_one[600];
-    prepare(&v);
-    open_world(&v, true, NIGH_THREADS_OWN);
-    CHECK_WITHIN(WORLD_PATIENCE_MS, is_ready(&v));
+    begin(&v);
     write_at(v.file, "");
     check_file(&v, "it is empty");
     write_at(v.file, SECRET "1\n");
@@ -367,9 +369,7 @@ TEST(a_bad_file_is_told_of_and_the_old_password_goes_on)
 TEST(a_file_that_is_half_written_costs_nothing)
 {
     struct vault v;
-    prepare(&v);
-    open_world(&v, true, NIGH_THREADS_OWN);
-    CHECK_WITHIN(WORLD_PATIENCE_MS, is_ready(&v));
+    begin(&v);
     set_user(&v, ">" SECRET "22");
     write_at(v.file, SECRET "2");
     CHECK_WITHIN(WORLD_PATIENCE_MS, said(&v, "refuses the new password, the one before it goes on: "
@@ -386,9 +386,7 @@ TEST(a_file_that_is_half_written_costs_nothing)
 TEST(a_login_that_is_refused_is_named_once_and_mended_by_the_file)
 {
     struct vault v;
-    prepare(&v);
-    open_world(&v, true, NIGH_THREADS_OWN);
-    CHECK_WITHIN(WORLD_PATIENCE_MS, is_ready(&v));
+    begin(&v);
     set_user(&v, "resetpass >" SECRET "2");
     free(redis_command(&v.server, "CLIENT KILL USER nigh"));
     CHECK_WITHIN(WORLD_PATIENCE_MS, count(&v, "l2_connect_failed") > 2);
