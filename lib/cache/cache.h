@@ -103,7 +103,12 @@ struct nigh_space {
 struct sample {
     _Atomic uint32_t wanted;  /* (a) SAMPLE_FOR_..., 0: nobody */
     uint32_t mark_mask;       /* (c) l1_mark_mask() */
-    _Atomic uint64_t keep_ns; /* (a) when the curve is to be fitted */
+};
+
+/* When the keeper has something to do for the curve. Keys: (k) keeper */
+struct curve_clock {
+    uint64_t drain_ns; /* (k) */
+    uint64_t fit_ns;   /* (k) */
 };
 
 /* Lies on cache lines of its own. Keys: as above */
@@ -160,6 +165,7 @@ struct nigh {
     _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t refs; /* pair(cache.refs): see cache_unref() */
     struct service keeper;
     struct trend_clock trend_clock;
+    struct curve_clock curve_clock;
     struct service reclaimer;
     _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t sent_behind; /* (a) see cache_note_sent() */
     _Atomic uint32_t deferred;  /* (a) loads whose loaders have returned and whose answers have not

@@ -12,6 +12,26 @@ static uint32_t wanted(const struct nigh *cache)
     return atomic_load_explicit(&cache->sample.wanted, memory_order_relaxed);
 }
 
+static void record(struct nigh_space *space, const struct l1_key *key, struct sample_event event)
+{
+    recording_add(space->cache->recording, space, key, (struct nigh_trace_record){
+        .size = event.size,
+        .cost_us = event.cost_us,
+        .outcome = (uint8_t)event.outcome,
+        .op = (uint8_t)event.op,
+    });
+}
+
+static void record_hit(struct nigh_space *space, const struct l1_entry *e,
+                       enum nigh_trace_outcome outcome)
+{
+    struct bytes name = l1_entry_key(e);
+    struct l1_key key = {name.data, (uint32_t)name.len, space->id,
+                         l1_hash(&space->l1, name.data, name.len)};
+    uint32_t size = (uint32_t)l1_entry_value(e).len;
+    record(space, &key, (struct sample_event){NIGH_TRACE_READ, outcome, size, 0});
+}
+
 void sample_hit(struct nigh_space *space, struct l1_entry *e, uint32_t touched,
                 enum nigh_trace_outcome outcome)
 {
@@ -22,15 +42,11 @@ void sample_hit(struct nigh_space *space, struct l1_entry *e, uint32_t touched,
     /* Else the first read of a refreshed value is told, whether its key is marked or not. */
     if (NIGH_UNLIKELY(l1_entry_refreshed(e)) && !l1_note_read(space_l1(space), e))
         return;
-    if (!wanted(space->cache))
-        return;
-    struct bytes name = l1_entry_key(e);
-    struct l1_key key = {name.data, (uint32_t)name.len, space->id,
-                         l1_hash(&space->l1, name.data, name.len)};
-    struct sample_event event = {NIGH_TRACE_READ, outcome, (uint32_t)l1_entry_value(e).len, 0};
-    if ((wanted(space->cache) & SAMPLE_FOR_CURVE) && !space_l1_apart(space))
-        l1_curve_hit(space->cache->l1, e, key.hash);
-    sample_note_marked(space, &key, event);
+    uint32_t by = wanted(space->cache);
+    if ((by & SAMPLE_FOR_CURVE) && !space_l1_apart(space))
+        l1_curve_hit(space->cache->l1, e);
+    if (by & SAMPLE_FOR_TRACE)
+        record_hit(space, e, outcome);
 }
 
 void sample_note_marked(struct nigh_space *space, const struct l1_key *key,
@@ -42,10 +58,5 @@ void sample_note_marked(struct nigh_space *space, const struct l1_key *key,
     if (misses && (by & SAMPLE_FOR_CURVE) && !space_l1_apart(space))
         l1_curve_miss(cache->l1, key);
     if (by & SAMPLE_FOR_TRACE)
-        recording_add(cache->recording, space, key, (struct nigh_trace_record){
-            .size = event.size,
-            .cost_us = event.cost_us,
-            .outcome = (uint8_t)event.outcome,
-            .op = (uint8_t)event.op,
-        });
+        record(space, key, event);
 }

@@ -127,7 +127,7 @@ _Static_assert(offsetof(struct l1, hit) == 0, "l1_hit_of()");
 
 static inline bool curve_is_on(const struct l1 *l1)
 {
-    return atomic_load_explicit(&l1->curve.on, memory_order_relaxed);
+    return atomic_load_explicit(&l1->curve.on, memory_order_acquire); /* pair(curve.on) */
 }
 
 static inline bool core_marks(const struct l1 *l1, uint64_t hash)

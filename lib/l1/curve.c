@@ -38,51 +38,118 @@ struct curve_read {
     uint32_t space;
 };
 
+/* Whether a mini cache would have a key that the real cache has, and lacks it only because it has
+ * not seen how it came: one that is as large, and has never been full. */
+static bool missed_it(const struct curve *c, const struct curve_point *p)
+{
+    return !p->warm && p >= &c->points[CURVE_NOW];
+}
+
 /* Ask a mini cache. Returns its hits beyond the real cache's: 1, 0 or -1. */
-static int read_point(const struct l1 *l1, struct curve_point *p, const struct curve_read *r)
+static int read_point(const struct l1 *l1, const struct curve *c, struct curve_point *p,
+                      const struct curve_read *r)
 {
     bool real = r->bytes > 0;
-    bool found = mini_find(&p->mini, mini_hash(r->hash));
+    bool there = mini_find(&p->mini, mini_hash(r->hash));
+    bool found = there || (real && missed_it(c, p));
     int gained = found - real;
     p->reads++;
     p->hits += found;
     p->real += real;
     p->gained[mini_hash(r->hash) % CURVE_GROUPS] += gained;
-    if (real && !found)
+    if (real && !there)
         store_in(l1, p, mini_hash(r->hash), r->bytes);
     return gained;
 }
 
-static void feed_locked(const struct l1 *l1, struct curve *c, const struct curve_read *r)
+static void read_locked(const struct l1 *l1, struct curve *c, const struct curve_read *r)
 {
     struct curve_space *space = r->space < c->space_count ? &c->spaces[r->space] : NULL;
     c->seen++;
     for (uint32_t i = 0; i < L1_CURVE_POINTS; i++) {
         if (!sees(&c->points[i], r->hash))
             continue;
-        int gained = read_point(l1, &c->points[i], r);
+        int gained = read_point(l1, c, &c->points[i], r);
         if (space)
             space->gained[i] += gained;
     }
 }
 
-static void feed_read(struct l1 *l1, const struct curve_read *r)
+static void remove_locked(struct curve *c, uint64_t hash)
+{
+    for (uint32_t i = 0; i < L1_CURVE_POINTS; i++)
+        if (sees(&c->points[i], hash))
+            mini_remove(&c->points[i].mini, mini_hash(hash));
+}
+
+static void store_locked(const struct l1 *l1, struct curve *c, uint64_t hash, uint64_t bytes)
+{
+    for (uint32_t i = 0; i < L1_CURVE_POINTS; i++)
+        if (sees(&c->points[i], hash))
+            store_in(l1, &c->points[i], mini_hash(hash), bytes);
+}
+
+static void feed_locked(const struct l1 *l1, struct curve *c, const struct window_event *e)
+{
+    if (e->what == WINDOW_OUTDATED || e->what == WINDOW_REMOVE)
+        remove_locked(c, e->hash);
+    if (e->what == WINDOW_STORE)
+        store_locked(l1, c, e->hash, e->bytes);
+    else if (e->what != WINDOW_REMOVE)
+        read_locked(l1, c, &(struct curve_read){e->hash, e->bytes, e->space});
+}
+
+uint64_t curve_drain_locked(const struct l1 *l1, struct curve *c)
+{
+    struct window_event events[WINDOW_EVENTS];
+    uint64_t lost = 0;
+    for (uint32_t stripe = 0; stripe < THREAD_STRIPES; stripe++) {
+        uint32_t count = window_take(&c->window, stripe, events, &lost);
+        for (uint32_t i = 0; i < count; i++)
+            feed_locked(l1, c, &events[i]);
+    }
+    c->lost += (double)(lost - c->lost_before);
+    c->lost_before = lost;
+    return window_open(&c->window);
+}
+
+uint64_t l1_curve_drain(struct l1 *l1)
 {
     struct curve *c = &l1->curve;
     if (!curve_is_on(l1))
-        return;
-    if (pthread_mutex_trylock(&c->lock) != 0) {
-        atomic_fetch_add_explicit(&c->lost, 1, memory_order_relaxed);
-        return;
-    }
-    feed_locked(l1, c, r);
+        return WINDOW_MOST_NS;
+    pthread_mutex_lock(&c->lock);
+    uint64_t pause_ns = curve_drain_locked(l1, c);
     pthread_mutex_unlock(&c->lock);
+    return pause_ns;
 }
 
-void l1_curve_hit(struct l1 *l1, const struct l1_entry *e, uint64_t hash)
+/* ---- what happens ---- */
+
+/* Whether a window is open: what an event says is not looked for where nobody takes it. */
+static bool takes(const struct l1 *l1)
 {
-    struct curve_read r = {hash, entry_charge(l1, e), entry_space(e)};
-    feed_read(l1, &r);
+    return curve_is_on(l1) && window_is_open(&l1->curve.window);
+}
+
+static bool takes_read(struct l1 *l1)
+{
+    bool takes_it = takes(l1);
+    if (!takes_it && curve_is_on(l1))
+        window_lose_read(&l1->curve.window);
+    return takes_it;
+}
+
+static void add(struct l1 *l1, enum window_what what, uint64_t hash, uint64_t bytes, uint32_t space)
+{
+    window_add(&l1->curve.window, (struct window_event){hash, (uint32_t)bytes, (uint16_t)space,
+                                                        (uint16_t)what});
+}
+
+void l1_curve_hit(struct l1 *l1, const struct l1_entry *e)
+{
+    if (takes_read(l1))
+        add(l1, WINDOW_HIT, entry_hash(l1, e), entry_charge(l1, e), entry_space(e));
 }
 
 /* Of a value that is there and was of no use, any other cache would have had no better one. */
@@ -96,34 +163,20 @@ static bool is_outdated(struct l1 *l1, const struct l1_key *key)
 
 void l1_curve_miss(struct l1 *l1, const struct l1_key *key)
 {
-    if (!curve_is_on(l1))
-        return;
-    if (is_outdated(l1, key))
-        curve_remove(l1, key->hash);
-    struct curve_read r = {key->hash, 0, key->space};
-    feed_read(l1, &r);
+    if (takes_read(l1))
+        add(l1, is_outdated(l1, key) ? WINDOW_OUTDATED : WINDOW_MISS, key->hash, 0, key->space);
 }
 
 void curve_store(struct l1 *l1, uint64_t hash, uint64_t bytes)
 {
-    struct curve *c = &l1->curve;
-    if (!curve_is_on(l1) || pthread_mutex_trylock(&c->lock) != 0)
-        return;
-    for (uint32_t i = 0; i < L1_CURVE_POINTS; i++)
-        if (sees(&c->points[i], hash))
-            store_in(l1, &c->points[i], mini_hash(hash), bytes);
-    pthread_mutex_unlock(&c->lock);
+    if (takes(l1))
+        add(l1, WINDOW_STORE, hash, bytes, 0);
 }
 
 void curve_remove(struct l1 *l1, uint64_t hash)
 {
-    struct curve *c = &l1->curve;
-    if (!curve_is_on(l1) || pthread_mutex_trylock(&c->lock) != 0)
-        return;
-    for (uint32_t i = 0; i < L1_CURVE_POINTS; i++)
-        if (sees(&c->points[i], hash))
-            mini_remove(&c->points[i].mini, mini_hash(hash));
-    pthread_mutex_unlock(&c->lock);
+    if (takes(l1))
+        add(l1, WINDOW_REMOVE, hash, 0, 0);
 }
 
 /* ---- beginning and end ---- */
@@ -135,7 +188,8 @@ static void forget_all(struct curve *c)
         c->spaces[space] = (struct curve_space){0};
     c->hits = c->reads = c->seconds = 0;
     c->last_ns = c->seen = 0;
-    atomic_store_explicit(&c->lost, 0, memory_order_relaxed);
+    c->lost = 0;
+    window_close(&c->window);
 }
 
 bool l1_curve_set(struct l1 *l1, bool on)
@@ -145,10 +199,13 @@ bool l1_curve_set(struct l1 *l1, bool on)
     if (on == was || l1->policy->model == L1_MODEL_NONE)
         return was;
     pthread_mutex_lock(&c->lock);
-    if (on) /* what happened meanwhile is not known */
+    on = on && window_make(&c->window, l1->env->mem);
+    if (on) { /* what happened meanwhile is not known */
         forget_all(c);
+        (void)window_open(&c->window);
+    }
     pthread_mutex_unlock(&c->lock);
-    atomic_store_explicit(&c->on, on, memory_order_relaxed);
+    atomic_store_explicit(&c->on, on, memory_order_release); /* pair(curve.on) */
     return on;
 }
 
@@ -160,6 +217,7 @@ void curve_init(struct l1 *l1)
 void curve_fini(struct l1 *l1)
 {
     struct curve *c = &l1->curve;
+    window_free(&c->window, l1->env->mem);
     mem_free(l1->env->mem, NULL, c->block, c->block_bytes);
     mem_free(l1->env->mem, NULL, c->spaces, c->space_count * sizeof(*c->spaces));
     pthread_mutex_destroy(&c->lock);

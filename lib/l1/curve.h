@@ -37,9 +37,11 @@
  * A mini cache of fewer than ENTRIES_FEW entries is too coarse to tell anything (10 points off, and
  * more): that is the smaller caps of a cache of some thousand values.
  *
- * Memory: a thousandth of the cap, but at least CURVE_BYTES_LEAST, and 64 to 128 bytes for each
- * space; general memory, beside the cap. The lock is tried, never waited for: a request that is
- * lost is lost to all mini caches alike, and counted.
+ * Requests wait for none of this: they leave events behind (window.h), and a busy cache is watched
+ * in part of the time. The lock is for those who drain, fit and read.
+ *
+ * Memory: a thousandth of the cap, but at least CURVE_BYTES_LEAST; 64 to 128 bytes for each space;
+ * and 4 KiB for each of up to 32 threads that make requests. It is general memory, beside the cap.
  *
  * Keys: (l) lock  (a) atomic, relaxed
  *
@@ -55,6 +57,7 @@
 
 #include "l1/l1.h"
 #include "l1/mini.h"
+#include "l1/window.h"
 
 #define CURVE_BYTES_LEAST (256u << 10)
 
@@ -81,9 +84,12 @@ struct curve_space {
     int32_t gained[L1_CURVE_POINTS]; /* (l) hits of its marked keys beyond the real ones */
 };
 
+/* The point that is the present cap. */
+#define CURVE_NOW 2u
+
 struct curve {
     pthread_mutex_t lock;
-    _Atomic bool on;      /* (a) */
+    _Atomic bool on;      /* (a) pair(curve.on): there are buffers for what happens */
     bool made;            /* (l) */
     void *block;          /* (l) */
     size_t block_bytes;   /* (l) */
@@ -91,8 +97,10 @@ struct curve {
     uint64_t last_ns;     /* (l) when it was last kept; 0: never */
     double hits, reads;   /* (l) of all, fading as those of the points do */
     double seconds;       /* (l) in which these reads were made */
-    uint64_t seen;        /* (l) reads of marked keys that got the lock */
-    _Atomic uint64_t lost;      /* (a) and those that did not */
+    uint64_t seen;        /* (l) reads of marked keys that fell into windows */
+    double lost;          /* (l) and those that did not */
+    uint64_t lost_before; /* (l) as counted last; never fading */
+    struct window window; /* what has happened since the last drain; (d) is (l) here */
     struct curve_space *spaces; /* (l) by number of the space */
     uint32_t space_count;       /* (l) */
     struct curve_point points[L1_CURVE_POINTS]; /* (l) */
@@ -102,8 +110,12 @@ struct curve {
 void curve_init(struct l1 *l1);
 void curve_fini(struct l1 *l1);
 
+/* Ask the mini caches for what fell into the window, and open the next one. Returns in how many
+ * nanoseconds to drain that. Locks: the curve's is held. */
+uint64_t curve_drain_locked(const struct l1 *l1, struct curve *c);
+
 /* Tell of a marked key's value that L1 stores, or has refused; and that a key's value is gone for
- * another reason than want of room. Threads: any. Locks: the curve's, if it is free. */
+ * another reason than want of room. Threads: any. Locks: a leaf, if it is free. */
 void curve_store(struct l1 *l1, uint64_t hash, uint64_t bytes);
 void curve_remove(struct l1 *l1, uint64_t hash);
 

@@ -23,7 +23,7 @@
 #define ENOUGH_TURNS 4u /* reads for each entry, where a mini cache has never been full */
 
 static const double sizes[L1_CURVE_POINTS] = {0.25, 0.5, 1, 2, 4, 8};
-#define NOW 2u /* of these */
+#define NOW CURVE_NOW
 
 /* ---- fitting ---- */
 
@@ -149,26 +149,27 @@ static void fade(struct curve *c)
     c->reads /= 2;
     c->seconds /= 2;
     c->seen /= 2;
-    uint64_t lost = atomic_load_explicit(&c->lost, memory_order_relaxed);
-    atomic_fetch_sub_explicit(&c->lost, lost - lost / 2, memory_order_relaxed);
+    c->lost /= 2;
 }
 
-void l1_curve_keep(struct l1 *l1)
+uint64_t l1_curve_keep(struct l1 *l1)
 {
     struct curve *c = &l1->curve;
     struct fit fit;
     if (!curve_is_on(l1))
-        return;
+        return WINDOW_MOST_NS;
     bool fits = measure(l1, &fit);
     uint64_t now_ns = clock_now_ns(l1->env->clock);
     pthread_mutex_lock(&c->lock);
     if (c->last_ns)
         c->seconds += (double)(now_ns - c->last_ns) / 1e9;
     c->last_ns = now_ns;
+    uint64_t pause_ns = curve_drain_locked(l1, c);
     fade(c);
     for (uint32_t i = 0; fits && (c->made || make(l1, c)) && i < L1_CURVE_POINTS; i++)
         fit_point(l1, c, i, &fit);
     pthread_mutex_unlock(&c->lock);
+    return pause_ns;
 }
 
 /* ---- reads of any keys ---- */
@@ -240,12 +241,11 @@ static double within_0_1(double x)
 }
 
 /* Returns how many reads a sample of one key in so many should have seen, of `reads` of any keys:
- * some found the lock taken. */
+ * some fell between windows. */
 static double expected(const struct curve *c, double reads, uint32_t sample)
 {
-    double lost = (double)atomic_load_explicit(&c->lost, memory_order_relaxed);
     double seen = (double)c->seen;
-    double should = seen + lost > 0 && sample ? reads / sample * seen / (seen + lost) : 0;
+    double should = seen + c->lost > 0 && sample ? reads / sample * seen / (seen + c->lost) : 0;
     return should > 1 ? should : 1;
 }
 

@@ -219,18 +219,21 @@ NIGH_OUTLINED bool l1_note_read(const struct l1 *l1, struct l1_entry *e);
  * ---- what another cap would bring: curve.h ----
  *
  * Threads  any
- * Locks    that of the curve, for the first two only if it is free; l1_curve_keep() before it shard
+ * Locks    that of the curve; the first two a leaf, if it is free; l1_curve_keep() before it shard
  */
 
 /* Tell of a read of a marked key: that it hit `e`, or missed. For reads of spaces in the table of
  * all. */
-void l1_curve_hit(struct l1 *l1, const struct l1_entry *e, uint64_t hash);
+void l1_curve_hit(struct l1 *l1, const struct l1_entry *e);
 void l1_curve_miss(struct l1 *l1, const struct l1_key *key);
 /* Count the reads of a space that have hit and missed so far, of any keys. */
 void l1_curve_count(struct l1 *l1, uint32_t space, uint64_t hits, uint64_t misses);
-/* Fit the mini caches to what is held. To be called each second or so, when the reads of each space
- * have just been counted. */
-void l1_curve_keep(struct l1 *l1);
+/* Ask the mini caches for what has happened since the last call. Returns in how many nanoseconds to
+ * call it again. */
+uint64_t l1_curve_drain(struct l1 *l1);
+/* The same, and fit the mini caches to what is held. To be called each second or so, when the reads
+ * of each space have just been counted. */
+uint64_t l1_curve_keep(struct l1 *l1);
 /* Begin to watch, or stop. Under a policy that has no model nothing begins. Returns whether it
  * watches. */
 bool l1_curve_set(struct l1 *l1, bool on);

@@ -13,7 +13,7 @@
 #include "cache/space.h"
 #include "cache/space_l1.h"
 
-#define KEEP_NS NS_PER_S
+#define FIT_NS NS_PER_S
 #define BAR_WIDTH 30
 #define NAME_WIDTH 24
 #define SHARES_SHOWN 16u
@@ -34,8 +34,9 @@ void curve_set(struct nigh *cache, bool on)
                                   memory_order_relaxed);
 }
 
-/* Fit the curve, and tell it the reads of each space that it is about. */
-static void fit(struct nigh *cache)
+/* Fit the curve, and tell it the reads of each space that it is about. Returns in how many
+ * nanoseconds to drain it. */
+static uint64_t fit(struct nigh *cache)
 {
     for (uint32_t i = space_count(cache); i-- > 0;) {
         struct nigh_space *space = cache->spaces[i];
@@ -45,20 +46,22 @@ static void fit(struct nigh *cache)
                         stats_read(&space->stats, STATS_L1_STALE);
         l1_curve_count(cache->l1, space->id, hits, stats_read(&space->stats, STATS_L1_MISS));
     }
-    l1_curve_keep(cache->l1);
+    return l1_curve_keep(cache->l1);
 }
 
 uint64_t curve_keep(struct nigh *cache)
 {
+    struct curve_clock *due = &cache->curve_clock;
     if (!curve_is_set(cache))
         return CLOCK_NEVER_NS;
     uint64_t now_ns = clock_now_ns(&cache->clock);
-    uint64_t due_ns = atomic_load_explicit(&cache->sample.keep_ns, memory_order_relaxed);
-    if (now_ns < due_ns)
-        return due_ns;
-    fit(cache);
-    atomic_store_explicit(&cache->sample.keep_ns, now_ns + KEEP_NS, memory_order_relaxed);
-    return now_ns + KEEP_NS;
+    if (now_ns < due->drain_ns)
+        return due->drain_ns;
+    bool fits = now_ns >= due->fit_ns;
+    if (fits)
+        due->fit_ns = now_ns + FIT_NS;
+    due->drain_ns = now_ns + (fits ? fit(cache) : l1_curve_drain(cache->l1));
+    return due->drain_ns;
 }
 
 /* ---- telling ---- */

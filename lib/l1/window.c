@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Leaving events, taking them, and how long to wait between windows.
+ */
+#include "l1/window.h"
+
+#include <string.h>
+
+bool window_make(struct window *w, struct mem *mem)
+{
+    if (!w->stripes)
+        w->stripes = mem_lines_alloc_zero(mem, window_bytes(w));
+    return w->stripes;
+}
+
+void window_free(struct window *w, struct mem *mem)
+{
+    if (w->stripes)
+        mem_lines_free(mem, w->stripes, window_bytes(w));
+}
+
+size_t window_bytes(const struct window *w)
+{
+    return THREAD_STRIPES * sizeof(*w->stripes);
+}
+
+/* ---- leaving an event ---- */
+
+static struct window_stripe *own_stripe(struct window *w)
+{
+    return &w->stripes[thread_stripe()];
+}
+
+/* A load and a store: where threads share a stripe some counts are lost, too. */
+static void lose_read(struct window_stripe *s)
+{
+    uint64_t lost = atomic_load_explicit(&s->lost, memory_order_relaxed);
+    atomic_store_explicit(&s->lost, lost + 1, memory_order_relaxed);
+}
+
+void window_lose_read(struct window *w)
+{
+    lose_read(own_stripe(w));
+}
+
+static void lose(struct window_stripe *s, const struct window_event *event)
+{
+    if (event->what <= WINDOW_OUTDATED)
+        lose_read(s);
+}
+
+static bool leave_locked(struct window_stripe *s, const struct window_event *event)
+    REQUIRES(s->lock)
+{
+    if (s->count == WINDOW_EVENTS)
+        return false;
+    s->events[s->count++] = *event;
+    return true;
+}
+
+/* Whoever finds no place ends the window for all: what fills the last one may well be followed by
+ * the drain. */
+void window_add(struct window *w, struct window_event event)
+{
+    struct window_stripe *s = own_stripe(w);
+    if (!latch_try(&s->lock)) {
+        lose(s, &event);
+        return;
+    }
+    bool left = leave_locked(s, &event);
+    latch_unlock(&s->lock);
+    if (NIGH_UNLIKELY(!left)) {
+        lose(s, &event);
+        atomic_store_explicit(&w->open, false, memory_order_relaxed);
+    }
+}
+
+/* ---- draining ---- */
+
+uint32_t window_take(struct window *w, uint32_t stripe, struct window_event ret[WINDOW_EVENTS],
+                     uint64_t *lost)
+{
+    struct window_stripe *s = &w->stripes[stripe];
+    latch_lock(&s->lock);
+    uint32_t count = s->count;
+    memcpy(ret, s->events, count * sizeof(*ret));
+    s->count = 0;
+    latch_unlock(&s->lock);
+    *lost += atomic_load_explicit(&s->lost, memory_order_relaxed);
+    w->most = count > w->most ? count : w->most;
+    return count;
+}
+
+/* Halving the pause at a half, and doubling it below an eighth, leaves a buffer between a sixteenth
+ * and a half full while the traffic stays as it is. */
+uint64_t window_open(struct window *w)
+{
+    if (!window_is_open(w))
+        w->pause_ns = WINDOW_LEAST_NS;
+    else if (w->most > WINDOW_EVENTS / 2)
+        w->pause_ns = u64_max(w->pause_ns / 2, WINDOW_LEAST_NS);
+    else if (w->most < WINDOW_EVENTS / 8)
+        w->pause_ns = u64_min(u64_max(2 * w->pause_ns, WINDOW_LEAST_NS), WINDOW_MOST_NS);
+    w->most = 0;
+    atomic_store_explicit(&w->open, true, memory_order_relaxed);
+    return w->pause_ns;
+}
+
+void window_close(struct window *w)
+{
+    struct window_event events[WINDOW_EVENTS];
+    uint64_t lost = 0;
+    atomic_store_explicit(&w->open, false, memory_order_relaxed);
+    for (uint32_t i = 0; i < THREAD_STRIPES; i++)
+        (void)window_take(w, i, events, &lost);
+}

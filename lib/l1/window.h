@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Windows: what happens to marked keys, on its way from the threads that do it to the mini caches
+ * of the curve.
+ *
+ *     a thread --(one buffer for a stripe of threads)--> l1_curve_drain() --> curve.c
+ *
+ * Who makes a request leaves 16 bytes, under a latch that is only tried, and goes on. To ask six
+ * mini caches takes some 350 instructions and lines that the thread's own work has not got; that is
+ * done by whoever drains: the keeper, or a tick.
+ *
+ * A window is open from a drain until a buffer is full. Then it is closed to all threads, until the
+ * next drain, which is WINDOW_LEAST_NS away. What happens meanwhile is lost: to all mini caches
+ * alike, to what the real cache is said to have hit, and to what is stored and removed, so that
+ * what they see is whole pieces of the traffic. How many reads are lost is counted. Of requests
+ * that are as likely now as they were a moment ago, pieces put together are as good as all of it;
+ * popularity that rises and falls within some hundredths of a second looks slower than it is.
+ *
+ * So a thread that makes up to 12,800 events a second is seen whole, which at one key in 64 is
+ * 800,000 reads, and one that makes more costs no more than that. While buffers stay emptier,
+ * drains are further apart, up to WINDOW_MOST_NS: an idle cache wakes nobody for this.
+ *
+ * The order of one thread's events is kept. Those of several are as far apart as a window is long.
+ *
+ * Keys: (c) constant once made  (l) the stripe's latch  (d) whoever drains, one thread at a time
+ * (a) atomic, relaxed
+ */
+#ifndef NIGH_L1_WINDOW_H
+#define NIGH_L1_WINDOW_H
+
+#include "base/base.h"
+
+#define WINDOW_EVENTS 256u /* of a stripe, in a window */
+#define WINDOW_LEAST_NS (20 * NS_PER_MS)
+#define WINDOW_MOST_NS NS_PER_S
+
+enum window_what {
+    WINDOW_HIT,      /* a read that hit */
+    WINDOW_MISS,     /* ... that missed */
+    WINDOW_OUTDATED, /* ... that missed, for what was there was of no use: it is gone everywhere */
+    WINDOW_STORE,    /* stored, or refused */
+    WINDOW_REMOVE,   /* gone for another reason than want of room */
+};
+
+struct window_event {
+    uint64_t hash;
+    uint32_t bytes; /* HIT, STORE: the entry's charge */
+    uint16_t space; /* HIT, MISS, OUTDATED */
+    uint16_t what;  /* enum window_what */
+};
+
+struct window_stripe {
+    _Alignas(CACHE_LINE_BYTES) struct latch lock;
+    uint32_t count;        /* (l) */
+    _Atomic uint64_t lost; /* (a) reads; only rises. Threads that share the stripe may lose some */
+    struct window_event events[WINDOW_EVENTS]; /* (l) */
+};
+
+struct window {
+    _Atomic bool open;             /* (a) */
+    struct window_stripe *stripes; /* (c) */
+    uint64_t lost;                 /* (d) counted so far */
+    uint64_t pause_ns;             /* (d) between two drains */
+    uint32_t most;                 /* (d) events that a stripe had when it was drained last */
+};
+
+/* Make the buffers, once. False: no memory. */
+bool window_make(struct window *w, struct mem *mem);
+void window_free(struct window *w, struct mem *mem);
+/* Bytes of the buffers; those of stripes without a thread are never touched. */
+size_t window_bytes(const struct window *w);
+
+static inline bool window_is_open(const struct window *w)
+{
+    return atomic_load_explicit(&w->open, memory_order_relaxed);
+}
+
+/* Leave an event for who drains: in an open window. In a closed one, count a read as lost. Threads:
+ * any. Locks: the stripe's, if it is free. */
+void window_add(struct window *w, struct window_event event);
+void window_lose_read(struct window *w);
+
+/*
+ * Draining: window_take() for each of THREAD_STRIPES stripes, then window_open().
+ */
+
+/* Take what a stripe has, in order. Returns how many events; adds the reads that were lost. */
+uint32_t window_take(struct window *w, uint32_t stripe, struct window_event ret[WINDOW_EVENTS],
+                     uint64_t *lost);
+/* Begin the next window. Returns in how many nanoseconds to drain it. */
+uint64_t window_open(struct window *w);
+/* End it, and forget what is in it. */
+void window_close(struct window *w);
+
+#endif
