@@ -18,6 +18,7 @@
 
 #define PING_NS NS_PER_S
 #define DEAD_NS (3 * NS_PER_S)
+#define ELSEWHERE_NS (3 * NS_PER_S) /* two beats tell the data connection of a new replid */
 
 /* Keys: see client.h */
 struct l2_channel {
@@ -32,6 +33,7 @@ struct l2_channel {
     struct conn conn;                /* (h) */
     struct backoff backoff;          /* (h) */
     bool logs_in;                    /* (h) it is given up for another password */
+    bool elsewhere;                  /* (h) what answers here is not what answers requests, yet */
     bool subscribing;                /* (h) SUBSCRIBE has been sent on this connection */
     bool subscribed;                 /* (h) and confirmed */
     struct outage outage;            /* keys: see outage.h */
@@ -143,7 +145,7 @@ static void lose(struct l2_channel *ch, uint64_t now_ns)
         LOG(env_of(ch)->log, NIGH_LOG_WARN, "redis listener is not connected: %s", problem))
         outage_told(&ch->outage, problem);
     conn_close(&ch->conn);
-    ch->subscribing = ch->subscribed = false;
+    ch->elsewhere = ch->subscribing = ch->subscribed = false;
     if (was_subscribed)
         backoff_soon(&ch->backoff, env_of(ch)->random, now_ns);
     else
@@ -164,14 +166,20 @@ static bool is_pinged(const struct l2_channel *ch)
     return ch->subscribed && ch->pinged_ns > ch->conn.heard_ns;
 }
 
+/* Returns when a connection has to go that still reaches another server. */
+static uint64_t elsewhere_ns(const struct l2_channel *ch)
+{
+    return ch->conn.opened_ns + ELSEWHERE_NS;
+}
+
 /* Returns when a silent connection wants something done. */
 static uint64_t due_ns(const struct l2_channel *ch)
 {
     const struct conn *c = &ch->conn;
     if (c->state == CONN_CLOSED) /* l2_channel_wake() ends the wait for the data connection */
         return ch->beside && !l2_is_gone(ch->config.l2) ? ch->backoff.next_ns : CLOCK_NEVER_NS;
-    if (c->state == CONN_UP && !ch->subscribing)
-        return 0; /* at once */
+    if (c->state == CONN_UP && !ch->subscribing) /* at once, or l2_channel_wake() ends the wait */
+        return ch->elsewhere ? elsewhere_ns(ch) : 0;
     if (!ch->subscribed)
         return conn_handshake_deadline_ns(c);
     return is_pinged(ch) ? dead_ns(ch) : c->heard_ns + PING_NS;
@@ -207,7 +215,8 @@ static int attend_closed(struct l2_channel *ch, uint64_t now_ns)
 }
 
 /* Whether another server answers here than on the data connection, which would leave us deaf to all
- * that is changed there. What that one last told of itself counts. */
+ * that is changed there. What that one last told of itself counts: where a server was made a replica
+ * and a master again that is its old replid, until a beat brings the new one, and wakes us. */
 static bool is_elsewhere(struct l2_channel *ch)
 {
     struct link *link = ch->link;
@@ -217,11 +226,15 @@ static bool is_elsewhere(struct l2_channel *ch)
     return other;
 }
 
-static int subscribe(struct l2_channel *ch)
+/* Subscribes, unless it has to wait for the data connection to be at the same server. */
+static int subscribe(struct l2_channel *ch, uint64_t now_ns)
 {
     const struct keys *keys = &ch->config.l2->keys;
     const struct bytes args[] = {bytes_of("SUBSCRIBE", 9), keys->now.channel, keys->old.channel};
-    if (is_elsewhere(ch)) {
+    ch->elsewhere = is_elsewhere(ch);
+    if (ch->elsewhere && now_ns < elsewhere_ns(ch))
+        return 0;
+    if (ch->elsewhere) {
         snprintf(ch->conn.problem, sizeof(ch->conn.problem), "another server answers here than "
                  "answers requests (a load balancer in between?)");
         return NIGH_EOFFLINE;
@@ -241,7 +254,7 @@ static int attend(struct l2_channel *ch, uint64_t now_ns)
     if (conn_seek(c))
         return NIGH_EOFFLINE;
     if (c->state == CONN_UP && !ch->subscribing)
-        return subscribe(ch);
+        return subscribe(ch, now_ns);
     if (now_ns < due_ns(ch) || is_pinged(ch))
         return 0;
     if (!ch->subscribed)

@@ -326,7 +326,7 @@ static int send_questions(struct conn *c)
                                  bytes_of("cluster", 7), bytes_of("memory", 6)};
     const struct bytes limit[] = {bytes_of("CONFIG", 6), bytes_of("GET", 3),
                                   bytes_of_string(LIMIT_NAME)};
-    int failed = send_step(c, STEP_INFO, info, c->one_section ? 2 : 4);
+    int failed = send_step(c, STEP_INFO, info, c->whole_info ? 1 : 4);
     failed = failed ? failed : send_needs(c);
     if (c->asks_limit) /* not before: an ACL that forbids CONFIG logs each attempt */
         failed = failed ? failed : send_step(c, STEP_LIMIT, limit, 3);
@@ -404,7 +404,7 @@ static int refuse_step(struct conn *c, enum step step, const struct reply *reply
     else
         snprintf(what, sizeof(what), "%s%s: ", name, unknown ? " (renamed, or a proxy?)" : "");
     conn_problem(c, what, reply->bytes);
-    c->one_section = c->one_section || (step == STEP_INFO && reply_is_error(reply, "ERR"));
+    c->whole_info = c->whole_info || (step == STEP_INFO && reply_is_error(reply, "ERR"));
     return NIGH_EOFFLINE;
 }
 

@@ -10,9 +10,10 @@
  * go: AUTH, SELECT, CLIENT SETNAME, INFO, EVAL, PING. It asks for a master (nothing that nigh does
  * works on a replica), no node of a cluster (a script's keys would be on several), the commands
  * that nigh needs (needs.h; the listener does not ask), and a PONG (a server that is loading, or a
- * replica without its master, answers PING with an error). Servers older than Redis 7 take one
- * section of INFO only, and are asked so the next time; one that answers in RESP3 is asked for
- * RESP2 then. A Sentinel is asked for a PONG only.
+ * replica without its master, answers PING with an error). Servers older than Redis 7 take no list
+ * of sections of INFO, and are asked for all of it from the next time on, so that what is learned
+ * is the same; one that answers in RESP3 is asked for RESP2 then. A Sentinel is asked for a PONG
+ * only.
  *
  * A server that closes often says why before: an error that answers nothing, or answers the wrong
  * request. These last words are kept, and `problem` tells them then.
@@ -81,7 +82,7 @@ struct conn {
     char replid[REPLID_BYTES]; /* last told, by the handshake, a beat or a resync */
     bool asks_limit;   /* the next handshakes have reason to ask for proto-max-bulk-len */
     uint64_t limit;    /* proto-max-bulk-len as this server told it; 0: not told */
-    bool one_section;  /* INFO takes no more sections; the next handshakes know */
+    bool whole_info;   /* INFO was refused with sections; the next handshakes ask for all of it */
     bool says_hello;   /* it has answered in RESP3; the next handshakes ask for RESP2 */
     const char *asked; /* behind the handshake: the command whose answer makes it of use, or NULL */
     struct l2_server server; /* last told by the handshake */

@@ -269,7 +269,7 @@ static int take_error(struct link *link, struct request *r, const struct reply *
 }
 
 /* Notes the server's replid, if it is another than when it was asked last: a server that was made a
- * replica, and a master again, may have another's data. */
+ * replica, and a master again, may have another's data. The listener may be waiting for it. */
 static void note_server(struct link *link, const struct l2_clock *clock)
 {
     if (!clock->replid.data || clock->home == link->conn.home)
@@ -278,6 +278,8 @@ static void note_server(struct link *link, const struct l2_clock *clock)
     memcpy(link->conn.replid, clock->replid.data, REPLID_BYTES);
     pthread_mutex_lock(&link->lock);
     memcpy(link->replid, clock->replid.data, REPLID_BYTES);
+    if (link->channel)
+        l2_channel_wake(link->channel);
     pthread_mutex_unlock(&link->lock);
 }
 

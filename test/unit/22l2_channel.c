@@ -158,6 +158,41 @@ TEST(reconnects_when_told)
     end();
 }
 
+/* Counts the connections that have introduced themselves. */
+static unsigned connections(void)
+{
+    unsigned count = 0;
+    char *list = redis_command(&server, "CLIENT LIST");
+    for (const char *at = list; at && (at = strstr(at, "name=nigh")); at++)
+        count++;
+    free(list);
+    return count;
+}
+
+/* A server that was a replica for a moment, under the same address: what it is now the listener
+ * learns first, and the data connection from the next beat. */
+TEST(a_server_that_has_another_replid_is_waited_for_and_not_taken_for_another)
+{
+    struct l2_outage outage;
+    begin();
+    l2_answer_free(CLIENT_ASK(&c, l2_beat, CLIENT_BEAT(0, 10, 42)));
+    free(redis_command(&server, "REPLICAOF 127.0.0.1 1"));
+    free(redis_command(&server, "REPLICAOF NO ONE"));
+    free(redis_command(&server, "CLIENT KILL TYPE pubsub"));
+    STEP_UNTIL(heard.downs == 1);
+    STEP_UNTIL(connections() == 2);
+    uint64_t then_ms = check_now_ms() + 200;
+    STEP_UNTIL(check_now_ms() >= then_ms);
+    CHECK_EQ(heard.ups, 1);
+    l2_answer_free(CLIENT_ASK(&c, l2_beat, CLIENT_BEAT(0, 10, 42)));
+    STEP_UNTIL(heard.ups == 2);
+    l2_channel_outage_read(heard.channel, &outage);
+    CHECK(!strstr(outage.text, "another server"));
+    change();
+    STEP_UNTIL(heard.messages == 1);
+    end();
+}
+
 TEST(a_silent_server_is_pinged_and_then_given_up)
 {
     begin();

@@ -5,6 +5,7 @@
 #include "l2/backoff.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 #include "l2/l2.h"
 #include "support/check.h"
@@ -20,6 +21,8 @@
 
 static struct {
     bool refuses, hangs, loads, forbids_subscribe;
+    bool old; /* of INFO it takes one section, or none */
+    unsigned wholes; /* how often it was asked for all of INFO */
     int fds;
     bool open[FDS];
     const char *say[FDS]; /* what is to be read next; NULL: nothing */
@@ -55,11 +58,23 @@ static long net_read(void *arg, int fd, void *buffer, size_t size)
 #define HELLO                                                                                      \
     "+OK\r\n$69\r\nrole:master\r\nmaster_replid:0123456789012345678901234567890123456789\r\n\r\n"
 
+/* Whether the command of one word stands in there. */
+static bool has_word_alone(const void *data, size_t size, const char *word)
+{
+    char alone[32];
+    int len = snprintf(alone, sizeof(alone), "*1\r\n$%zu\r\n%s\r\n", strlen(word), word);
+    return memmem(data, size, alone, (size_t)len) != NULL;
+}
+
 static long net_write(void *arg, int fd, const void *data, size_t size)
 {
     const char **say = &server.say[fd - FIRST_FD];
+    bool whole = has_word_alone(data, size, "INFO");
     (void)arg;
-    if (memmem(data, size, "SUBSCRIBE", 9))
+    server.wholes += whole;
+    if (server.old && !whole && memmem(data, size, "INFO", 4))
+        *say = "+OK\r\n-ERR syntax error\r\n$-1\r\n+PONG\r\n";
+    else if (memmem(data, size, "SUBSCRIBE", 9))
         *say = server.forbids_subscribe ? "-NOPERM no\r\n"
                                         : "*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n";
     else if (memmem(data, size, "EVAL", 4)) /* asks what there is, INFO before it */
@@ -263,6 +278,24 @@ TEST(a_connection_that_is_lost_is_made_again_at_once)
     server.refuses = false;
     run(4 * BACKOFF_LOST_NS);
     CHECK(l2_connected(l2) && subscribed);
+    end();
+}
+
+/* ---- what it is ---- */
+
+/* A server before Redis 7: the second attempt asks for all, and so does every later one. */
+TEST(a_server_that_takes_no_list_of_sections_is_asked_for_all)
+{
+    begin(check_seed() | 1);
+    server.old = true;
+    run(2 * NS_PER_S);
+    REQUIRE(l2_connected(l2) && subscribed);
+    CHECK_EQ(server.wholes, 2); /* one each */
+    l2_drop_connection(l2);
+    run(NS_PER_S);
+    CHECK(l2_connected(l2));
+    CHECK_EQ(server.wholes, 3);
+    CHECK_EQ(server.fds, 5);
     end();
 }
 
