@@ -215,8 +215,9 @@ static int attend_closed(struct l2_channel *ch, uint64_t now_ns)
 }
 
 /* Whether another server answers here than on the data connection, which would leave us deaf to all
- * that is changed there. What that one last told of itself counts: where a server was made a replica
- * and a master again that is its old replid, until a beat brings the new one, and wakes us. */
+ * that is changed there. What that one last told of itself counts: where a server was made a
+ * replica and a master again that is its old replid, until a beat brings the new one and wakes us.
+ */
 static bool is_elsewhere(struct l2_channel *ch)
 {
     struct link *link = ch->link;

@@ -64,7 +64,7 @@ struct link_switch {
 };
 struct link_left {
     struct place *place; /* NULL: none was */
-    uint32_t by;
+    uint32_t by;         /* number of who called last: the walk begins with it */
 };
 
 /* Says who has the connection, and with it all fields marked (i): see solo.c. */

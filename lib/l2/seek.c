@@ -9,7 +9,10 @@
 // A Sentinel that calls out a switch (switch.c) is a reason to ask, never an answer: a connection
 // to another place than the one called is given up, and the walk begins with who called. If it ends
 // where it began that one was wrong, and is not heeded for a while; so whatever a Sentinel says
-// costs a connection once in that time.
+// costs a connection once in that time. Where another one calls before the walk begins, it begins
+// with that one, who is the one to blame then. (The first may have been right, and not be asked: S
+// calls that B follows A; T, that C does; T is asked, and names A.) One that calls the place which
+// was just left changes nothing.
 
 #include "l2/client.h"
 
@@ -154,7 +157,8 @@ static bool take_call(struct link *link, struct link_switch *ret)
 bool seek_called(struct link *link, uint64_t now_ns)
 {
     struct link_switch call;
-    const struct place *at = link->conn.place;
+    bool connected = link->conn.place != NULL;
+    const struct place *at = connected ? link->conn.place : link->left.place;
     /* it stays for the end of a walk, which may be at the old master: who was asked knew no more */
     if (seek_asks(link) || link->conn.state == CONN_HANDSHAKE)
         return false;
@@ -163,12 +167,13 @@ bool seek_called(struct link *link, uint64_t now_ns)
     if (at && place_is(at, call.to.place, call.to.port))
         return false;
     sentinels_prefer(link->sentinels, call.by);
-    if (!at) {
+    link->left.by = call.by;
+    if (!connected) {
         backoff_soon(&link->backoff, link->env->random, now_ns);
         return false;
     }
     place_drop(link->left.place);
-    link->left = (struct link_left){place_hold(link->conn.place), call.by};
+    link->left.place = place_hold(link->conn.place);
     return true;
 }
 

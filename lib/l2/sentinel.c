@@ -293,13 +293,14 @@ bool sentinel_read_address(const struct reply *reply, struct uri_host *ret)
 }
 
 #define SWITCH_WORDS 5u
+#define PROMOTION_WORDS 8u
 
 /* Splits a text at its blanks. Returns whether it has exactly so many words. */
-static bool split(struct bytes text, struct bytes words[SWITCH_WORDS])
+static bool split(struct bytes text, struct bytes words[], uint32_t count)
 {
     const char *at = text.data, *end = text.len ? at + text.len : at;
-    for (uint32_t i = 0; i < SWITCH_WORDS; i++) {
-        bool last = i == SWITCH_WORDS - 1;
+    for (uint32_t i = 0; i < count; i++) {
+        bool last = i == count - 1;
         const char *stop = at < end ? memchr(at, ' ', (size_t)(end - at)) : NULL;
         if (last != !stop)
             return false;
@@ -312,6 +313,15 @@ static bool split(struct bytes text, struct bytes words[SWITCH_WORDS])
 bool sentinel_read_switch(struct bytes message, const char *master, struct uri_host *ret)
 {
     struct bytes words[SWITCH_WORDS];
-    return split(message, words) && bytes_equal(words[0], bytes_of_string(master)) &&
-           read_both(words[3], words[4], ret);
+    return split(message, words, SWITCH_WORDS) &&
+           bytes_equal(words[0], bytes_of_string(master)) && read_both(words[3], words[4], ret);
+}
+
+bool sentinel_read_promotion(struct bytes message, const char *master, struct uri_host *ret)
+{
+    struct bytes words[PROMOTION_WORDS];
+    return split(message, words, PROMOTION_WORDS) &&
+           bytes_equal(words[0], bytes_of_string("slave")) &&
+           bytes_equal(words[4], bytes_of_string("@")) &&
+           bytes_equal(words[5], bytes_of_string(master)) && read_both(words[2], words[3], ret);
 }

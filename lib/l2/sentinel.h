@@ -105,5 +105,7 @@ bool sentinel_read_address(const struct reply *reply, struct uri_host *ret);
 /* Takes a message of +switch-master, "NAME OLD-HOST OLD-PORT HOST PORT". False: it is none, or of
  * another master. */
 bool sentinel_read_switch(struct bytes message, const char *master, struct uri_host *ret);
+/* The same of +promoted-slave: "slave NAME HOST PORT @ MASTER OLD-HOST OLD-PORT". */
+bool sentinel_read_promotion(struct bytes message, const char *master, struct uri_host *ret);
 
 #endif

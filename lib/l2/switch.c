@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The subscription of +switch-master. What it hears is a hint to the link, and no more.
+// The subscription of two channels of a Sentinel. What it hears is a hint to the link, and no more.
 
 #include "l2/switch.h"
 
@@ -8,6 +8,7 @@
 #include "l2/client.h"
 
 #define CHANNEL "+switch-master"
+#define CHANNEL_EARLY "+promoted-slave"
 #define PING_NS (2 * NS_PER_S)
 #define DEAD_NS (6 * NS_PER_S)
 
@@ -21,7 +22,8 @@ struct switches {
     uint32_t at;        /* number of the Sentinel */
     bool fails;         /* no subscription since the last one failed: the next one is tried */
     bool subscribing;   /* the question and the subscription were sent */
-    bool subscribed;
+    bool subscribed;    /* to CHANNEL ... */
+    bool hopes;         /* ... and the answer for the other one, which may be an error, is due */
     uint64_t pinged_ns; /* last PING; older than heard_ns: answered */
 };
 
@@ -57,7 +59,7 @@ static void lose(struct switches *w, uint64_t now_ns)
         backoff_failed_alone(&w->backoff, random, now_ns);
     w->fails = !w->subscribed;
     conn_close(&w->conn);
-    w->subscribing = w->subscribed = false;
+    w->subscribing = w->subscribed = w->hopes = false;
 }
 
 static bool is_pinged(const struct switches *w)
@@ -88,12 +90,18 @@ static int open_next(struct switches *w, uint64_t now_ns)
     return conn_open(&w->conn, w->s->list[w->at].place);
 }
 
+static int subscribe_to(struct switches *w, const char *channel)
+{
+    const struct bytes args[] = {bytes_of_string("SUBSCRIBE"), bytes_of_string(channel)};
+    return conn_command(&w->conn, args, ARRAY_COUNT(args));
+}
+
 static int subscribe(struct switches *w)
 {
-    const struct bytes args[] = {bytes_of_string("SUBSCRIBE"), bytes_of_string(CHANNEL)};
     w->subscribing = true;
     int failed = sentinels_ask(w->s, &w->conn);
-    return failed ? failed : conn_command(&w->conn, args, ARRAY_COUNT(args));
+    failed = failed ? failed : subscribe_to(w, CHANNEL);
+    return failed ? failed : subscribe_to(w, CHANNEL_EARLY);
 }
 
 /* The connection is subscribed, or should be by now, and it is time. */
@@ -113,24 +121,32 @@ static bool is_kind(const struct reply *reply, const char *kind)
     return bytes_equal(reply_string_at(reply, 0, SIZE_MAX), bytes_of_string(kind));
 }
 
-/* A conn_reply_fn: the answer to the question; then {subscribe, channel, count}, {message, channel,
- * payload} or {pong, ""}. */
+/* Takes where the master is from what was heard. False: it says nothing of that. */
+static bool read_call(const struct switches *w, const struct reply *reply, struct uri_host *ret)
+{
+    struct bytes text = reply_string_at(reply, 2, SIZE_MAX);
+    if (!w->subscribed)
+        return sentinel_read_address(reply, ret);
+    return is_kind(reply, "message") && (sentinel_read_switch(text, w->s->master, ret) ||
+                                         sentinel_read_promotion(text, w->s->master, ret));
+}
+
+/* A conn_reply_fn: the answer to the question; {subscribe, channel, count} for each channel; then
+ * {message, channel, payload} or {pong, ""}. */
 static int take(void *arg, struct reply *reply)
 {
     struct switches *w = arg;
     struct uri_host to;
-    bool error = reply->type == REPLY_ERROR && w->subscribed;
-    bool called = w->subscribed ? is_kind(reply, "message") &&
-                                      sentinel_read_switch(reply_string_at(reply, 2, SIZE_MAX),
-                                                           w->s->master, &to)
-                                : sentinel_read_address(reply, &to);
-    bool refused = reply->type == REPLY_ERROR && !w->subscribed; /* of either command */
-    if (is_kind(reply, "subscribe"))
-        w->subscribed = true;
+    bool called = read_call(w, reply, &to);
+    bool refused = reply->type == REPLY_ERROR, confirms = is_kind(reply, "subscribe");
+    int failed = refused && !w->hopes ? NIGH_EREDIS : 0;
+    if (confirms || refused)
+        w->hopes = confirms && !w->subscribed;
+    w->subscribed = w->subscribed || confirms;
     reply_free(reply);
     if (called)
         seek_call(w->link, w->at, &to);
-    return error || refused ? NIGH_EREDIS : 0;
+    return failed;
 }
 
 /* Reads and writes what there is. */

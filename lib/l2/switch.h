@@ -1,11 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Hears what Sentinels call out: a subscription of +switch-master at one of them, for a link.
+ * Hears what Sentinels call out: a subscription of +switch-master and +promoted-slave at one of
+ * them, for a link.
  *
  * A link that has lost its server asks by itself (seek.c). This is for the time in between: for the
  * old master that lives on beside the new one, and for the pause before the next attempt. What is
  * missed here is met by the next attempt, or by the old master, which becomes a replica, and then
  * ends its connections, some 10 s behind the promotion.
+ *
+ * The Sentinel that leads a failover calls out +switch-master only when it has turned the other
+ * replicas, too: up to `failover-timeout` behind the promotion, where one of them is slow. But it
+ * calls out +promoted-slave when the new master has said that it is one, and names that from then
+ * on when it is asked. The others, who hear of it from the leader, call out +switch-master at once.
+ * A user who may not subscribe +promoted-slave hears the rest.
  *
  * It follows the Sentinel that named the master last; one that is dead, silent, or not heeded any
  * more is left for the next, with pauses that double up to 5 s. Behind each subscription that one

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Any bytes as what a Sentinel says: refused, or a host and a port that can be connected to. The
-// first line of the input is a call of +switch-master, the rest of it a reply from the wire.
+// first line of the input is what was called out, the rest of it a reply from the wire.
 
 #include <stdlib.h>
 #include <string.h>
@@ -18,13 +18,15 @@ static void check(bool read, const struct uri_host *host)
 
 static void read_switch(struct bytes message)
 {
-    struct uri_host host = {.place = "x"};
+    struct uri_host host = {.place = "x"}, early = host;
     char *exact = malloc(message.len + 1); /* a byte beyond it is a sanitizer's */
     if (!exact)
         return;
     put_bytes(exact, message);
     bool read = sentinel_read_switch(bytes_of(exact, message.len), "mymaster", &host);
     check(read, &host);
+    read = sentinel_read_promotion(bytes_of(exact, message.len), "mymaster", &early);
+    check(read, &early);
     free(exact);
 }
 

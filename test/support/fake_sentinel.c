@@ -25,9 +25,17 @@ static void say(const struct fake_sentinel_link *l, const char *text)
     (void)n; /* a client that is gone */
 }
 
-static void say_subscribed(struct fake_sentinel *f, struct fake_sentinel_link *l)
+/* REQUIRES(lock) */
+static void subscribe(struct fake_sentinel *f, struct fake_sentinel_link *l, const char *channel)
 {
-    say(l, "*3\r\n$9\r\nsubscribe\r\n$14\r\n+switch-master\r\n:1\r\n");
+    char text[128];
+    if (f->forbids && strcmp(channel, f->forbids) == 0) {
+        say(l, "-NOPERM No permissions to access a channel\r\n");
+        return;
+    }
+    snprintf(text, sizeof text, "*3\r\n$9\r\nsubscribe\r\n$%zu\r\n%s\r\n:1\r\n",
+             strlen(channel), channel);
+    say(l, text);
     l->subscribed = true;
     atomic_fetch_add(&f->subscribed, 1);
 }
@@ -50,7 +58,7 @@ static void obey(struct fake_sentinel *f, struct fake_sentinel_link *l, char *wo
     else if (strcasecmp(words[0], "PING") == 0)
         say(l, l->subscribed ? "*2\r\n$4\r\npong\r\n$0\r\n\r\n" : "+PONG\r\n");
     else if (strcasecmp(words[0], "SUBSCRIBE") == 0)
-        say_subscribed(f, l);
+        subscribe(f, l, words[1]);
     else if (strcasecmp(words[0], "SENTINEL") == 0)
         atomic_fetch_add(&f->asked, 1), say(l, f->answer);
     else
@@ -114,11 +122,11 @@ static void welcome(struct fake_sentinel *f)
 
 static void call_out(struct fake_sentinel *f)
 {
-    static const char form[] = "*3\r\n$7\r\nmessage\r\n$14\r\n+switch-master\r\n$%zu\r\n%s\r\n";
+    static const char form[] = "*3\r\n$7\r\nmessage\r\n$%zu\r\n%s\r\n$%zu\r\n%s\r\n";
     char text[1024] = "";
     pthread_mutex_lock(&f->lock);
     if (f->call[0])
-        snprintf(text, sizeof text, form, strlen(f->call), f->call);
+        snprintf(text, sizeof text, form, strlen(f->channel), f->channel, strlen(f->call), f->call);
     f->call[0] = '\0';
     pthread_mutex_unlock(&f->lock);
     for (int i = 0; text[0] && i < FAKE_SENTINEL_LINKS; i++)
@@ -198,7 +206,20 @@ void fake_sentinel_name(struct fake_sentinel *f, const char *host, int port)
 
 void fake_sentinel_call(struct fake_sentinel *f, const char *payload)
 {
+    fake_sentinel_call_on(f, "+switch-master", payload);
+}
+
+void fake_sentinel_call_on(struct fake_sentinel *f, const char *channel, const char *payload)
+{
+    set(f, f->channel, sizeof f->channel, channel);
     set(f, f->call, sizeof f->call, payload);
+}
+
+void fake_sentinel_forbid(struct fake_sentinel *f, const char *channel)
+{
+    pthread_mutex_lock(&f->lock);
+    f->forbids = channel;
+    pthread_mutex_unlock(&f->lock);
 }
 
 void fake_sentinel_login(struct fake_sentinel *f, const char *user, const char *password)

@@ -34,6 +34,8 @@ struct fake_sentinel {
     pthread_mutex_t lock;
     char answer[512];          /* (l) to the question who the master is; "": none, ever */
     char call[512];            /* (l) to be called out; "": nothing */
+    char channel[64];          /* (l) where */
+    const char *forbids;       /* (l) a channel that nobody may subscribe; NULL: none */
     char login[256];           /* (l) "USER PASSWORD" that AUTH has to bring; "": none is asked */
     _Atomic bool stop;
     _Atomic unsigned accepted; /* connections */
@@ -48,6 +50,8 @@ void fake_sentinel_stop(struct fake_sentinel *f);
 void fake_sentinel_answer(struct fake_sentinel *f, const char *reply);
 void fake_sentinel_name(struct fake_sentinel *f, const char *host, int port);
 void fake_sentinel_call(struct fake_sentinel *f, const char *payload);
+void fake_sentinel_call_on(struct fake_sentinel *f, const char *channel, const char *payload);
+void fake_sentinel_forbid(struct fake_sentinel *f, const char *channel);
 void fake_sentinel_login(struct fake_sentinel *f, const char *user, const char *password);
 
 #endif

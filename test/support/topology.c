@@ -126,7 +126,7 @@ bool topology_hears(const struct topology *t, const char *words)
     for (int i = 0; i < TOPOLOGY_COUNT; i++) {
         char *list = redis_command(&t->sentinels[i], "CLIENT LIST");
         for (char *rest = list, *line; (line = strtok_r(rest, "\n", &rest));)
-            found = found || (strstr(line, words) && strstr(line, " sub=1 "));
+            found = found || (strstr(line, words) && strstr(line, " sub=2 "));
         free(list);
     }
     return found;

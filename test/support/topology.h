@@ -43,7 +43,7 @@ int topology_master_of(const struct topology *t, int i);
 int topology_master(const struct topology *t);
 /* Waits until they agree: on a busy machine they may replace one that lives. */
 int topology_await_master(const struct topology *t);
-/* Whether a client with these words in CLIENT LIST has subscribed at one of the Sentinels. */
+/* Whether a client with these words in CLIENT LIST has both its subscriptions at one Sentinel. */
 bool topology_hears(const struct topology *t, const char *words);
 /* Whether that is another than `old`, and it knows that it is one. */
 bool topology_moved_from(const struct topology *t, int old);

@@ -190,9 +190,10 @@ TEST(sentinels_ask_for_a_login_of_their_own)
 {
     struct topology t;
     struct world a;
-    topology_start(&t, NULL, "user nigh on >SENTINELS resetchannels &+switch-master -@all "
-                             "+sentinel|get-master-addr-by-name +subscribe +ping "
-                             "+client|setname\nuser default on nopass ~* &* +@all\n");
+    topology_start(&t, NULL, "user nigh on >SENTINELS resetchannels &+switch-master "
+                             "&+promoted-slave -@all +sentinel|get-master-addr-by-name "
+                             "+subscribe +ping +client|setname\n"
+                             "user default on nopass ~* &* +@all\n");
     struct nigh_options o = node_options(&t.servers[0]);
     o.redis_uri = t.uri;
     o.redis_sentinel_user = "nigh";

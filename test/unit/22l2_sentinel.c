@@ -4,6 +4,7 @@
 
 #include "l2/sentinel.h"
 
+#include "l2/client.h"
 #include "support/fake_sentinel.h"
 #include "support/l2_client.h"
 
@@ -256,6 +257,29 @@ TEST(a_call_is_five_words)
     check_switch("    ", "", 0);
 }
 
+static void check_promotion(const char *text, const char *place, uint16_t port)
+{
+    struct uri_host to = {.place = "before"};
+    bool read = sentinel_read_promotion(bytes_of_string(text), "m", &to);
+    if (!CHECK_EQ(read, port > 0))
+        check_note("%s", text);
+    CHECK_STR(to.place, read ? place : "before");
+    CHECK_EQ(to.port, port);
+}
+
+TEST(a_promotion_is_eight_words)
+{
+    check_promotion("slave 10.0.0.2:7000 10.0.0.2 7000 @ m 10.0.0.1 7000", "10.0.0.2", 7000);
+    check_promotion("slave x fd00::2 1 @ m h 1", "fd00::2", 1);
+    check_promotion("slave 10.0.0.2:7000 10.0.0.2 7000 @ n 10.0.0.1 7000", "", 0);
+    check_promotion("master m 10.0.0.1 7000 @ m 10.0.0.1 7000", "", 0);
+    check_promotion("slave 10.0.0.2:7000 10.0.0.2 7000 # m 10.0.0.1 7000", "", 0);
+    check_promotion("slave 10.0.0.2:7000 10.0.0.2 7x @ m 10.0.0.1 7000", "", 0);
+    check_promotion("slave 10.0.0.2:7000 10.0.0.2 7000 @ m 10.0.0.1", "", 0);
+    check_promotion("slave 10.0.0.2:7000 10.0.0.2 7000 @ m 10.0.0.1 7000 x", "", 0);
+    check_promotion("", "", 0);
+}
+
 struct listener {
     struct l2_channel *channel;
     pthread_t thread;
@@ -322,27 +346,46 @@ static bool has_client(const struct redis *server)
     return has;
 }
 
-/* A second master beside the first, which answers still. */
-TEST(a_master_that_is_called_out_is_moved_to)
+/* A second master beside the first, which answers still. `form` takes the ports that a Sentinel
+ * calls out, the new or the old one first. */
+static void check_moved(const char *channel, const char *form, bool new_first, const char *forbids)
 {
     struct field f;
     struct listener l;
     char call[128];
     prepare(&f);
     free(redis_command(&f.replica, "REPLICAOF NO ONE"));
+    for (int i = 0; i < COUNT; i++)
+        fake_sentinel_forbid(&f.sentinels[i], forbids);
     open_client(&f);
     open_listener(&l, &f);
     CHECK_WITHIN(CLIENT_DEADLINE_MS, connection(&f) == 1 && subscribed(&f) >= 0);
     for (int i = 0; i < COUNT; i++)
         fake_sentinel_name(&f.sentinels[i], "127.0.0.1", f.replica.port);
-    snprintf(call, sizeof(call), "mymaster 127.0.0.1 %d 127.0.0.1 %d", f.master.port,
-             f.replica.port);
-    fake_sentinel_call(&f.sentinels[subscribed(&f)], call);
+    snprintf(call, sizeof(call), form, new_first ? f.replica.port : f.master.port,
+             new_first ? f.master.port : f.replica.port);
+    fake_sentinel_call_on(&f.sentinels[subscribed(&f)], channel, call);
     CHECK_WITHIN(CLIENT_DEADLINE_MS, connection(&f) == 2);
     CHECK_WITHIN(CLIENT_DEADLINE_MS, has_client(&f.replica));
     CHECK_EQ(useless(&f), 0);
     close_listener(&l);
     finish(&f);
+}
+
+TEST(a_master_that_is_called_out_is_moved_to)
+{
+    check_moved("+switch-master", "mymaster 127.0.0.1 %d 127.0.0.1 %d", false, NULL);
+}
+
+/* The Sentinel that leads a failover calls out this one first, the other some time later. */
+TEST(a_replica_that_is_promoted_is_moved_to)
+{
+    check_moved("+promoted-slave", "slave new 127.0.0.1 %d @ mymaster 127.0.0.1 %d", true, NULL);
+}
+
+TEST(who_may_not_hear_of_promotions_hears_of_switches)
+{
+    check_moved("+switch-master", "mymaster 127.0.0.1 %d 127.0.0.1 %d", false, "+promoted-slave");
 }
 
 /* The one that is asked does not answer, but calls; the next one is behind, and names the old. */
@@ -393,5 +436,50 @@ TEST(one_that_calls_out_what_is_not_so_is_not_heeded_again)
     }
     CHECK_EQ(connection(&f), 2);
     close_listener(&l);
+    finish(&f);
+}
+
+/* ---- who is to blame ---- */
+
+static bool is_heeded(struct field *f, uint32_t i)
+{
+    struct client *c = &f->client;
+    return sentinels_heed(c->l2->home->sentinels, i, clock_now_ns(c->env.clock));
+}
+
+/* Two call while all of them name the old master: the first as one does that is the first to know,
+ * the second as given. Returns with the client back at that master. */
+static void two_call(struct field *f, int second_port)
+{
+    struct client *c = &f->client;
+    struct uri_host to = {.place = "127.0.0.1", .port = 1};
+    prepare(f);
+    client_init(c, false);
+    struct l2_config config = client_config(c, f->uri);
+    REQUIRE_EQ(l2_open(&config, &c->l2), 0);
+    CHECK_WITHIN(CLIENT_DEADLINE_MS, (l2_step(c->l2, NS_PER_MS), is_up(f)));
+    seek_call(c->l2->home, 0, &to);
+    CHECK_WITHIN(CLIENT_DEADLINE_MS, (l2_step(c->l2, 0), !is_up(f)));
+    to.port = (uint16_t)(second_port ? second_port : f->master.port);
+    seek_call(c->l2->home, 1, &to);
+    CHECK_WITHIN(CLIENT_DEADLINE_MS, (l2_step(c->l2, NS_PER_MS), is_up(f)));
+}
+
+TEST(of_two_that_call_the_one_is_blamed_that_was_asked)
+{
+    struct field f;
+    two_call(&f, 2);
+    CHECK(is_heeded(&f, 0));
+    CHECK(!is_heeded(&f, 1));
+    finish(&f);
+}
+
+/* Who calls the place that was just left agrees with going back there. */
+TEST(one_that_calls_where_we_were_is_not_blamed_for_another)
+{
+    struct field f;
+    two_call(&f, 0);
+    CHECK(!is_heeded(&f, 0));
+    CHECK(is_heeded(&f, 1));
     finish(&f);
 }
