@@ -275,7 +275,7 @@ static void world_answer_text(const world *w, struct l2_answer *a)
 }
 
 /* Every page in which a position was ever raised. (Which of them a real server leaves out is seen
- * in 22l2_script.) */
+ * in 22l2_script_clock.) */
 static void world_answer_clk(const world *w, struct l2_answer *a)
 {
     enum { PAGE_SLOTS = WORLD_SLOTS / L2_PAGES };
