@@ -21,6 +21,7 @@
 
 #include "coherence/apply.h"
 #include "coherence/beat.h"
+#include "coherence/behind.h"
 #include "coherence/keeper.h"
 #include "coherence/probe.h"
 #include "coherence/message.h"
@@ -174,6 +175,13 @@ enum coherence_trail coherence_apply_log_locked(struct coherence *c, const struc
 
 /* ---- the channel ---- */
 
+static void time_behind_locked(struct coherence *c) REQUIRES(c->state->apply_lock)
+{
+    uint64_t ns;
+    if (coherence_behind_heard(&c->state->behind, c->state->heard, c->config.env->clock, &ns))
+        stats_time(c->config.stats, STATS_COHERENCE_LAG, ns);
+}
+
 /*
  * Takes a frame of the channel (rule 8). False: a beat must tell what this frame alone does not.
  *
@@ -187,6 +195,7 @@ static bool push_locked(struct coherence *c, const struct coherence_message *m)
     if (!coherence_follows_locked(c, m->identity))
         return false;
     c->state->heard = u64_max(c->state->heard, m->sequence);
+    time_behind_locked(c);
     if (m->sequence <= chain->applied)
         return coherence_chain_agrees(chain, m->sequence, m->nonce);
     if (m->sequence != chain->applied + 1) {

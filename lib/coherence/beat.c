@@ -19,6 +19,7 @@
 
 #include "coherence/beat.h"
 #include "coherence/apply.h"
+#include "coherence/behind.h"
 #include "coherence/keeper.h"
 #include "coherence/listener.h"
 #include "coherence/message.h"
@@ -171,6 +172,7 @@ static void send(struct coherence *c, uint64_t now_ns)
     b->known = coherence_known_locked(c);
     recent_trim(c->recent, now_ns);
     pthread_mutex_unlock(&c->state->apply_lock);
+    b->asked_ns = now_ns;
     b->sent_ns = clock_coarse_ns(env->clock);
     struct l2_op op = coherence_request_begin(&b->request, answer_deadline_ns(c, now_ns));
     int rc = b->resync ? queue_resync(c, &op) : queue_beat(c, &op);
@@ -208,6 +210,30 @@ static void watch_listener(struct coherence *c, uint64_t sequence, uint64_t hear
     b->checked_listens = listens;
     b->checked_seq = sequence;
     b->checked_ns = b->sent_ns;
+}
+
+static struct coherence_told told_locked(const struct coherence *c, const struct l2_answer *a)
+    REQUIRES(c->state->apply_lock)
+{
+    return (struct coherence_told){
+        .sequence = a->clock.sequence,
+        .asked_ns = c->beat->asked_ns,
+        .now_ns = clock_now_ns(c->config.env->clock),
+        .heard = c->state->heard,
+        .listens = listens_now(c),
+    };
+}
+
+/* Measures how far the channel is behind what the answer tells. A trail that goes on in the next
+ * answer is judged there: only then is applied here what this one tells. */
+static void time_behind_locked(struct coherence *c, const struct l2_answer *a,
+                               enum coherence_trail trail) REQUIRES(c->state->apply_lock)
+{
+    struct coherence_told told = told_locked(c, a);
+    uint64_t ns;
+    bool followed = trail == COHERENCE_TRAIL_WHOLE || trail == COHERENCE_TRAIL_LARGE;
+    if (followed && coherence_behind_told(&c->state->behind, &told, &ns))
+        stats_time(c->config.stats, STATS_COHERENCE_LAG, ns);
 }
 
 /* Whether the answer may be used at all, whatever is in it. */
@@ -301,6 +327,8 @@ static void beat_answered(struct coherence *c, const struct l2_answer *a)
         lose_trail_locked(c, a);
     if (!outdated && trail == COHERENCE_TRAIL_REWOUND)
         coherence_rewound_locked(c);
+    if (!outdated)
+        time_behind_locked(c, a, trail);
     uint64_t heard = c->state->heard;
     pthread_mutex_unlock(&c->state->apply_lock);
     if (outdated)
@@ -373,6 +401,8 @@ static void resync_answered(struct coherence *c, const struct l2_answer *a)
     if (follow) {
         tell_recent_locked(c, a->clock.identity);
         coherence_follow_locked(c, a);
+        struct coherence_told told = told_locked(c, a);
+        coherence_behind_begin(&c->state->behind, &told);
     }
     pthread_mutex_unlock(&c->state->apply_lock);
     if (follow)

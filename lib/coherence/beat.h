@@ -20,6 +20,7 @@ struct coherence_beat {
     uint64_t large_ns;    /* (k) since when beats find a large frame not yet heard; or 0 */
     _Atomic bool old_told; /* (a) nodes of wire version 1 change values: seen here, and logged */
     _Atomic uint32_t slots_there; /* (a) Redis' group slots, where they are not ours; 0: they are */
+    uint64_t asked_ns;    /* (k) when it was sent, by the precise clock: nothing is judged by it */
     uint64_t sent_ns;     /* (k) coarse clock, read before it was queued: trust counts from here */
     uint64_t due_ns;      /* (k) when the next regular beat is due */
     uint64_t earliest_ns; /* (k) no beat on demand is sent before */

@@ -176,10 +176,12 @@ uint32_t coherence_trust_ms(const struct coherence *c)
 void coherence_gauges_read(struct coherence *c, struct coherence_gauges *ret)
 {
     uint32_t listens = atomic_load_explicit(&c->listener->listens, memory_order_relaxed);
+    uint64_t now_ns = clock_now_ns(c->config.env->clock);
     pthread_mutex_lock(&c->state->apply_lock);
     ret->identity = coherence_position(c).identity;
     ret->known = coherence_known_locked(c).sequence;
     ret->applied = c->state->chain.applied;
+    ret->behind_ms = coherence_behind_ns(&c->state->behind, now_ns) / NS_PER_MS;
     pthread_mutex_unlock(&c->state->apply_lock);
     /* pair(coherence.trust): the floors of what the beat brought are raised */
     uint64_t until_ns = atomic_load_explicit(coherence_trusted_until(c), memory_order_acquire);

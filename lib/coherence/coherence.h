@@ -263,6 +263,7 @@ struct coherence_gauges {
     uint64_t applied;      /* position up to which all changes are applied */
     uint64_t known;        /* highest position known to be executed */
     uint64_t doubt_ms;     /* how long trust has been away, in all */
+    uint64_t behind_ms;    /* how long the channel has owed what a beat told of; 0: nothing */
     bool trusted;
     bool listening;
     uint32_t queued;

@@ -19,6 +19,7 @@
 
 #include <pthread.h>
 
+#include "coherence/behind.h"
 #include "coherence/chain.h"
 #include "coherence/core.h"
 #include "coherence/met.h"
@@ -45,6 +46,7 @@ struct coherence_state {
     uint8_t renew_replid[L2_REPLID_BYTES]; /* (l) ... and replid of its server */
     uint64_t left_at;               /* (l) position of this node as it last forgot one; 0: never */
     uint64_t heard;                 /* (l) highest sequence that came through the channel */
+    struct coherence_behind behind; /* (l) how far the channel is behind */
     struct met met;                 /* (l) identities that answers have shown */
     _Atomic uint32_t rounds;        /* (a) futex word: bumped when a clock is taken */
 };

@@ -136,6 +136,7 @@
 /* Histograms of the cache itself: of its link to the other nodes. */
 #define STATS_LINK_HISTOGRAMS(X)                                                                   \
     X(LATENCY_CHANGE, "latency_change", "scripts of changes, from their sending to acceptance")    \
-    X(LATENCY_HEARD, "latency_heard", "changes, from being made here to being heard here, a sample")
+    X(LATENCY_HEARD, "latency_heard", "own changes, from being made to being heard, a sample")     \
+    X(COHERENCE_LAG, "coherence_lag", "how late changes of all nodes come here, where beats tell")
 
 #endif

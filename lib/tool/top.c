@@ -284,8 +284,9 @@ static void show_link(struct screen *s)
          yes_of(gauge(s, "trusted"), n), yes_of(gauge(s, "listening"), n),
          count_text(gauge(s, "queued")), count_text(rate(s, NULL, "frame")),
          count_text(rate(s, NULL, "resync")));
-    line(s, "         own changes accepted after %s, heard after %s (p99)",
-         latency(s, NULL, "latency_change"), latency(s, NULL, "latency_heard"));
+    line(s, "lag      changes come here after %s; own ones: accepted %s, heard %s (p99)",
+         latency(s, NULL, "coherence_lag"), latency(s, NULL, "latency_change"),
+         latency(s, NULL, "latency_heard"));
 }
 
 static void show_head(struct screen *s)

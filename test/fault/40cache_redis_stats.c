@@ -4,6 +4,7 @@
 
 #include "cache/cache.h"
 #include "support/origin.h"
+#include "support/relay.h"
 
 static struct redis server;
 static struct world w;
@@ -77,6 +78,45 @@ TEST(a_change_that_is_heard_is_timed_and_the_next_one_too)
     for (uint64_t n = 1; n <= 3; n++)
         CHECK_WITHIN(2 * WORLD_PATIENCE_MS, invalidated_and_heard(n));
     end();
+}
+
+static uint64_t longest_lag_ms(void)
+{
+    struct histogram_sum lag;
+    stats_histogram_read(&w.cache->stats, STATS_COHERENCE_LAG, &lag);
+    return lag.max_ns / NS_PER_MS;
+}
+
+/* Changes something elsewhere once more; whether the listener has owed some of that for so long. */
+static bool changed_and_owed(struct nigh_space *elsewhere, int64_t ms)
+{
+    CHECK_EQ(nigh_invalidate(elsewhere, "k", 1, NULL), 0);
+    return world_count(&w, "behind_ms") >= ms;
+}
+
+/* A node that changes nothing, whose listener is held up while requests are answered at once. */
+TEST(a_node_that_only_reads_sees_how_late_its_listener_is)
+{
+    struct relay relay;
+    struct world other;
+    redis_start(&server, NULL);
+    relay_open(&relay, &server);
+    struct nigh_options o = patient_options(&server), there = o;
+    o.redis_uri = relay.uri;
+    o.beat_ms = 500;
+    world_open(&w, &o, NULL);
+    world_open(&other, &there, NULL);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&w, "listening") == 1);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, nigh_health(other.cache) == NIGH_FRESH);
+    relay_hold(&relay, true);
+    CHECK_WITHIN(2 * WORLD_PATIENCE_MS, changed_and_owed(other.space, 50));
+    relay_hold(&relay, false);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, longest_lag_ms() >= 50);
+    CHECK_EQ(times(&w.cache->stats, STATS_LATENCY_HEARD), 0);
+    world_close(&other);
+    world_close(&w);
+    relay_close(&relay);
+    redis_stop(&server);
 }
 
 TEST(the_time_in_doubt_is_summed)

@@ -204,7 +204,8 @@ static bool deliver(struct relay_way *w, int to)
 static struct pollfd poll_of(const struct relay *r, const struct relay_link *link,
                              const struct relay_way *w, int fd)
 {
-    bool idle = r->stopped || link->client < 0 || w->held_bytes >= HELD_BYTES_MAX;
+    bool idle = r->stopped || link->client < 0 || w->held_bytes >= HELD_BYTES_MAX ||
+                (r->holding && link->listens && w == &link->down);
     return (struct pollfd){idle ? -1 : fd, POLLIN, 0};
 }
 
@@ -330,6 +331,14 @@ void relay_deafen(struct relay *r, bool deaf)
 {
     pthread_mutex_lock(&r->lock);
     r->deaf = deaf;
+    pthread_mutex_unlock(&r->lock);
+}
+
+void relay_hold(struct relay *r, bool holding)
+{
+    pthread_mutex_lock(&r->lock);
+    r->holding = holding;
+    ring(r);
     pthread_mutex_unlock(&r->lock);
 }
 

@@ -11,6 +11,7 @@
  *     relay_lead(&r, &other);              // the same, and new ones lead to another server
  *     relay_slow(&r, 100, 125000);         // 100 ms each way, 1 Mbit/s for each connection
  *     relay_deafen(&r, true);              // messages of subscriptions are lost, silently
+ *     relay_hold(&r, true);                // ... or wait, in order, until it is false again
  *     relay_scatter(&r, &other);           // new connections lead there, those there are stay
  *     relay_speak3(&r);                    // new ones are in RESP3, until their client wants RESP2
  *     relay_close(&r);                     // after the node, before redis_stop()
@@ -60,6 +61,7 @@ struct relay {
     struct relay_link links[RELAY_LINKS_MAX];  /* (l) */
     bool stopped;                              /* (l) */
     bool deaf;                                 /* (l) */
+    bool holding;                              /* (l) what subscriptions bring */
     bool speaks3;                              /* (l) */
     uint64_t late_ns;                          /* (l) */
     uint64_t bytes_per_s;                      /* (l) 0: no limit */
@@ -100,5 +102,7 @@ void relay_speak3(struct relay *r);
 
 /* What a server publishes does not arrive, and nobody is told. */
 void relay_deafen(struct relay *r, bool deaf);
+/* What a server sends on connections that have asked for a subscription waits. */
+void relay_hold(struct relay *r, bool holding);
 
 #endif

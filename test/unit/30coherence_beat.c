@@ -301,6 +301,152 @@ TEST(what_a_listener_could_not_hear_is_not_held_against_it)
     world_close(&w);
 }
 
+/* ---- how late the channel is ---- */
+
+static struct histogram_sum lag(world *w)
+{
+    struct histogram_sum sum;
+    stats_histogram_read(&w->stats, STATS_COHERENCE_LAG, &sum);
+    return sum;
+}
+
+static uint64_t behind_ms(world *w)
+{
+    struct coherence_gauges g;
+    coherence_gauges_read(w->c, &g);
+    return g.behind_ms;
+}
+
+/* The answer to a beat comes so long after it was sent; all that is due is served then. */
+static void beat_in(world *w, uint64_t way_ms)
+{
+    fake_env_advance(&w->fake, (WORLD_BEAT_MS + WORLD_BEAT_MS / 5) * NS_PER_MS);
+    coherence_tick(w->c);
+    struct world_request *r = world_take(w, WORLD_BEAT);
+    REQUIRE(r);
+    world_execute(w, r);
+    fake_env_advance(&w->fake, way_ms * NS_PER_MS);
+    world_deliver(r, 0);
+    coherence_tick(w->c);
+}
+
+TEST(changes_of_others_that_were_heard_are_as_late_as_the_way)
+{
+    world w;
+    world_open(&w);
+    beat_in(&w, 8);
+    CHECK_EQ(lag(&w).count, 0); /* no news */
+    world_other(&w, world_key("a"));
+    world_hear(&w);
+    beat_in(&w, 8);
+    CHECK_EQ(lag(&w).count, 1);
+    CHECK_EQ(lag(&w).sum_ns, 4 * NS_PER_MS);
+    beat_in(&w, 8);
+    CHECK_EQ(lag(&w).count, 1);
+    world_close(&w);
+}
+
+TEST(changes_of_others_are_late_until_the_channel_brings_them)
+{
+    world w;
+    world_open(&w);
+    beat_in(&w, 0);
+    for (int i = 0; i < 2; i++)
+        world_other(&w, world_key("a"));
+    beat_in(&w, 8);
+    CHECK_EQ(behind_ms(&w), 4);
+    fake_env_advance(&w.fake, 300 * NS_PER_MS);
+    world_hear_one(&w); /* not yet all that was told of */
+    CHECK_EQ(lag(&w).count, 0);
+    CHECK_EQ(behind_ms(&w), 304);
+    world_other(&w, world_key("a"));
+    fake_env_advance(&w.fake, 100 * NS_PER_MS);
+    world_hear_one(&w);
+    CHECK_EQ(lag(&w).count, 1);
+    CHECK_EQ(lag(&w).sum_ns, 404 * NS_PER_MS);
+    CHECK_EQ(behind_ms(&w), 0);
+    world_close(&w);
+}
+
+/* A channel that lags by more than a beat: no answer is counted that only tells of more. */
+TEST(what_is_owed_since_several_beats_counts_from_the_first)
+{
+    world w;
+    world_open(&w);
+    beat_in(&w, 0);
+    world_other(&w, world_key("a"));
+    beat_in(&w, 0);
+    uint64_t from_ns = w.fake.now_ns;
+    world_other(&w, world_key("a"));
+    fake_env_advance(&w.fake, 600 * NS_PER_MS);
+    coherence_keeper_want_beat(w.c);
+    world_settle(&w);
+    CHECK_EQ(lag(&w).count, 0);
+    world_hear(&w);
+    CHECK_EQ(lag(&w).count, 1);
+    CHECK_EQ(lag(&w).max_ns, w.fake.now_ns - from_ns);
+    world_close(&w);
+}
+
+/* A beat brings what the channel does not: nothing waits longer than from beat to beat. */
+TEST(without_a_listener_changes_are_as_late_as_beats_are_apart)
+{
+    world w;
+    world_open(&w);
+    beat_in(&w, 0);
+    w.channel->config.down(w.c);
+    for (uint64_t i = 1; i <= 3; i++) {
+        uint64_t from_ns = w.fake.now_ns;
+        world_other(&w, world_key("a"));
+        world_lose_one(&w);
+        beat_in(&w, 8);
+        CHECK_EQ(lag(&w).count, i);
+        CHECK_GE(lag(&w).max_ns, w.fake.now_ns - from_ns);
+        CHECK_LE(lag(&w).max_ns, (w.fake.now_ns - from_ns) + 8 * NS_PER_MS);
+        CHECK_EQ(behind_ms(&w), 0);
+    }
+    beat_in(&w, 8);
+    CHECK_EQ(lag(&w).count, 3);
+    world_close(&w);
+}
+
+/* What it owed it will not bring any more. */
+TEST(a_listener_that_is_lost_was_as_late_as_it_was_known)
+{
+    world w;
+    world_open(&w);
+    beat_in(&w, 0);
+    world_other(&w, world_key("a"));
+    beat_in(&w, 0);
+    uint64_t from_ns = w.fake.now_ns;
+    world_lose_one(&w);
+    w.channel->config.down(w.c);
+    w.channel->config.up(w.c);
+    fake_env_advance(&w.fake, 500 * NS_PER_MS);
+    world_settle(&w);
+    CHECK_EQ(lag(&w).count, 1);
+    CHECK_EQ(lag(&w).max_ns, w.fake.now_ns - from_ns);
+    CHECK_EQ(behind_ms(&w), 0);
+    world_close(&w);
+}
+
+TEST(a_resync_is_no_lag)
+{
+    world w;
+    world_open(&w);
+    beat_in(&w, 0);
+    world_other(&w, world_key("a"));
+    beat_in(&w, 0);
+    CHECK_EQ(lag(&w).count, 0);
+    w.id += 1; /* another clock */
+    beat(&w);
+    beat(&w);
+    CHECK_EQ(stats_read(&w.stats, STATS_RESYNC), 1);
+    CHECK_EQ(lag(&w).count, 0);
+    CHECK_EQ(behind_ms(&w), 0);
+    world_close(&w);
+}
+
 TEST(subscribing_wants_a_beat)
 {
     world w;

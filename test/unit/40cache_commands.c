@@ -236,6 +236,8 @@ TEST(with_redis_it_says_how_things_are)
     char *text = NULL;
     CHECK_WITHIN(WORLD_PATIENCE_MS, strncmp(text = ask(&p, "health\n"), "ok\nhere: ", 9) == 0);
     CHECK_STR(ask(&p, "invalidate tag t\n"), "ok\n\n");
+    CHECK_WITHIN(WORLD_PATIENCE_MS,
+                 strstr(ask(&p, "health\n"), "\nlag: changes came here within ") != NULL);
     redis_stop(&server);
     CHECK_WITHIN(WORLD_PATIENCE_MS,
                  strstr(text = ask(&p, "health\n"), ": redis is not connected: ") != NULL);

@@ -208,6 +208,7 @@ static const struct field state_fields[] = {
     FIELD(coherence_state, renew_replid, MOVES),
     FIELD(coherence_state, left_at, MOVES),
     FIELD(coherence_state, heard, MOVES),
+    FIELD(coherence_state, behind, MOVES),
     FIELD(coherence_state, met, MOVES),
     FIELD(coherence_state, rounds, MOVES),
 };

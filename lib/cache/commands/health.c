@@ -77,7 +77,29 @@ static void say_outage(struct command *c, const char *what, const struct l2_outa
                       o->lasted_ms);
 }
 
-/* Says what is over, what should be changed about the server, and who answers here. */
+static double ms_of(uint64_t ns)
+{
+    return (double)ns / NS_PER_MS;
+}
+
+/* Says how late changes come here: since the cache was opened, and now. */
+static void say_lag(struct command *c)
+{
+    struct histogram_sum lag;
+    int64_t behind_ms = nigh_stats_value(c->cache, NULL, "behind_ms");
+    stats_histogram_read(&c->cache->stats, STATS_COHERENCE_LAG, &lag);
+    if (lag.count > 0)
+        control_print(c->reply, "lag: changes came here within %.2f ms (median), %.2f ms (p99), "
+                                "%.2f ms (longest)\n",
+                      ms_of(histogram_quantile_ns(&lag, 50000)),
+                      ms_of(histogram_quantile_ns(&lag, 99000)), ms_of(lag.max_ns));
+    if (behind_ms > 0)
+        control_print(c->reply, "lag: the listener has owed a change for %" PRId64 " ms\n",
+                      behind_ms);
+}
+
+/* Says what is over, how late changes come, what should be changed about the server, and who answers
+ * here. */
 static void say_around(struct command *c)
 {
     struct l2_outage o;
@@ -86,6 +108,7 @@ static void say_around(struct command *c)
     say_outage(c, "redis", &o);
     coherence_outage_read(c->cache->coherence, &o);
     say_outage(c, "the listener", &o);
+    say_lag(c);
     l2_server_read(c->cache->l2, &server);
     for (unsigned i = 0; i < L2_ADVICE; i++)
         if (server.advice[i])

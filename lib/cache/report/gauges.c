@@ -63,6 +63,8 @@ void gauges_read(struct nigh *cache, unsigned ask, struct gauges *g)
     X(doubt_ms, ASK_COHERENCE, g->coherence.doubt_ms,                                              \
       "for how long trust was away, in all, since it held first")                                  \
     X(listening, ASK_COHERENCE, g->coherence.listening, "1: the listener is subscribed")           \
+    X(behind_ms, ASK_COHERENCE, g->coherence.behind_ms,                                            \
+      "for how long the listener has owed a change that a beat told of; 0: it owes none")          \
     X(following, ASK_COHERENCE, g->coherence.identity != 0,                                        \
       "1: it knows the clock of the Redis it talks to")                                            \
     X(sequence, ASK_COHERENCE, g->coherence.applied,                                               \
