@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // How far the channel is behind: one position is owed at a time, the oldest that a beat told of and
-// the channel has not brought. Later answers tell of more, which gives no sample: it would come with
-// the same frames, or just behind them, and count one delay several times.
+// the channel has not brought. Later answers tell of more, which gives no sample: it would come
+// with the same frames, or just behind them, and count one delay several times.
 
 #include "coherence/behind.h"
 #include "coherence/listener.h"

@@ -323,10 +323,11 @@ static int send_needs(struct conn *c)
 static int send_questions(struct conn *c)
 {
     const struct bytes info[] = {bytes_of("INFO", 4), bytes_of("replication", 11),
-                                 bytes_of("cluster", 7), bytes_of("memory", 6)};
+                                 bytes_of("cluster", 7), bytes_of("memory", 6),
+                                 bytes_of("stats", 5)};
     const struct bytes limit[] = {bytes_of("CONFIG", 6), bytes_of("GET", 3),
                                   bytes_of_string(LIMIT_NAME)};
-    int failed = send_step(c, STEP_INFO, info, c->whole_info ? 1 : 4);
+    int failed = send_step(c, STEP_INFO, info, c->whole_info ? 1 : 5);
     failed = failed ? failed : send_needs(c);
     if (c->asks_limit) /* not before: an ACL that forbids CONFIG logs each attempt */
         failed = failed ? failed : send_step(c, STEP_LIMIT, limit, 3);
@@ -357,6 +358,9 @@ static int learn_role(struct conn *c, const struct reply *reply)
     c->home = hash_bytes(replid);
     memcpy(c->replid, replid.data, REPLID_BYTES);
     copy_words(c->server.evicts, sizeof(c->server.evicts), info_policy(info));
+    c->server.evicts_all = info_evicts_all(info_policy(info));
+    c->server.usage = (struct l2_usage){.memory_bytes = 0};
+    info_usage(info, &c->server.usage);
     c->server.advice[ADVICE_ON_MEMORY] = info_advice_on_memory(info);
     c->server.advice[ADVICE_ON_REPLICAS] =
         c->config->may_move ? info_advice_on_replicas(info) : NULL;

@@ -46,6 +46,33 @@ struct bytes info_policy(struct bytes info)
     return field(info, "maxmemory_policy");
 }
 
+static void take_number(struct bytes info, const char *name, uint64_t *number)
+{
+    struct bytes value = field(info, name);
+    const char *digits = value.data;
+    uint64_t n = 0;
+    if (value.len == 0 || value.len > 19)
+        return;
+    for (size_t i = 0; i < value.len; i++) {
+        if (digits[i] < '0' || digits[i] > '9')
+            return;
+        n = 10 * n + (uint64_t)(digits[i] - '0');
+    }
+    *number = n;
+}
+
+void info_usage(struct bytes info, struct l2_usage *usage)
+{
+    take_number(info, "used_memory", &usage->memory_bytes);
+    take_number(info, "maxmemory", &usage->cap_bytes);
+    take_number(info, "evicted_keys", &usage->evicted);
+}
+
+bool info_evicts_all(struct bytes policy)
+{
+    return policy.len > 7 && memcmp(policy.data, "allkeys", 7) == 0;
+}
+
 /* Advises against policies that lose more than values when memory is full, or stop everything: all
  * but volatile-*. */
 const char *info_advice_on_memory(struct bytes info)
@@ -55,7 +82,7 @@ const char *info_advice_on_memory(struct bytes info)
     if (bytes_equal(policy, bytes_of("noeviction", 10)) && bounded)
         return "with maxmemory-policy noeviction a full server takes no more values: volatile-lru "
                "makes room";
-    if (policy.len > 7 && memcmp(policy.data, "allkeys", 7) == 0)
+    if (info_evicts_all(policy))
         return "its maxmemory-policy allkeys-* evicts not only values but the order of changes, "
                "and then all values turn stale: volatile-lru does not";
     return NULL;

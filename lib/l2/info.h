@@ -7,7 +7,7 @@
 #ifndef NIGH_L2_INFO_H
 #define NIGH_L2_INFO_H
 
-#include "base/base.h"
+#include "l2/l2.h"
 
 #define REPLID_BYTES 40u
 
@@ -20,6 +20,12 @@ const char *info_judge(struct bytes info, struct bytes *ret_replid);
 
 /* Find the maxmemory-policy; empty: it is not told. */
 struct bytes info_policy(struct bytes info);
+
+/* Take what it tells, of the sections "memory" and "stats"; the rest stays as it is. */
+void info_usage(struct bytes info, struct l2_usage *usage);
+
+/* Whether a policy of this name evicts keys that have no end, too: the order of changes. */
+bool info_evicts_all(struct bytes policy);
 
 /* NULL, or what the operator should change. */
 const char *info_advice_on_memory(struct bytes info);

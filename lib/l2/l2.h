@@ -135,8 +135,8 @@ int l2_open(const struct l2_config *config, struct l2 **ret_l2);
 /* Tells the breaker how long callers usually wait for an answer, and so what is slow; 250 ms when
  * it is not told. Any thread. */
 void l2_set_patience(struct l2 *l2, uint32_t deadline_ms);
-/* Does what is due from time to time, which may read small files. Returns when to come again. One
- * thread at a time. */
+/* Does what is due from time to time: it may read small files, and queue a request. Returns when to
+ * come again. One thread at a time. */
 uint64_t l2_keep(struct l2 *l2);
 /* Ends the threads and calls every outstanding `done` with NIGH_ECLOSED. */
 void l2_close(struct l2 *l2);
@@ -581,11 +581,18 @@ uint64_t l2_envelope_fill_id(struct bytes b);
 
 /* ---- gauges ---- */
 
+/* How full a server is. */
+struct l2_usage {
+    uint64_t memory_bytes; /* used */
+    uint64_t cap_bytes;    /* its maxmemory; 0: it has none */
+    uint64_t evicted;      /* keys, since it was started */
+};
 struct l2_gauges {
     bool connected;
     uint32_t breaker; /* 0 closed, 1 half-open, 2 open */
     uint32_t in_flight;
     uint64_t connection;
+    struct l2_usage usage; /* of all servers, some seconds old; what is not told is 0 */
 };
 void l2_gauges_read(struct l2 *l2, struct l2_gauges *ret);
 /*
@@ -617,6 +624,8 @@ void l2_channel_outage_read(struct l2_channel *ch, struct l2_outage *ret);
 #define L2_POLICY_BYTES 24
 enum l2_advice { ADVICE_ON_MEMORY, ADVICE_ON_REPLICAS, ADVICE_ON_COMMANDS, L2_ADVICE };
 struct l2_server {
+    struct l2_usage usage;         /* some seconds old; what it has not told is 0 */
+    bool evicts_all;               /* ... also keys that have no end: the order of changes */
     char evicts[L2_POLICY_BYTES];  /* its maxmemory-policy; "": unknown */
     const char *advice[L2_ADVICE]; /* for the operator; NULL: none */
 };

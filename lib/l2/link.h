@@ -84,6 +84,7 @@ enum driver {
  *   (i) who drives: with own threads see `driver`, else whoever holds `stepping`
  *   (t) I/O thread, or whoever holds `stepping`
  *   (h) the thread that steps the channel, and so hears it
+ *   (k) who calls l2_keep(), one at a time
  *   (d) written before the word that says so
  */
 struct link {
@@ -130,6 +131,8 @@ struct link {
     _Atomic uint64_t in_flight_bytes[2]; /* (a) bytes of these on the wire: small, large ones */
     _Atomic uint64_t argument_max;    /* (a) l2_argument_max() */
     _Atomic uint64_t many_refused;    /* (a) number of a connection: l2_takes_many() */
+    _Atomic uint64_t usage_refused;   /* (a) ... and of one that has answered INFO with an error */
+    uint64_t usage_due_ns;            /* (k) when it is asked for again; 0: not yet looked at */
 
     struct conn conn;            /* (i) */
     struct request_list pending; /* (i) */
@@ -282,6 +285,11 @@ int auth_step(struct link *link, uint64_t now_ns);
 uint64_t auth_due_ns(const struct link *link);
 /* The data connection is logged in with the password of this number. */
 void auth_logged_in(struct link *link, uint64_t number);
+
+/* ---- usage.c ---- */
+
+/* Asks the server now and then how full it is. Returns when to come again. Thread: l2_keep()'s. */
+uint64_t usage_keep(struct link *link);
 
 /* ---- seek.c: whoever drives, where nothing else is said ---- */
 

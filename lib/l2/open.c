@@ -165,6 +165,8 @@ void l2_set_patience(struct l2 *l2, uint32_t deadline_ms)
 uint64_t l2_keep(struct l2 *l2)
 {
     uint64_t next_ns = l2->tls ? tls_keep(l2->tls) : CLOCK_NEVER_NS;
+    for (uint32_t i = 0; i < l2->link_count; i++)
+        next_ns = u64_min(next_ns, usage_keep(l2->links[i]));
     return l2->sentinel_tls ? u64_min(next_ns, tls_keep(l2->sentinel_tls)) : next_ns;
 }
 
@@ -286,6 +288,15 @@ bool l2_connected(const struct l2 *l2)
     return true;
 }
 
+static void add_usage(struct link *link, struct l2_usage *sum)
+{
+    pthread_mutex_lock(&link->lock);
+    sum->memory_bytes += link->server.usage.memory_bytes;
+    sum->cap_bytes += link->server.usage.cap_bytes;
+    sum->evicted += link->server.usage.evicted;
+    pthread_mutex_unlock(&link->lock);
+}
+
 void l2_gauges_read(struct l2 *l2, struct l2_gauges *ret)
 {
     *ret = (struct l2_gauges){
@@ -297,6 +308,7 @@ void l2_gauges_read(struct l2 *l2, struct l2_gauges *ret)
         uint32_t breaker = (uint32_t)breaker_state(&link->breaker);
         ret->breaker = breaker > ret->breaker ? breaker : ret->breaker;
         ret->in_flight += atomic_load_explicit(&link->in_flight, memory_order_relaxed);
+        add_usage(link, &ret->usage);
     }
 }
 

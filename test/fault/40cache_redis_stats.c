@@ -119,6 +119,66 @@ TEST(a_node_that_only_reads_sees_how_late_its_listener_is)
     redis_stop(&server);
 }
 
+static _Atomic uint64_t ahead_ns;
+
+static uint64_t read_ahead(void *arg)
+{
+    (void)arg;
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec + atomic_load(&ahead_ns);
+}
+
+static void evict_all(void)
+{
+    free(redis_command(&server, "SET a 1"));
+    free(redis_command(&server, "CONFIG SET maxmemory 1"));
+    free(redis_command(&server, "CONFIG SET maxmemory 0"));
+}
+
+/* It is told at the connection, and asked for again some seconds later. */
+TEST(what_redis_evicts_is_seen)
+{
+    redis_start(&server, (char *const[]){"--maxmemory-policy", "allkeys-lru", NULL});
+    struct nigh_options o = patient_options(&server);
+    o.clock = read_ahead;
+    o.beat_ms = 50;
+    evict_all();
+    world_open(&w, &o, NULL);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&w, "redis_evicted_keys") == 1);
+    CHECK_GT(world_count(&w, "redis_memory_bytes"), 0);
+    evict_all();
+    atomic_store(&ahead_ns, 11 * NS_PER_S);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&w, "redis_evicted_keys") >= 2);
+    CHECK_EQ(world_count(&w, "redis_memory_cap_bytes"), 0);
+    end();
+}
+
+/* A user who may ask for no more than scripts need. Nobody is told of it: all goes on. */
+TEST(a_redis_that_does_not_tell_how_full_it_is_is_not_asked_again)
+{
+    redis_start(&server, NULL);
+    struct nigh_options o = patient_options(&server);
+    o.clock = read_ahead;
+    o.beat_ms = 50;
+    world_open(&w, &o, NULL);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, nigh_health(w.cache) == NIGH_FRESH);
+    free(redis_command(&server, "ACL SETUSER default -info +info|replication"));
+    int64_t before = world_count(&w, "beat");
+    for (int i = 0; i < 3; i++) {
+        atomic_fetch_add(&ahead_ns, 11 * NS_PER_S);
+        CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&w, "beat") > before + 2);
+        before = world_count(&w, "beat");
+    }
+    CHECK_EQ(nigh_health(w.cache), NIGH_FRESH);
+    CHECK_EQ(world_count(&w, "l2_connect"), 1);
+    char *told = redis_command(&server, "ACL LOG");
+    CHECK(strstr(told, "info"));
+    CHECK(!strstr(told, "count\n2"));
+    free(told);
+    end();
+}
+
 TEST(the_time_in_doubt_is_summed)
 {
     redis_start(&server, NULL);

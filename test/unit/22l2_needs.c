@@ -123,6 +123,25 @@ TEST(a_server_that_cannot_tell_will_do)
 
 /* ---- INFO ---- */
 
+TEST(info_tells_how_full_the_server_is)
+{
+    struct l2_usage u = {1, 2, 3};
+    info_usage(bytes_of_string("# Memory\r\nused_memory:1048576\r\nused_memory_human:1.00M\r\n"
+                               "maxmemory:0\r\n# Stats\r\nevicted_keys:18446744073709551615\r\n"),
+               &u);
+    CHECK_EQ(u.memory_bytes, 1048576);
+    CHECK_EQ(u.cap_bytes, 0);
+    CHECK_EQ(u.evicted, 3); /* no number of ours */
+    info_usage(bytes_of_string("evicted_keys:-1\r\nused_memory:\r\nmaxmemory:7x\r\n"), &u);
+    info_usage(bytes_of_string("evicted_keys:12"), &u);
+    CHECK_EQ(u.memory_bytes, 1048576);
+    CHECK_EQ(u.cap_bytes, 0);
+    CHECK_EQ(u.evicted, 12);
+    CHECK(info_evicts_all(bytes_of_string("allkeys-lfu")));
+    CHECK(!info_evicts_all(bytes_of_string("volatile-lru")));
+    CHECK(!info_evicts_all(bytes_of_string("")));
+}
+
 #define REPLID "0123456789012345678901234567890123456789"
 
 static const char *judged(const char *info)

@@ -287,6 +287,29 @@ TEST(health_says_what_was_and_who_this_is)
     redis_stop(&server);
 }
 
+TEST(health_says_what_a_full_redis_has_evicted)
+{
+    static char *const args[] = {"--maxmemory-policy", "allkeys-lru", NULL};
+    struct redis server;
+    struct world w;
+    struct place p;
+    char *text = NULL;
+    redis_start(&server, args);
+    free(redis_command(&server, "SET a 1"));
+    free(redis_command(&server, "CONFIG SET maxmemory 1"));
+    free(redis_command(&server, "CONFIG SET maxmemory 0"));
+    open_with(&w, &p, &server);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, strncmp(text = ask(&p, "health\n"), "ok\n", 3) == 0);
+    CHECK(strstr(text, "\nredis: it has evicted 1 keys since it was started (it uses "));
+    CHECK(strstr(text, "the order of changes may be among them"));
+    text = ask(&p, "stats prometheus\n");
+    CHECK(strstr(text, "\n# TYPE nigh_redis_evicted_keys_total counter\n"));
+    CHECK(strstr(text, "\nnigh_redis_evicted_keys_total 1\n"));
+    CHECK(strstr(text, "\nnigh_redis_memory_cap_bytes 0\n"));
+    close_all(&w, &p);
+    redis_stop(&server);
+}
+
 static char heard[4096];
 
 /* Collects on the log's thread what closing the cache hands out. */

@@ -98,8 +98,22 @@ static void say_lag(struct command *c)
                       behind_ms);
 }
 
-/* Says what is over, how late changes come, what should be changed about the server, and who answers
- * here. */
+/* Says what a full server does to what is stored. */
+static void say_evictions(struct command *c, const struct l2_server *server)
+{
+    const struct l2_usage *u = &server->usage;
+    if (u->evicted == 0)
+        return;
+    control_print(c->reply, "redis: it has evicted %" PRIu64 " keys since it was started (it uses "
+                            "%" PRIu64 " of %" PRIu64 " bytes): %s\n",
+                  u->evicted, u->memory_bytes, u->cap_bytes,
+                  server->evicts_all ? "the order of changes may be among them, and then all "
+                                       "values turn stale: see advice"
+                                     : "values leave it before their time");
+}
+
+/* Says what is over, how late changes come, what should be changed about the server, and who
+ * answers here. */
 static void say_around(struct command *c)
 {
     struct l2_outage o;
@@ -110,6 +124,7 @@ static void say_around(struct command *c)
     say_outage(c, "the listener", &o);
     say_lag(c);
     l2_server_read(c->cache->l2, &server);
+    say_evictions(c, &server);
     for (unsigned i = 0; i < L2_ADVICE; i++)
         if (server.advice[i])
             control_print(c->reply, "advice: redis: %s\n", server.advice[i]);

@@ -59,6 +59,11 @@ void gauges_read(struct nigh *cache, unsigned ask, struct gauges *g)
     X(connected, ASK_L2, g->l2.connected, "1: the data connection to Redis is up")                 \
     X(breaker, ASK_L2, g->l2.breaker, "0 closed, 1 half-open, 2 open")                             \
     X(in_flight, ASK_L2, g->l2.in_flight, "requests to Redis without an answer yet")               \
+    X(redis_evicted_keys, ASK_L2, g->l2.usage.evicted,                                             \
+      "keys that redis has evicted since it started; asked for every 10 s")                        \
+    X(redis_memory_bytes, ASK_L2, g->l2.usage.memory_bytes, "used by redis; the same")             \
+    X(redis_memory_cap_bytes, ASK_L2, g->l2.usage.cap_bytes,                                       \
+      "its maxmemory; the same; 0: there is none")                                                 \
     X(trusted, ASK_COHERENCE, g->coherence.trusted, "1: stored values may be called fresh")        \
     X(doubt_ms, ASK_COHERENCE, g->coherence.doubt_ms,                                              \
       "for how long trust was away, in all, since it held first")                                  \

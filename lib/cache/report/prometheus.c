@@ -43,10 +43,12 @@ static void print_space_sample(struct text *w, const char *name, const char *suf
     text_add(w, "} %" PRIu64 "\n", value);
 }
 
-/* Sums since the cache opened, which are with the gauges since no thread counts them in a set. */
+/* Sums since the cache, or redis, was started, which are with the gauges since no thread counts
+ * them in a set. */
 static bool only_rises(const struct gauge *gauge)
 {
-    static const char *const names[] = {"lock_waits", "lock_wait_us", "doubt_ms", "log_lost"};
+    static const char *const names[] = {"lock_waits", "lock_wait_us", "doubt_ms", "log_lost",
+                                        "redis_evicted_keys"};
     for (size_t i = 0; i < ARRAY_COUNT(names); i++)
         if (strcmp(gauge->name, names[i]) == 0)
             return true;

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: MIT
+// How full the server is and what it has evicted: told at the handshake, and asked for again every
+// USAGE_NS, for people alone.
+//
+// INFO goes among the requests, as a reader's would: it is refused while the breaker is open, and a
+// server that is slow with it is slow. One that answers with an error (an ACL that allows the
+// section "replication" alone, which is all that scripts need) is not asked again on that
+// connection, and nobody is told: nothing else is worse for it.
+
+#include "l2/client.h"
+
+#define USAGE_NS (10 * NS_PER_S)
+#define ANSWER_NS NS_PER_S
+
+/* An l2_done_fn. */
+static void answered(void *arg, struct l2_answer *answer)
+{
+    struct link *link = arg;
+    if (answer->status == NIGH_EREDIS)
+        atomic_store_explicit(&link->usage_refused, answer->connection, memory_order_relaxed);
+    if (answer->status == 0) {
+        pthread_mutex_lock(&link->lock);
+        if (link->online == answer->connection)
+            info_usage(answer->value, &link->server.usage);
+        pthread_mutex_unlock(&link->lock);
+    }
+    l2_answer_free(answer);
+}
+
+static void ask(struct link *link, uint64_t now_ns)
+{
+    struct l2_op op = l2_op_of(now_ns + ANSWER_NS, answered, link);
+    const struct submit submit = {&op, answer_decode_info, NULL, 0, SUBMIT_READ};
+    struct command c;
+    if (submit_begin(link->l2, &c))
+        return;
+    command_text(&c, "INFO");
+    command_text(&c, "stats");
+    command_text(&c, "memory");
+    submit_queue(link, &c, &submit); /* refused: the next one may do */
+}
+
+uint64_t usage_keep(struct link *link)
+{
+    uint64_t now_ns = clock_now_ns(link->env->clock);
+    bool first = link->usage_due_ns == 0;
+    if (now_ns < link->usage_due_ns)
+        return link->usage_due_ns;
+    uint64_t connection = atomic_load_explicit(&link->connection, memory_order_relaxed);
+    uint64_t refused = atomic_load_explicit(&link->usage_refused, memory_order_relaxed);
+    if (!first && connection != 0 && connection != refused)
+        ask(link, now_ns);
+    link->usage_due_ns = now_ns + USAGE_NS;
+    return link->usage_due_ns;
+}
