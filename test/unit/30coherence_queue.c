@@ -3,13 +3,6 @@
 
 #include "worlds/coherence.h"
 
-static uint32_t queued(world *w)
-{
-    struct coherence_gauges g;
-    coherence_gauges_read(w->c, &g);
-    return g.queued;
-}
-
 static void change_key(world *w, const char *key, int expected)
 {
     struct coherence_item item = world_key(key);
@@ -41,7 +34,7 @@ TEST(queued_is_applied_and_covered)
     CHECK(!world_covers(&w, "b"));
     CHECK(covers_tag(&w, "b", "t"));
     CHECK(!covers_tag(&w, "b", "u"));
-    CHECK_EQ(queued(&w), 2);
+    CHECK_EQ(world_queued(&w), 2);
     CHECK_EQ(stats_read(&w.stats, STATS_INVALIDATE_QUEUED), 2);
     CHECK_EQ(stats_read(&w.stats, STATS_INVALIDATE), 0);
     world_close(&w);
@@ -92,7 +85,7 @@ TEST(covered_whenever_a_floor_is_raised)
     char expected[64];
     snprintf(expected, sizeof(expected), "key s/a %s", world_tag_note("t", false));
     CHECK_STR(world_notes(&w), expected); /* again, when accepted */
-    CHECK_EQ(queued(&w), 0);
+    CHECK_EQ(world_queued(&w), 0);
     world_close(&w);
 }
 
@@ -136,7 +129,7 @@ TEST(unknown_outcome_is_queued_and_its_frame_applied)
     CHECK_STR(world_notes(&w), world_tag_note("t", false));
     CHECK_EQ(world_judge(&w, 0, "t"), COHERENCE_GONE);
     world_pass(&w, 10);
-    CHECK_EQ(queued(&w), 0);
+    CHECK_EQ(world_queued(&w), 0);
     CHECK_EQ(w.seq, 2); /* issued again */
     world_close(&w);
 }
@@ -189,7 +182,7 @@ TEST(writes_do_their_own_local_step)
     CHECK_EQ(write_key(&w, L2_SET_TOKEN), NIGH_QUEUED);
     CHECK_EQ(stored_seen[false], 1);
     CHECK_STR(world_notes(&w), "own");
-    CHECK_EQ(queued(&w), 1);
+    CHECK_EQ(world_queued(&w), 1);
     fake_env_advance(&w.fake, 10 * NS_PER_MS);
     coherence_tick(w.c);
     struct world_request *r = world_take(&w, WORLD_CHANGE);
@@ -248,11 +241,11 @@ TEST(queued_twice_is_one)
     newer.version = 7;
     CHECK_EQ(world_change(&w, &older, 1), NIGH_QUEUED);
     CHECK_EQ(world_change(&w, &newer, 1), NIGH_QUEUED);
-    CHECK_EQ(queued(&w), 1);
+    CHECK_EQ(world_queued(&w), 1);
     struct coherence_item soft = world_tag("t", true), hard = world_tag("t", false);
     CHECK_EQ(world_change(&w, &hard, 1), NIGH_QUEUED);
     CHECK_EQ(world_change(&w, &soft, 1), NIGH_QUEUED);
-    CHECK_EQ(queued(&w), 2);
+    CHECK_EQ(world_queued(&w), 2);
 
     struct coherence_batch *batch = w.c->retry->batch;
     coherence_batch_fill(w.c, batch, 0);
@@ -282,12 +275,12 @@ TEST(named_again_while_an_attempt_is_on_its_way)
     change_key(&w, "a", NIGH_QUEUED); /* committed after that script */
     world_deliver(r, 0);
     coherence_tick(w.c);
-    CHECK_EQ(queued(&w), 1);
+    CHECK_EQ(world_queued(&w), 1);
     CHECK(world_covers(&w, "a"));
     CHECK(!world_covers(&w, "b"));
     world_connect(&w);
     world_pass(&w, 10);
-    CHECK_EQ(queued(&w), 0);
+    CHECK_EQ(world_queued(&w), 0);
     CHECK_EQ(w.seq, 2);
     world_close(&w);
 }
@@ -333,7 +326,7 @@ static void outlast_on_its_way(world *w, int status)
     world_execute(w, r);
     world_deliver(r, 0);
     world_settle(w);
-    CHECK_EQ(queued(w), 0);
+    CHECK_EQ(world_queued(w), 0);
 }
 
 TEST(a_value_is_sent_once_though_its_key_is_named_again)
@@ -387,7 +380,7 @@ TEST(who_gives_up_waiting_behind_a_value_is_counted_as_queued)
     CHECK_EQ(stats_read(&w.stats, STATS_INVALIDATE_QUEUED), 1);
     world_connect(&w);
     world_pass(&w, 10);
-    CHECK_EQ(queued(&w), 0);
+    CHECK_EQ(world_queued(&w), 0);
     CHECK_EQ(stats_read(&w.stats, STATS_INVALIDATE), 1);
     world_close(&w);
 }
@@ -417,208 +410,10 @@ TEST(a_value_keeps_its_condition_behind_a_deletion)
     world_execute(&w, r);
     world_deliver(r, 0);
     world_settle(&w);
-    CHECK_EQ(queued(&w), 0);
+    CHECK_EQ(world_queued(&w), 0);
     CHECK_EQ(stats_read(&w.stats, STATS_BACKGROUND_LOST), 1);
     world_close(&w);
 }
-
-/* ---- several changes of one key wait together ---- */
-
-static void note_told(struct coherence_waiter *w)
-{
-    (*(unsigned *)w->arg)++;
-}
-
-/* Queues a change of "a" for which `waiter` waits: a put of `version`, or an invalidation. */
-static void wait_behind(world *w, uint64_t version, bool put, struct coherence_waiter *waiter)
-{
-    static struct coherence_schema schema;
-    static unsigned told;
-    struct coherence_write write = {.schema = &schema, .mode = L2_SET_NEWER, .token = 5,
-                                    .envelope = bytes_of_string("e"), .hard_ms = 1000};
-    struct coherence_item item = world_key("a");
-    item.version = version;
-    *waiter = (struct coherence_waiter){.outcome = NIGH_PENDING, .done = note_told, .arg = &told};
-    struct coherence_change change = {
-        .items = &item,
-        .item_count = 1,
-        .writes = put ? &write : NULL,
-        .deadline_ns = clock_deadline_ns(w->fake.env.clock, 10000),
-        .background = true,
-        .waiters = waiter,
-        .local_key = put ? local_key : NULL,
-        .local_arg = w,
-    };
-    CHECK_EQ(coherence_change(w->c, &change, NULL), NIGH_QUEUED);
-}
-
-/* Takes the script that carries them, executes it, and delivers its answer. */
-static struct world_request send_behind(world *w, int status)
-{
-    coherence_tick(w->c);
-    struct world_request *r = world_take(w, WORLD_CHANGE);
-    if (!r)
-        return (struct world_request){0};
-    struct world_request sent = *r;
-    world_execute(w, r);
-    world_deliver(r, status);
-    coherence_tick(w->c);
-    return sent;
-}
-
-/* Redis compares with the item's version, 7: it would set 5 over another node's 6. */
-TEST(a_value_older_than_a_queued_invalidation_is_dropped)
-{
-    struct coherence_waiter first, second;
-    world w;
-    world_open(&w);
-    wait_behind(&w, 7, false, &first);
-    wait_behind(&w, 5, true, &second);
-    CHECK_EQ(stats_read(&w.stats, STATS_BACKGROUND_LOST), 1);
-    struct world_request r = send_behind(&w, 0);
-    CHECK_EQ(r.mode, L2_DELETE);
-    CHECK_EQ(r.version, 7);
-    CHECK_EQ(first.outcome, 0);
-    CHECK_EQ(second.outcome, NIGH_REFUSED);
-    world_settle(&w);
-    CHECK_EQ(queued(&w), 0);
-    world_close(&w);
-}
-
-/* ... but one that is as new as what was invalidated is what comes after it. */
-TEST(a_value_as_new_as_a_queued_invalidation_is_sent)
-{
-    struct coherence_waiter first, second;
-    world w;
-    world_open(&w);
-    wait_behind(&w, 7, false, &first);
-    wait_behind(&w, 7, true, &second);
-    struct world_request r = send_behind(&w, 0);
-    CHECK_EQ(r.mode, L2_SET_NEWER);
-    CHECK_EQ(r.version, 7);
-    CHECK_EQ(second.outcome, 0);
-    CHECK_EQ(stats_read(&w.stats, STATS_BACKGROUND_LOST), 0);
-    world_settle(&w);
-    world_close(&w);
-}
-
-/* The value whose outcome nobody knows is given up, and what it has said of the version stays. */
-TEST(a_value_older_than_one_that_was_given_up_is_dropped)
-{
-    struct coherence_waiter first, second;
-    world w;
-    world_open(&w);
-    wait_behind(&w, 7, true, &first);
-    CHECK_EQ(send_behind(&w, NIGH_ETIMEDOUT).mode, L2_SET_NEWER);
-    CHECK_EQ(first.outcome, NIGH_QUEUED);
-    wait_behind(&w, 5, true, &second);
-    CHECK_EQ(stats_read(&w.stats, STATS_BACKGROUND_LOST), 2);
-    world_pass(&w, 3000);
-    CHECK_EQ(second.outcome, NIGH_REFUSED);
-    CHECK_EQ(queued(&w), 0);
-    world_close(&w);
-}
-
-/* Of the three that become one item one has its value set. */
-TEST(each_who_waits_learns_what_became_of_its_own)
-{
-    struct coherence_waiter newer, older, told;
-    world w;
-    world_open(&w);
-    wait_behind(&w, 5, true, &newer);
-    wait_behind(&w, 4, true, &older);
-    wait_behind(&w, 3, false, &told);
-    struct world_request r = send_behind(&w, 0);
-    CHECK_EQ(r.mode, L2_SET_NEWER);
-    CHECK_EQ(r.version, 5);
-    CHECK_EQ(newer.outcome, 0);
-    CHECK_EQ(older.outcome, NIGH_REFUSED);
-    CHECK_EQ(told.outcome, 0);
-    w.refuse_newer = true; /* another node's version 6 */
-    wait_behind(&w, 5, true, &newer);
-    wait_behind(&w, 3, false, &told);
-    send_behind(&w, 0);
-    CHECK_EQ(newer.outcome, NIGH_REFUSED);
-    CHECK_EQ(told.outcome, 0); /* it was accepted: nothing was to be set */
-    world_settle(&w);
-    world_close(&w);
-}
-
-#if NIGH_FAULTS
-/* Behind a value that waits, where the nth allocation fails. Returns what the call did. */
-static int change_without_memory(world *w, enum l2_change_mode mode, uint64_t nth)
-{
-    static struct coherence_schema schema;
-    struct coherence_write write = {.schema = &schema, .mode = mode, .token = 5,
-                                    .envelope = bytes_of_string("e"), .hard_ms = 1000};
-    struct coherence_item item = world_key("a");
-    struct coherence_change change = {
-        .items = &item,
-        .item_count = 1,
-        .writes = mode == L2_DELETE ? NULL : &write,
-        .deadline_ns = clock_deadline_ns(w->fake.env.clock, 10000),
-        .local_key = mode == L2_DELETE ? NULL : local_key,
-        .local_arg = w,
-    };
-    fault_arm(FAULT_ALLOC, nth);
-    int rc = coherence_change(w->c, &change, NULL);
-    fault_arm(FAULT_ALLOC, 0);
-    return rc;
-}
-
-/* A put that finds no memory to wait does nothing, as in the background: what waits goes on. What
- * a writer has committed, or invalidates, is told all the same, in the place of what waits. */
-TEST(without_memory_to_wait_a_put_does_nothing)
-{
-    struct coherence_waiter first;
-    for (uint64_t nth = 1; nth <= 2; nth++) { /* the waiter, the value */
-        world w;
-        world_open(&w);
-        wait_behind(&w, 5, true, &first);
-        world_notes(&w);
-        CHECK_EQ(change_without_memory(&w, L2_SET, nth), NIGH_ENOMEM);
-        CHECK_STR(world_notes(&w), "");
-        CHECK_EQ(stats_read(&w.stats, STATS_INVALIDATE_QUEUED), 0);
-        struct world_request r = send_behind(&w, 0);
-        CHECK_EQ(r.mode, L2_SET_NEWER);
-        CHECK_EQ(first.outcome, 0);
-        world_settle(&w);
-        wait_behind(&w, 5, true, &first);
-        CHECK_EQ(change_without_memory(&w, L2_SET_TOKEN, nth), NIGH_QUEUED);
-        CHECK_EQ(stats_read(&w.stats, STATS_INVALIDATE_QUEUED), 1);
-        CHECK_EQ(send_behind(&w, 0).mode, L2_DELETE);
-        world_settle(&w);
-        wait_behind(&w, 5, true, &first);
-        CHECK_EQ(change_without_memory(&w, L2_DELETE, 1), NIGH_QUEUED);
-        CHECK_EQ(send_behind(&w, 0).mode, L2_DELETE);
-        world_settle(&w);
-        world_close(&w);
-    }
-}
-/* One of its items finds no memory: it is queued once, as one of all, and nobody waits for it. */
-TEST(without_memory_for_an_item_a_change_that_waits_is_folded_once)
-{
-    struct coherence_waiter first;
-    world w;
-    world_open(&w);
-    wait_behind(&w, 5, true, &first);
-    world_notes(&w);
-    struct coherence_item items[] = {world_key("b"), world_key("a")};
-    fault_arm(FAULT_ALLOC, 2); /* the waiters, the item of "b" */
-    CHECK_EQ(world_change(&w, items, 2), NIGH_ENOMEM);
-    fault_arm(FAULT_ALLOC, 0);
-    CHECK_STR(world_notes(&w), "key s/b key s/a all~");
-    CHECK_EQ(queued(&w), 2); /* "a", whose value has gone, and all */
-    CHECK_EQ(stats_read(&w.stats, STATS_INVALIDATE_OVERFLOW), 1);
-    CHECK_EQ(stats_read(&w.stats, STATS_INVALIDATE_QUEUED), 2);
-    CHECK_EQ(send_behind(&w, 0).mode, L2_DELETE);
-    CHECK_EQ(first.outcome, 0); /* accepted, and invalidated since */
-    world_settle(&w);
-    CHECK_EQ(queued(&w), 0);
-    CHECK_EQ(w.slots[GROUP_SLOT_ALL][1], w.seq);
-    world_close(&w);
-}
-#endif
 
 TEST(overflow_folds_into_soft_all)
 {
@@ -637,11 +432,11 @@ TEST(overflow_folds_into_soft_all)
     CHECK_STR(world_notes(&w), "key s/d all~");
     CHECK(world_covers(&w, "x"));
     change_key(&w, "e", NIGH_QUEUED);
-    CHECK_EQ(queued(&w), 4);
+    CHECK_EQ(world_queued(&w), 4);
     CHECK_EQ(stats_read(&w.stats, STATS_INVALIDATE_OVERFLOW), 2);
     world_connect(&w);
     world_pass(&w, 10);
-    CHECK_EQ(queued(&w), 0);
+    CHECK_EQ(world_queued(&w), 0);
     CHECK_EQ(w.slots[GROUP_SLOT_ALL][1], w.seq);
     CHECK_EQ(w.slots[GROUP_SLOT_ALL][0], 0);
     world_close(&w);
@@ -670,7 +465,7 @@ TEST(no_memory_folds_into_soft_all)
     CHECK(strstr(world_notes(&w), "all~") != NULL);
     w.connected = true;
     world_pass(&w, 3000);
-    CHECK_EQ(queued(&w), 0);
+    CHECK_EQ(world_queued(&w), 0);
     CHECK_GT(w.slots[GROUP_SLOT_ALL][1], 0);
     world_close(&w);
 }
@@ -695,7 +490,7 @@ TEST(a_value_without_memory_changes_nothing)
         fired = fault_count(FAULT_ALLOC) >= nth;
         fault_arm(FAULT_ALLOC, 0);
         CHECK_EQ(rc, fired ? NIGH_ENOMEM : NIGH_QUEUED);
-        CHECK_EQ(queued(&w), !fired);
+        CHECK_EQ(world_queued(&w), !fired);
         CHECK_EQ(world_covers(&w, "a"), !fired);
         CHECK_EQ(stats_read(&w.stats, STATS_INVALIDATE_OVERFLOW), 0);
         CHECK_EQ(strstr(world_notes(&w), "all~") == NULL, true);
@@ -713,7 +508,7 @@ TEST(items_without_memory_are_told_as_a_soft_all)
     fault_arm(FAULT_ALLOC, 0);
     CHECK(world_covers(&w, "x"));
     world_pass(&w, 10); /* the keeper was poked */
-    CHECK_EQ(queued(&w), 0);
+    CHECK_EQ(world_queued(&w), 0);
     CHECK_GT(w.slots[GROUP_SLOT_ALL][1], 0);
     world_close(&w);
 }
@@ -739,7 +534,7 @@ TEST(attempts_back_off_until_the_connection_is_new)
     coherence_tick(w.c);
     world_connect(&w);
     world_settle(&w); /* no waiting now */
-    CHECK_EQ(queued(&w), 0);
+    CHECK_EQ(world_queued(&w), 0);
     world_close(&w);
 }
 
@@ -754,10 +549,10 @@ TEST(failed_attempt_stays_queued)
     coherence_tick(w.c);
     world_deliver(world_take(&w, WORLD_CHANGE), NIGH_EREDIS);
     coherence_tick(w.c);
-    CHECK_EQ(queued(&w), 1);
+    CHECK_EQ(world_queued(&w), 1);
     CHECK(world_covers(&w, "a"));
     world_pass(&w, 200);
-    CHECK_EQ(queued(&w), 0);
+    CHECK_EQ(world_queued(&w), 0);
     world_close(&w);
 }
 
@@ -773,10 +568,10 @@ TEST(more_than_a_batch)
         snprintf(key, sizeof(key), "k%d", i);
         change_key(&w, key, NIGH_QUEUED);
     }
-    CHECK_EQ(queued(&w), 600);
+    CHECK_EQ(world_queued(&w), 600);
     world_connect(&w);
     world_pass(&w, 10);
-    CHECK_EQ(queued(&w), 0);
+    CHECK_EQ(world_queued(&w), 0);
     CHECK_EQ(w.seq, 3); /* scripts */
     world_close(&w);
 }
@@ -791,7 +586,7 @@ TEST(batch_lets_the_first_clock_come)
     coherence_tick(w.c);
     CHECK(world_take(&w, WORLD_CHANGE) == NULL); /* it would void the resync */
     world_settle(&w);
-    CHECK_EQ(queued(&w), 0);
+    CHECK_EQ(world_queued(&w), 0);
     CHECK_NE(coherence_position(w.c).identity, 0);
     CHECK_EQ(stats_read(&w.stats, STATS_RESYNC), 0);
     world_close(&w);
@@ -809,7 +604,7 @@ TEST(drain_waits_for_the_queue)
     CHECK_EQ(coherence_drain(w.c, soon_ns), NIGH_ETIMEDOUT);
     world_connect(&w);
     CHECK_EQ(coherence_drain(w.c, clock_deadline_ns(w.fake.env.clock, 1000)), 0);
-    CHECK_EQ(queued(&w), 0);
+    CHECK_EQ(world_queued(&w), 0);
     world_close(&w);
 }
 
@@ -865,7 +660,7 @@ TEST(each_allocation_fails_once)
         world_pass(&w, 3000);
         bool fired = fault_count(FAULT_ALLOC) >= nth;
         fault_arm(FAULT_ALLOC, 0);
-        CHECK_EQ(queued(&w), 0);
+        CHECK_EQ(world_queued(&w), 0);
         CHECK_NE(world_judge(&w, 0, "t"), COHERENCE_FRESH);
         world_close(&w);
         if (!fired)

@@ -688,6 +688,13 @@ uint64_t world_applied(world *w)
     return g.applied;
 }
 
+uint32_t world_queued(world *w)
+{
+    struct coherence_gauges g;
+    coherence_gauges_read(w->c, &g);
+    return g.queued;
+}
+
 bool world_covers(world *w, const char *key)
 {
     return coherence_queued_covers(w->c, bytes_of_string("s"), bytes_of_string(key), NULL, 0);

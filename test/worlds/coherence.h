@@ -211,6 +211,8 @@ uint16_t world_space_slot(void);
 enum coherence_verdict world_judge(world *w, uint64_t sequence, const char *tag);
 bool world_trusts(world *w);
 uint64_t world_applied(world *w);
+/* How many changes wait to be told. */
+uint32_t world_queued(world *w);
 bool world_covers(world *w, const char *key);
 
 #endif
