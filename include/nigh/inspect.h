@@ -56,7 +56,9 @@ long nigh_explain(struct nigh_space *space, const void *key, size_t key_len,
  * few times in that is not told. The error is that of the sample, twice its standard deviation (as
  * if the requests came by chance), and of the counters (Space-Saving): at most what all keys have
  * together by 8 times hot.keys. Keys whose error is above their rate are in the JSON alone. Of a
- * key longer than 64 bytes the beginning is shown.
+ * list in which no key stands out the text says how even it is: what share no key has more of, but
+ * by chance. The JSON has that of each list ("shares"; 1: not known), beside the rate of all keys
+ * together ("rates"). Of a key longer than 64 bytes the beginning is shown.
  *
  * @param space    name of a space; NULL: all
  * @param format   NIGH_STATS_TEXT or NIGH_STATS_JSON

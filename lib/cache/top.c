@@ -152,21 +152,27 @@ static bool is_sure(const struct top_entry *e, double least)
     return sure * sure >= least * e->squares;
 }
 
+/* Returns the time that the counts stand for. */
+static double span_at(const struct top *t, uint64_t now_ns) REQUIRES(t->latch)
+{
+    uint64_t since_ns = now_ns > t->step_ns ? now_ns - t->step_ns : 0;
+    double span_s = t->span_s + (double)since_ns / NS_PER_S;
+    return span_s > TOP_SPAN_LEAST_S ? span_s : TOP_SPAN_LEAST_S;
+}
+
 static uint32_t read_locked(struct top *t, struct top_rate *ret, uint32_t most, double least,
                             uint64_t now_ns) REQUIRES(t->latch)
 {
     const struct top_entry *first[TOP_MOST];
     uint32_t count = 0;
     fade(t, now_ns);
-    uint64_t since_ns = now_ns > t->step_ns ? now_ns - t->step_ns : 0;
-    double span_s = t->span_s + (double)since_ns / NS_PER_S;
+    double span_s = span_at(t, now_ns);
     most = most < TOP_MOST ? most : TOP_MOST;
     for (uint32_t i = 0; i < t->used; i++)
         if (is_sure(&t->entries[i], least))
             count = place(first, count, most, &t->entries[i]);
     for (uint32_t i = 0; i < count; i++) {
         const struct top_entry *e = first[i];
-        span_s = span_s > TOP_SPAN_LEAST_S ? span_s : TOP_SPAN_LEAST_S;
         ret[i] = (struct top_rate){.rate = e->count / span_s,
                                    .error = e->error / span_s,
                                    .variance = e->squares / (span_s * span_s)};
@@ -182,4 +188,25 @@ uint32_t top_read(struct top *t, struct top_rate *ret, uint32_t most, double lea
     uint32_t count = t->hashes ? read_locked(t, ret, most, least, now_ns) : 0;
     latch_unlock(&t->latch);
     return count;
+}
+
+static struct top_whole read_whole_locked(struct top *t, uint64_t now_ns) REQUIRES(t->latch)
+{
+    struct top_entry most = {0};
+    fade(t, now_ns);
+    double span_s = span_at(t, now_ns);
+    for (uint32_t i = 0; i < t->used; i++)
+        if (t->entries[i].count > most.count)
+            most = t->entries[i];
+    return (struct top_whole){.rate = t->total / span_s,
+                              .most = most.count / span_s,
+                              .variance = most.squares / (span_s * span_s)};
+}
+
+struct top_whole top_read_whole(struct top *t, uint64_t now_ns)
+{
+    latch_lock(&t->latch);
+    struct top_whole whole = t->hashes ? read_whole_locked(t, now_ns) : (struct top_whole){0};
+    latch_unlock(&t->latch);
+    return whole;
 }

@@ -59,6 +59,12 @@ struct top_rate {
     uint8_t key[TOP_KEY_BYTES];
 };
 
+/* All keys together, and what no key has more of: the highest counter. */
+struct top_whole {
+    double rate;           /* a second; 0: nothing was counted lately */
+    double most, variance; /* the rate of that counter, and its variance */
+};
+
 void top_fini(struct top *t, struct mem *mem);
 /* Count a key `weight` times: it is a sample that stands for so many. */
 void top_add(struct top *t, struct mem *mem, uint64_t hash, struct bytes key, double weight,
@@ -67,5 +73,7 @@ void top_add(struct top *t, struct mem *mem, uint64_t hash, struct bytes key, do
  * are sure. Returns how many. Waits for the latch. */
 uint32_t top_read(struct top *t, struct top_rate *ret, uint32_t most, double least,
                   uint64_t now_ns);
+/* Read what they are together. Waits for the latch. */
+struct top_whole top_read_whole(struct top *t, uint64_t now_ns);
 
 #endif

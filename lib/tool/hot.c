@@ -12,15 +12,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define KEYS_MAX 256
+#define KEYS_FIRST 256
 #define RATE_COLUMNS 10 /* with a blank behind it */
 #define RATE_MAX 99999999.
-#define GROUP_COLUMNS 34 /* of a tag or a space: "0.25/s space ", its name */
 #define GROUP_NAME_COLUMNS 20
+#define GROUP_COLUMNS 48 /* at most, of a tag or a space: "  12345678/s space ", its name */
 
 struct list {
-    struct json_hot keys[KEYS_MAX]; /* hottest first */
-    size_t count;
+    struct json_hot *keys; /* hottest first */
+    size_t count, size;
+    double rate, most; /* of all keys; what no key has more of */
 };
 
 enum { HITS, MISSES, CHANGES, LISTS };
@@ -28,25 +29,64 @@ static const char *const names[LISTS] = {"hits", "misses", "changes"};
 
 /* ---- adding up ---- */
 
-/* Each process has hits and misses of its own, but hears of the changes of all. */
-static void add(struct list *l, const struct json_hot *key, bool sums)
+/* Without memory it is left out. */
+static void add(struct list *l, const struct json_hot *key)
 {
-    size_t i = 0;
-    while (i < l->count &&
-           (strcmp(l->keys[i].name, key->name) != 0 || strcmp(l->keys[i].kind, key->kind) != 0))
-        i++;
-    if (i < l->count && sums)
-        l->keys[i].rate += key->rate;
-    else if (i < l->count)
-        l->keys[i].rate = key->rate > l->keys[i].rate ? key->rate : l->keys[i].rate;
-    else if (l->count < KEYS_MAX)
-        l->keys[l->count++] = *key;
+    if (l->count == l->size) {
+        size_t size = l->size ? 2 * l->size : KEYS_FIRST;
+        struct json_hot *keys = realloc(l->keys, size * sizeof(*keys));
+        if (!keys)
+            return;
+        l->keys = keys;
+        l->size = size;
+    }
+    l->keys[l->count++] = *key;
 }
 
-static int compare(const void *a, const void *b)
+static int compare_names(const void *a, const void *b)
+{
+    const struct json_hot *x = a, *y = b;
+    int order = strcmp(x->name, y->name);
+    return order ? order : strcmp(x->kind, y->kind);
+}
+
+static int compare_rates(const void *a, const void *b)
 {
     double x = ((const struct json_hot *)a)->rate, y = ((const struct json_hot *)b)->rate;
-    return (x < y) - (x > y);
+    int order = (x < y) - (x > y);
+    return order ? order : compare_names(a, b);
+}
+
+/* Makes one of each name. Processes have hits and misses of their own, but each hears of the
+ * changes of all. */
+static void merge(struct list *l, bool sums)
+{
+    size_t count = 0;
+    if (l->count == 0)
+        return;
+    qsort(l->keys, l->count, sizeof(l->keys[0]), compare_names);
+    for (size_t i = 1; i < l->count; i++) {
+        struct json_hot *last = &l->keys[count];
+        const struct json_hot *key = &l->keys[i];
+        if (compare_names(last, key) != 0)
+            l->keys[++count] = *key;
+        else if (sums)
+            last->rate += key->rate;
+        else if (key->rate > last->rate)
+            last->rate = key->rate;
+    }
+    l->count = count + 1;
+    qsort(l->keys, l->count, sizeof(l->keys[0]), compare_rates);
+}
+
+/* Adds what all keys of a process have: a key may be the first in each. */
+static void add_whole(struct list *l, const struct json *of, const char *space, const char *name,
+                      bool sums)
+{
+    struct json_hot_whole whole = json_hot_whole(of, space, name);
+    double most = whole.rate * whole.share;
+    l->most = sums ? l->most + most : most > l->most ? most : l->most;
+    l->rate = sums ? l->rate + whole.rate : whole.rate > l->rate ? whole.rate : l->rate;
 }
 
 /* Reads a list of all processes. What is as likely noise as not is left out, as in `hot`. */
@@ -55,12 +95,15 @@ static void read_list(struct json *const *of, size_t count, const char *space, c
 {
     struct json_hot key;
     bool sums = name && name != names[CHANGES];
-    ret->count = 0;
-    for (size_t i = 0; i < count; i++)
+    *ret = (struct list){.keys = NULL};
+    for (size_t i = 0; i < count; i++) {
         for (size_t k = 0; of[i] && json_hot(of[i], space, name, k, &key); k++)
             if (key.rate >= key.error)
-                add(ret, &key, sums);
-    qsort(ret->keys, ret->count, sizeof(ret->keys[0]), compare);
+                add(ret, &key);
+        if (of[i] && space)
+            add_whole(ret, of[i], space, name, sums);
+    }
+    merge(ret, sums);
 }
 
 /* ---- showing ---- */
@@ -94,8 +137,20 @@ static char *put_rate(char *to, double rate, int columns)
     return to + sprintf(to, rate < 9.95 ? "%*.2f" : rate < 99.5 ? "%*.1f" : "%*.0f", columns, rate);
 }
 
+/* Says in the first cell of a list in which no key stands out how even it is. */
+static char *put_even(char *to, const struct list *l, size_t columns)
+{
+    char text[80] = "";
+    if (l->most > 0 && 2 * l->most <= l->rate)
+        snprintf(text, sizeof(text), "%*s1 in %u is the most", RATE_COLUMNS - 9, "",
+                 (unsigned)(l->rate / l->most));
+    return put_name(to, text, columns);
+}
+
 static char *put_cell(char *to, const struct list *l, size_t i, size_t columns)
 {
+    if (i == 0 && l->count == 0)
+        return put_even(to, l, columns);
     if (i >= l->count)
         return to + sprintf(to, "%*s", (int)columns, "");
     to = put_rate(to, l->keys[i].rate, RATE_COLUMNS - 1);
@@ -120,24 +175,13 @@ static char *put_heading(char *to, size_t columns)
     return to;
 }
 
-char *hot_table(struct json *const *of, size_t count, const char *space, size_t columns,
-                size_t rows)
+static char *table_of(const struct list lists[LISTS], size_t width, size_t rows)
 {
-    static struct list lists[LISTS];
-    size_t width = columns / LISTS;
-    size_t most = 0;
-    for (int i = 0; i < LISTS; i++) {
-        read_list(of, count, space, names[i], &lists[i]);
-        most = lists[i].count > most ? lists[i].count : most;
-    }
-    most = most + 1 < rows ? most : rows - 1;
-    if (most == 0 || width <= RATE_COLUMNS)
-        return NULL;
-    char *text = malloc((most + 1) * LISTS * (RATE_COLUMNS + 4 * width + 1));
+    char *text = malloc((rows + 1) * LISTS * (RATE_COLUMNS + 4 * width + 1));
     if (!text)
         return NULL;
     char *to = end_line(text, put_heading(text, width));
-    for (size_t row = 0; row < most; row++) {
+    for (size_t row = 0; row < rows; row++) {
         char *start = to;
         for (int i = 0; i < LISTS; i++)
             to = put_cell(to, &lists[i], row, width);
@@ -146,21 +190,54 @@ char *hot_table(struct json *const *of, size_t count, const char *space, size_t 
     return text;
 }
 
+char *hot_table(struct json *const *of, size_t count, const char *space, size_t columns,
+                size_t rows)
+{
+    struct list lists[LISTS];
+    size_t width = columns / LISTS;
+    size_t most = 0;
+    bool even = false;
+    for (int i = 0; i < LISTS; i++) {
+        read_list(of, count, space, names[i], &lists[i]);
+        most = lists[i].count > most ? lists[i].count : most;
+        even |= lists[i].most > 0 && 2 * lists[i].most <= lists[i].rate;
+    }
+    most = most == 0 && even ? 1 : most;
+    most = most + 1 < rows ? most : rows - 1;
+    char *text = most > 0 && width > RATE_COLUMNS ? table_of(lists, width, most) : NULL;
+    for (int i = 0; i < LISTS; i++)
+        free(lists[i].keys);
+    return text;
+}
+
+/* Adds one in so many columns, if it fits there. Returns how many it has. */
+static size_t put_group(char *to, const struct json_hot *group, size_t columns)
+{
+    size_t name_columns = strlen(group->name);
+    char *start = to;
+    name_columns = name_columns < GROUP_NAME_COLUMNS ? name_columns : GROUP_NAME_COLUMNS;
+    to = put_rate(stpcpy(to, "  "), group->rate, 0);
+    to += sprintf(to, "/s %.5s ", group->kind);
+    size_t used = (size_t)(to - start) + name_columns;
+    to = put_name(to, group->name, name_columns);
+    *(used <= columns ? to : start) = '\0';
+    return used <= columns ? used : 0;
+}
+
 char *hot_groups(struct json *const *of, size_t count, size_t columns)
 {
-    static struct list groups;
+    struct list groups;
     read_list(of, count, NULL, NULL, &groups);
-    char *text = groups.count > 0 ? malloc(4 * columns + GROUP_COLUMNS) : NULL;
-    if (!text)
-        return NULL;
-    char *to = stpcpy(text, "changes  ");
-    size_t used = strlen(text);
-    for (size_t i = 0; i < groups.count && used + GROUP_COLUMNS <= columns; i++) {
-        to = put_rate(to, groups.keys[i].rate, 0);
-        to += sprintf(to, "/s %.5s ", groups.keys[i].kind);
-        to = put_name(to, groups.keys[i].name, GROUP_NAME_COLUMNS);
-        used += GROUP_COLUMNS;
+    char *text = groups.count > 0 ? malloc(4 * columns + 4 * GROUP_COLUMNS) : NULL;
+    char *to = text ? stpcpy(text, "changes") : NULL;
+    size_t left = columns - strlen("changes");
+    for (size_t i = 0, used = 1; text && i < groups.count && used > 0; i++) {
+        used = put_group(to, &groups.keys[i], left);
+        left -= used;
+        to += strlen(to);
     }
-    end_line(text, to);
+    if (text)
+        end_line(text, to);
+    free(groups.keys);
     return text;
 }

@@ -255,6 +255,15 @@ bool json_hot(const struct json *j, const char *space, const char *list, size_t 
     return true;
 }
 
+struct json_hot_whole json_hot_whole(const struct json *j, const char *space, const char *list)
+{
+    const struct item *rate = find_at(j, (const char *const[4]){"spaces", space, "rates", list}, 0);
+    const struct item *share =
+        find_at(j, (const char *const[4]){"spaces", space, "shares", list}, 0);
+    bool told = rate && share && rate->number > 0 && share->number > 0 && share->number < 1;
+    return (struct json_hot_whole){told ? rate->number : 0, told ? share->number : 1};
+}
+
 /* ---- histograms ---- */
 
 struct bucket {

@@ -186,6 +186,31 @@ TEST_BOTH(tags_and_spaces_that_are_invalidated_are_told)
     CHECK(!strstr(hot(w, "s", NIGH_STATS_TEXT), "news"));
 }
 
+/* Misses of a cache that is too small: each key misses as often as any other. */
+TEST(what_is_spread_evenly_is_told_in_words)
+{
+    struct world w;
+    unsigned one_in = 0;
+    double rate = 0;
+    world_open_exact(&w);
+    for (unsigned second = 0; second < 10; second++) {
+        nigh_put(w.space, key_numbered(0), 2, "v", 1, NULL);
+        for (unsigned i = 0; i < 4000; i++)
+            ask_get(w.space, key_numbered(1 + (second * 4000 + i) % 20000), NULL);
+        read_often(&w, key_numbered(0), 3000);
+        world_advance(&w, 1000);
+    }
+    const char *text = strstr(hot(&w, "s", NIGH_STATS_TEXT), "misses: no key stands out of ");
+    CHECK(text && sscanf(text, "misses: %*[^0-9]%lf/s: none has more than 1 in %u of them\n",
+                         &rate, &one_in) == 2);
+    CHECK(rate > 4000 / 1.5 && rate < 4000 * 1.5);
+    CHECK(one_in > 10 && one_in < 1000); /* one of 20,000 keys, as far as a sample can tell */
+    CHECK(strstr(hot(&w, "s", NIGH_STATS_TEXT), "hits/s"));
+    const char *json = hot(&w, "s", NIGH_STATS_JSON);
+    CHECK(strstr(json, "}, \"shares\": {\"hits\": 1.000000, \"misses\": 0.0"));
+    world_close(&w);
+}
+
 TEST(what_is_rare_or_switched_off_is_not_told)
 {
     struct world w;

@@ -2,6 +2,7 @@
 // What the program nigh makes of the answers of several processes: quantiles of what has come
 // since, and hot keys added up; and that no answer, however odd, breaks it.
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -90,6 +91,52 @@ TEST(hits_of_processes_add_up_and_changes_are_heard_by_each)
     check_text(hot_groups(of, 3, 80), "changes  5.00/s tag t\n");
     json_free(of[0]);
     json_free(of[2]);
+}
+
+#define EVEN(rate, share)                                                                          \
+    "{\"spaces\": {\"s\": {\"hits\": [], \"misses\": [], \"changes\": [], \"rates\": {\"misses\": "    \
+    rate "}, \"shares\": {\"misses\": " share "}}}}"
+
+TEST(misses_that_are_spread_evenly_are_told_in_words)
+{
+    struct json *of[2] = {read(EVEN("1000", "0.01")), read(EVEN("3000", "0.002"))};
+    check_text(hot_table(of, 2, "s", 78, 9),
+               "   hits/s                  misses/s                 changes/s\n"
+               "                           1 in 250 is the most\n"); /* 16 of 4000 */
+    struct json *few = read(EVEN("2", "0.9")); /* nobody can tell */
+    check_text(hot_table(&few, 1, "s", 78, 9), "");
+    json_free(few);
+    json_free(of[0]);
+    json_free(of[1]);
+}
+
+/* Of each process as many as it tells, the hottest by far in the last. */
+TEST(many_keys_of_many_processes_are_all_looked_at)
+{
+    struct json *of[9];
+    static char text[8192];
+    for (unsigned p = 0; p < 9; p++) {
+        char *at = stpcpy(text, "{\"spaces\": {\"s\": {\"hits\": [");
+        for (unsigned k = 0; k < 64; k++)
+            at += sprintf(at, "%s{\"key\": \"p%uk%u\", \"rate\": %u, \"error\": 1}", k ? ", " : "",
+                          p, k, p == 8 && k == 63 ? 99 : 2);
+        strcpy(at, "]}}}");
+        of[p] = read(text);
+    }
+    check_text(hot_table(of, 9, "s", 60, 2),
+               "   hits/s            misses/s           changes/s\n     99.0 p8k63\n");
+    for (unsigned p = 0; p < 9; p++)
+        json_free(of[p]);
+}
+
+TEST(groups_of_any_rate_fit_their_line)
+{
+    struct json *of[1] = {read(HOT("", "", "",
+        GROUP("a-tag-of-more-than-twenty", "12345678") ", " GROUP("b", "23456") ", "
+        GROUP("c", "5") ", " GROUP("d-that-has-no-room-here", "4")))};
+    check_text(hot_groups(of, 1, 80),
+               "changes  12345678/s tag a-tag-of-more-than-t  23456/s tag b  5.00/s tag c\n");
+    json_free(of[0]);
 }
 
 TEST(names_fit_their_columns_and_move_no_terminal)

@@ -7,6 +7,9 @@
  * count, nor more than the error below it). How far it may be off is half of that, and the noise of
  * the sample: twice its standard deviation. A key of which less than SURE samples are certain is
  * noise; in text, so is one whose rate is not above what it may be off.
+ *
+ * Where no key stands out of a list, that is told, and how even it is: no key has more than the
+ * highest counter and the noise of the sample, of all that was counted.
  */
 #include <inttypes.h>
 
@@ -17,6 +20,7 @@
 #include "cache/space.h"
 
 #define SURE 2.0
+#define RATE_COLUMNS 11
 #define SHOWN_BYTES 50       /* of a key, in text: then a line has 80 columns */
 #define SHOWN_GROUP_BYTES 43 /* of a tag or a space, behind the word for what it is */
 
@@ -62,6 +66,18 @@ static struct shown show(const struct top_rate *r)
     };
 }
 
+/* Returns the share of all keys' rate that no key has more of, by chance hardly; 1: not known. */
+static double share_of(const struct top_whole *whole)
+{
+    double most = whole->most + 2 * root(whole->variance);
+    return most < whole->rate ? most / whole->rate : 1;
+}
+
+static struct top_whole read_whole(struct nigh *cache, struct top *list)
+{
+    return top_read_whole(list, clock_coarse_ns(&cache->clock));
+}
+
 static uint32_t read_list(struct nigh *cache, struct top *list, struct top_rate rates[TOP_MOST])
 {
     return top_read(list, rates, cache->hot_keys, SURE, clock_coarse_ns(&cache->clock));
@@ -79,9 +95,9 @@ static const char *kind_of(struct shown *s)
 /* ---- text ---- */
 
 /* Adds a number of people's: three digits at least, no more after the point than say something. */
-static void add_rate(struct text *w, double rate)
+static void add_rate(struct text *w, double rate, int columns)
 {
-    text_add(w, rate < 9.95 ? "%11.2f" : rate < 99.5 ? "%11.1f" : "%11.0f", rate);
+    text_add(w, rate < 9.95 ? "%*.2f" : rate < 99.5 ? "%*.1f" : "%*.0f", columns, rate);
 }
 
 /* Adds a key that fits into its column: what is escaped is longer than it was. */
@@ -104,23 +120,40 @@ static bool text_line(struct text *w, const struct top_rate *r, const char *head
     if (s.off > s.rate)
         return false;
     if (heading)
-        text_add(w, "%s%11s%11s  %s\n", group ? "\n" : "", heading, "+-",
+        text_add(w, "%s%*s%*s  %s\n", group ? "\n" : "", RATE_COLUMNS, heading, RATE_COLUMNS, "+-",
                  group ? "tag, space or all" : "key");
-    add_rate(w, s.rate);
-    add_rate(w, s.off);
+    add_rate(w, s.rate, RATE_COLUMNS);
+    add_rate(w, s.off, RATE_COLUMNS);
     if (group)
         text_add(w, "  %-5s", kind_of(&s));
     add_key(w, &s, group ? SHOWN_GROUP_BYTES : SHOWN_BYTES);
     return true;
 }
 
-static void text_list(struct text *w, struct nigh *cache, struct top *list, const char *heading)
+/* Returns whether anything of it stands out. */
+static bool text_list(struct text *w, struct nigh *cache, struct top *list, const char *heading)
 {
     struct top_rate rates[TOP_MOST];
     uint32_t count = read_list(cache, list, rates);
+    bool any = false;
     for (uint32_t i = 0; i < count; i++)
-        if (text_line(w, &rates[i], heading, list == &cache->hot_groups))
-            heading = NULL;
+        any |= text_line(w, &rates[i], any ? NULL : heading, list == &cache->hot_groups);
+    return any;
+}
+
+/* Says of a list of which no key stands out how much there was, and how evenly spread. */
+static void text_even(struct text *w, struct nigh *cache, struct top *list, const char *name)
+{
+    struct top_whole whole = read_whole(cache, list);
+    double share = share_of(&whole);
+    if (whole.rate <= 0)
+        return;
+    text_add(w, "  %s: no key stands out of ", name);
+    add_rate(w, whole.rate, 0);
+    if (share <= 0.5)
+        text_add(w, "/s: none has more than 1 in %u of them\n", (unsigned)(1 / share));
+    else
+        text_add(w, "/s: too few were looked at to tell\n");
 }
 
 static void text_space(struct text *w, struct nigh_space *space)
@@ -130,9 +163,10 @@ static void text_space(struct text *w, struct nigh_space *space)
     text_add(w, "\n");
     size_t heading = w->needed;
     for (int list = 0; list < LISTS; list++)
-        text_list(w, space->cache, list_of(space, list), lists[list].heading);
+        if (!text_list(w, space->cache, list_of(space, list), lists[list].heading))
+            text_even(w, space->cache, list_of(space, list), lists[list].name);
     if (w->needed == heading)
-        text_add(w, "  no key stands out: none was asked for more than a few times lately\n");
+        text_add(w, "  no key stands out: none was asked for lately\n");
 }
 
 /* ---- JSON ---- */
@@ -156,6 +190,21 @@ static void json_list(struct text *w, struct nigh *cache, struct top *list)
     text_add(w, "]");
 }
 
+/* Adds, of each list, the rate of all its keys, and the share that no key has more of. */
+static void json_whole(struct text *w, struct nigh_space *space)
+{
+    struct top_whole all[LISTS];
+    for (int list = 0; list < LISTS; list++)
+        all[list] = read_whole(space->cache, list_of(space, list));
+    text_add(w, ", \"rates\": {");
+    for (int list = 0; list < LISTS; list++)
+        text_add(w, "%s\"%s\": %.3f", list ? ", " : "", lists[list].name, all[list].rate);
+    text_add(w, "}, \"shares\": {");
+    for (int list = 0; list < LISTS; list++)
+        text_add(w, "%s\"%s\": %.6f", list ? ", " : "", lists[list].name, share_of(&all[list]));
+    text_add(w, "}");
+}
+
 static void json_space(struct text *w, struct nigh_space *space)
 {
     text_add_json(w, bytes_of(space->name, space->name_len));
@@ -164,6 +213,7 @@ static void json_space(struct text *w, struct nigh_space *space)
         text_add(w, "%s\"%s\": ", list ? ", " : "", lists[list].name);
         json_list(w, space->cache, list_of(space, list));
     }
+    json_whole(w, space);
     text_add(w, "}");
 }
 
@@ -188,7 +238,7 @@ static void write_spaces(struct text *w, struct nigh *cache, const struct nigh_s
 }
 
 /* Groups are above spaces: who asks for one space is not told of them. */
-static void json_whole(struct text *w, struct nigh *cache, const struct nigh_space *only)
+static void json_cache(struct text *w, struct nigh *cache, const struct nigh_space *only)
 {
     text_add(w, "{\"half_life_s\": %u, \"spaces\": {", TOP_HALF_LIFE_S);
     write_spaces(w, cache, only, NIGH_STATS_JSON);
@@ -200,7 +250,7 @@ static void json_whole(struct text *w, struct nigh *cache, const struct nigh_spa
     text_add(w, "}\n");
 }
 
-static void text_whole(struct text *w, struct nigh *cache, const struct nigh_space *only)
+static void text_cache(struct text *w, struct nigh *cache, const struct nigh_space *only)
 {
     write_spaces(w, cache, only, NIGH_STATS_TEXT);
     if (!only)
@@ -218,10 +268,10 @@ long nigh_hot(struct nigh *cache, const char *space, enum nigh_stats_format form
     if ((space && !only) || (format != NIGH_STATS_TEXT && format != NIGH_STATS_JSON))
         return NIGH_EINVAL;
     if (format == NIGH_STATS_JSON)
-        json_whole(&w, cache, only);
+        json_cache(&w, cache, only);
     else if (cache->hot_keys == 0)
         text_add(&w, "hot.keys is none: no requests are sampled\n");
     else
-        text_whole(&w, cache, only);
+        text_cache(&w, cache, only);
     return (long)w.needed;
 }
