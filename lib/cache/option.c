@@ -49,17 +49,19 @@ void option_default_text(const struct option *o, char *text, size_t size)
     format(o, o->otherwise, text, size);
 }
 
-void option_text(const struct option *o, const struct nigh_options *s, char *text, size_t size)
+void option_show(const struct option *o, const struct nigh_options *s, struct text *w)
 {
     const void *field = (const char *)s + o->offset;
     uint64_t value = 0;
+    char text[64];
     if (o->type == OPTION_STRING) {
         const char *string = *(const char *const *)field;
-        snprintf(text, size, "%s", string && *string ? string : "-");
+        text_add(w, "%s", string && *string ? string : "-");
         return;
     }
     memcpy(&value, field, option_is_64(o) ? sizeof(uint64_t) : sizeof(uint32_t));
-    format(o, value ? value : o->otherwise, text, size);
+    format(o, value ? value : o->otherwise, text, sizeof(text));
+    text_add(w, "%s", text);
 }
 
 void option_range_text(const struct option *o, char *text, size_t size)

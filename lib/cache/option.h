@@ -64,8 +64,8 @@ int option_out_of_range(const struct option *o, const char *text);
 /* Returns the length of a text without the blanks at its end. */
 size_t option_trimmed(const char *text);
 
-/* Write its value; "-": none was said. */
-void option_text(const struct option *o, const struct nigh_options *s, char *text, size_t size);
+/* Show its value, whole; "-": none was said. */
+void option_show(const struct option *o, const struct nigh_options *s, struct text *w);
 
 /* Write default and range for the printed table: 24 and 64 bytes are enough. */
 void option_default_text(const struct option *o, char *text, size_t size);

@@ -283,16 +283,25 @@ static char *trim(char *text)
     return text;
 }
 
-/* Find another option's "name=" behind a blank in a value. NULL: there is none. */
+static bool is_blank(char c)
+{
+    return c && strchr(OPTION_BLANKS, c);
+}
+
+/* Finds another option's "name=" or "name =" behind a blank in a value. NULL: there is none. */
 static const struct option *swallowed(char *value)
 {
     for (char *equals = value; (equals = strchr(equals, '=')); equals++) {
-        char *name = equals;
-        while (name > value && !strchr(OPTION_BLANKS, name[-1]))
+        char *end = equals;
+        while (end > value && is_blank(end[-1]))
+            end--;
+        char *name = end;
+        while (name > value && !is_blank(name[-1]))
             name--;
-        *equals = '\0';
+        char c = *end;
+        *end = '\0';
         const struct option *o = name > value ? find(name) : NULL;
-        *equals = '=';
+        *end = c;
         if (o)
             return o;
     }
@@ -336,10 +345,10 @@ int nigh_options_parse(struct nigh_options *s, const char *text)
 
 /* ---- a whole struct ---- */
 
-static uint64_t number_of(const struct option *o, struct nigh_options *s)
+static uint64_t number_of(const struct option *o, const struct nigh_options *s)
 {
-    void *field = option_field(o, s);
-    return option_is_64(o) ? *(uint64_t *)field : *(uint32_t *)field;
+    const void *field = (const char *)s + o->offset;
+    return option_is_64(o) ? *(const uint64_t *)field : *(const uint32_t *)field;
 }
 
 static int check_number(const struct option *o, struct nigh_options *s)
@@ -637,27 +646,27 @@ const char **options_string(struct nigh_options *s, size_t i)
 
 /* ---- printing ---- */
 
-bool options_show_value(const struct nigh_options *s, const char *name, char *text, size_t size)
+bool options_show_value(const struct nigh_options *s, const char *name, struct text *w)
 {
     const struct option *o = find(name);
     if (o)
-        option_text(o, s, text, size);
+        option_show(o, s, w);
     return o != NULL;
 }
 
 void options_show(const struct nigh_options *s, bool of_spaces, struct text *w)
 {
-    char value[OPTION_SHOWN_BYTES];
     char otherwise[24];
     for (size_t i = 0; i < OPTION_COUNT; i++) {
         const struct option *o = &options[i];
         if (of_spaces && !of_space(o))
             continue;
-        option_text(o, s, value, sizeof(value));
+        text_add(w, "%-22s ", o->name);
+        option_show(o, s, w);
         option_default_text(o, otherwise, sizeof(otherwise));
-        bool says = strcmp(otherwise, "-") != 0 && strcmp(value, otherwise) != 0;
-        text_add(w, "%-22s %s%s%s%s%s\n", o->name, value, o->live ? " (live)" : "",
-                 says ? " (default: " : "", says ? otherwise : "", says ? ")" : "");
+        bool differs = o->otherwise && number_of(o, s) && number_of(o, s) != o->otherwise;
+        text_add(w, "%s%s%s%s\n", o->live ? " (live)" : "", differs ? " (default: " : "",
+                 differs ? otherwise : "", differs ? ")" : "");
     }
 }
 

@@ -42,8 +42,7 @@ const char **options_string(struct nigh_options *s, size_t i);
 /* Show all options, or those of spaces alone, as they are in `s`. */
 void options_show(const struct nigh_options *s, bool of_spaces, struct text *w);
 /* Show the value of one. False: there is none of this name. */
-#define OPTION_SHOWN_BYTES 400u
-bool options_show_value(const struct nigh_options *s, const char *name, char *text, size_t size);
+bool options_show_value(const struct nigh_options *s, const char *name, struct text *w);
 /* Fill in what a space leaves out, and say "none" by 0: from its cache's defaults, then from the
  * table. Memory and schema stay as they are. */
 void options_inherit(struct nigh_space_options *space, const struct nigh_space_options *defaults);

@@ -69,8 +69,8 @@ static const struct command commands[] = {
     {"watch", "[--redis URI]", "changes by other nodes as they come", 0, 0, SOCKET_OR_REDIS,
      redis_watch,
      "Of the Redis that is named, or that a process at the socket uses, with its certificates "
-     "and password files: where it has the password elsewhere, it does not tell that, and --redis "
-     "- and NIGH_CONF are needed. One line for "
+     "and password files; a password that it has in an option it does not tell: NIGH_CONF has to "
+     "have the same redis.uri, or redis.sentinel_password, then. One line for "
      "each thing that is invalidated: when, by which node, what it is. Ends by a "
      "signal, or after --timeout where --once is said. Changes that the channel has lost come with "
      "the next beat, a second later or so."},

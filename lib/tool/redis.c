@@ -64,15 +64,24 @@ static void take_access(struct nigh_options *o, const struct nigh_options *said)
     o->space.schema = said->space.schema;
 }
 
-/* Takes that from NIGH_CONF, and lets the library take nothing. The URI comes from there by the
- * word "-": all users of a machine may see the words of a command. */
+/* Reads NIGH_CONF, and lets the library take nothing of it. 0, or a status. */
+static int read_conf(struct nigh_options *ret)
+{
+    const char *conf = getenv("NIGH_CONF");
+    if (conf && nigh_options_parse(ret, conf) < 0)
+        return fail("NIGH_CONF", nigh_options_error());
+    unsetenv("NIGH_CONF");
+    return 0;
+}
+
+/* Takes that from NIGH_CONF. The URI comes from there by the word "-": all users of a machine may
+ * see the words of a command. */
 static int take_conf(const struct tool_args *args, struct nigh_options *o)
 {
     struct nigh_options said = NIGH_OPTIONS_INIT;
-    const char *conf = getenv("NIGH_CONF");
-    if (conf && nigh_options_parse(&said, conf) < 0)
-        return fail("NIGH_CONF", nigh_options_error());
-    unsetenv("NIGH_CONF");
+    int rc = read_conf(&said);
+    if (rc != 0)
+        return rc;
     take_access(o, &said);
     o->redis_uri = strcmp(args->redis, "-") == 0 ? said.redis_uri : args->redis;
     return o->redis_uri ? 0 : fail("--redis -", "NIGH_CONF has no redis.uri");
@@ -336,44 +345,82 @@ static void look_for_loss(const struct node *n, int64_t *resyncs)
     *resyncs = now;
 }
 
-/* Takes an option over from a process, if it has it. 0, or a status. */
-static int take_option(const struct tool_args *args, const char *name, struct nigh_options *o)
+/* Asks a process for an option. Returns 0 and the value, to be freed, NULL: it has none; or a status.
+ * A process of another version may not know all options that there are: one is left out then. */
+static int ask_option(const struct tool_args *args, const char *name, char **ret)
 {
     char line[80];
-    int rc = 0;
     snprintf(line, sizeof(line), "get %s", name);
-    char *answer = line_ask(args->sockets[0], line, args->timeout_ms);
-    if (!answer)
+    char *value = line_ask(args->sockets[0], line, args->timeout_ms);
+    if (!value)
         return TOOL_NOBODY;
-    char *value = answer;
     value[strcspn(value, "\n")] = '\0';
     if (line_is_error(value))
-        rc = fail(args->sockets[0], value + strlen("error: "));
-    else if (strcmp(value, "-") != 0 && nigh_options_set(o, name, value) < 0)
+        fprintf(stderr, "nigh: note: %s: no %s: %s\n", args->sockets[0], name,
+                value + strlen("error: "));
+    bool none = line_is_error(value) || strcmp(value, "-") == 0;
+    *ret = none ? NULL : value;
+    if (none)
+        free(value);
+    return 0;
+}
+
+/* Whether a URI is what a process shows of one that has a password. */
+static bool is_shown_as(const char *uri, const char *shown)
+{
+    const char *at = uri ? strrchr(uri, '@') : NULL;
+    return at && strcmp(at, strrchr(shown, '@')) == 0;
+}
+
+/* Finds what the process does not tell in what NIGH_CONF says. NULL: neither does that. */
+static const char *secret_of(const char *name, const char *shown, const struct nigh_options *said)
+{
+    if (strcmp(name, "redis.sentinel_password") == 0)
+        return said->redis_sentinel_password;
+    return is_shown_as(said->redis_uri, shown) ? said->redis_uri : NULL;
+}
+
+static bool is_secret(const char *name, const char *shown)
+{
+    return strcmp(name, "redis.sentinel_password") == 0 || strstr(shown, "://...@");
+}
+
+/* Takes an option over from a process, if it has it. 0, or a status. */
+static int take_option(const struct tool_args *args, const char *name,
+                       const struct nigh_options *said, struct nigh_options *o)
+{
+    char *shown = NULL;
+    int rc = ask_option(args, name, &shown);
+    bool secret = shown && is_secret(name, shown);
+    const char *value = secret ? secret_of(name, shown, said) : shown;
+    if (secret && !value)
+        rc = fail("the process logs in with a password, which it does not tell",
+                  strcmp(name, "redis.uri") == 0
+                      ? "NIGH_CONF=redis.uri=URI, the same with its password, does"
+                      : "NIGH_CONF=redis.sentinel_password=PASSWORD does");
+    else if (value && nigh_options_set(o, name, value) < 0)
         rc = fail(args->sockets[0], nigh_options_error());
-    free(answer);
+    free(shown);
     return rc;
 }
 
-/* Takes from a process how it uses Redis, but for passwords, which it never tells. Files that have
- * them it names, and they are read here. */
+/* Takes from a process how it uses Redis. A password it never tells: files that have one it names,
+ * and they are read here; one in an option has to be in NIGH_CONF. */
 static int take_from_process(const struct tool_args *args, struct nigh_options *o)
 {
     static const char *const names[] = {
         "redis.uri", "redis.prefix", "coherence.group_slots", "redis.password_file",
         "redis.tls_ca", "redis.tls_cert", "redis.tls_key", "redis.tls_name", "redis.tls_verify",
-        "redis.tls_min", "redis.sentinel_user", "redis.sentinel_password_file",
-        "redis.sentinel_tls", "redis.sentinel_tls_ca", "redis.sentinel_tls_verify",
+        "redis.tls_min", "redis.sentinel_user", "redis.sentinel_password",
+        "redis.sentinel_password_file", "redis.sentinel_tls", "redis.sentinel_tls_ca",
+        "redis.sentinel_tls_verify",
     };
-    int rc = 0;
-    unsetenv("NIGH_CONF");
+    struct nigh_options said = NIGH_OPTIONS_INIT;
+    int rc = read_conf(&said);
     for (size_t i = 0; rc == 0 && i < sizeof(names) / sizeof(names[0]); i++)
-        rc = take_option(args, names[i], o);
+        rc = take_option(args, names[i], &said, o);
     if (rc == 0 && !o->redis_uri)
         rc = fail("the process has no redis.uri", "nobody else hears of its changes");
-    else if (rc == 0 && strstr(o->redis_uri, "://...@"))
-        rc = fail("the process logs in with a password, which it does not tell", "--redis - takes "
-                  "the URI from NIGH_CONF");
     if (args->prefix)
         o->redis_prefix = args->prefix;
     return rc;
@@ -393,6 +440,13 @@ static void say_nodes(const struct tool_args *args)
     }
 }
 
+/* Returns what may be shown of a URI: the part behind a login. */
+static const char *place_of(const char *uri)
+{
+    const char *at = strrchr(uri, '@');
+    return at ? at + 1 : uri;
+}
+
 /* Opens the node at the Redis that is named, or at that of the first process. */
 static int open_watch(const struct tool_args *args, struct node *n)
 {
@@ -404,7 +458,7 @@ static int open_watch(const struct tool_args *args, struct node *n)
         status = open_with(args, &o, n);
     if (status != 0)
         return status;
-    fprintf(stderr, "nigh: watching %s, prefix %s\n", o.redis_uri, o.redis_prefix);
+    fprintf(stderr, "nigh: watching %s, prefix %s\n", place_of(o.redis_uri), o.redis_prefix);
     say_nodes(args);
     return 0;
 }

@@ -1,89 +1,60 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Hears what nodes of nigh invalidate, and prints it: a line for each thing.
+"""Prints what nodes of nigh invalidate.      listen.py SOCKET|HOST:PORT [PREFIX [DB]]
 
-Usage: listen.py SOCKET|HOST:PORT [PREFIX [DB]]      with LISTEN_LOGIN="USER PASSWORD" if need be
-
-It is no node: it keeps nothing, so it may miss a frame, and then says so. To invalidate, run the
-program nigh (`nigh invalidate --redis URI --space S KEY`): a change is a script in Redis, not a
-message. The user needs no more rights than +subscribe and '&PREFIX:!2:!inv:DB'. For TLS, wrap the
-socket: ssl.create_default_context(cafile=CA).wrap_socket(s, server_hostname=host).
+It is no node: it may miss a frame, and then says so. LISTEN_LOGIN="USER PASSWORD" logs in; the user
+needs +subscribe and '&PREFIX:!2:!inv:DB'. To invalidate, run the program nigh: a change is a script
+in Redis, not a message. For TLS, wrap the socket that connect() returns (module ssl).
 """
-import os
-import socket
-import struct
-import sys
+import os, socket, struct, sys, time
 
-KINDS = {1: "key", 2: "tag", 3: "space", 4: "all", 5: "fill"}
-
+KINDS = {1: "key", 2: "tag", 3: "space", 4: "all"}
 
 def connect(place):
-    if "/" in place:
-        s = socket.socket(socket.AF_UNIX)
-        s.connect(place)
-    else:
-        host, port = place.rsplit(":", 1)
-        s = socket.create_connection((host, int(port)))
-    return s.makefile("rwb")
+    if "/" not in place:
+        return socket.create_connection(place.rsplit(":", 1))
+    s = socket.socket(socket.AF_UNIX)
+    s.connect(place)
+    return s
 
+def reply(stream):  # of Redis' protocol (RESP2), as far as a subscriber gets any
+    line = stream.readline()
+    if line[:1] == b"*":
+        return [reply(stream) for _ in range(int(line[1:]))]
+    if line[:1] == b"$":
+        return stream.read(int(line[1:]) + 2)[:-2]
+    if line[:1] in (b"-", b""):
+        raise OSError(line[1:].decode().strip() or "closed by the server")
 
-def send(stream, *words):
-    for word in (b"*%d\r\n" % len(words), *(b"$%d\r\n%s\r\n" % (len(w), w) for w in words)):
-        stream.write(word)
-    stream.flush()
+def items(frame, at=96):  # see "Frame" in lib/l2/README.md
+    while at < len(frame):
+        kind, flags, space_len, length = struct.unpack_from("<BBBxI8x", frame, at)
+        name = at + 16 + space_len
+        yield KINDS[kind], flags & 1, frame[at + 16 : name], frame[name : name + length]
+        at = name + length
 
+def listen(place, prefix="nigh", db="0"):
+    login, expected = os.environ.get("LISTEN_LOGIN"), None
+    with connect(place) as s, s.makefile("rb") as stream:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for command in (f"AUTH {login}", f"SUBSCRIBE {prefix}:!2:!inv:{db}")[not login :]:
+            s.sendall(command.encode() + b"\r\n")
+            reply(stream)
+        while True:
+            frame = reply(stream)[2]
+            magic, clock, position, _, _, node = struct.unpack_from("<4s48s4Q", frame)
+            if magic != b"nf\2\0" or position == 0:
+                continue  # somebody else's; or a fill, which changes nothing
+            if expected not in (None, (clock, position)):
+                print("missed some: anything may have changed", flush=True)
+            expected = clock, position + 1
+            for kind, soft, space, name in items(frame):
+                print(position, f"node {node >> 48:04x}", "soft " * soft + kind,
+                      space.decode(errors="replace"), name, flush=True)
 
-def reply(stream):
-    """One reply of Redis' protocol (RESP2), as far as a subscriber gets any."""
-    line = stream.readline().rstrip(b"\r\n")
-    kind, rest = line[:1], line[1:]
-    if kind == b"*":
-        return [reply(stream) for _ in range(int(rest))]
-    if kind == b"$":
-        return stream.read(int(rest) + 2)[:-2]
-    if kind == b"-" or not kind:
-        sys.exit("redis: " + (rest.decode() or "closed"))
-    return rest
-
-
-def items(frame):
-    """(clock, position, node, [(kind, soft, space, name)]); None: no frame of wire version 2."""
-    if len(frame) < 96 or frame[:4] != b"nf\x02\0":
-        return None
-    sequence, _, _, node, _, count = struct.unpack_from("<QQQQQI", frame, 52)
-    found, at = [], 96
-    for _ in range(count):
-        kind, soft, space_len, _, length, _ = struct.unpack_from("<BBBBIQ", frame, at)
-        space = frame[at + 16 : at + 16 + space_len]
-        name = frame[at + 16 + space_len : at + 16 + space_len + length]
-        found.append((KINDS.get(kind, "?"), soft & 1, space, name))
-        at += 16 + space_len + length
-    return (frame[4:52], sequence, node, found) if at == len(frame) else None
-
-
-def main(place, prefix="nigh", db="0"):
-    stream = connect(place)
-    if login := os.environ.get("LISTEN_LOGIN"):
-        send(stream, b"AUTH", *login.encode().split(maxsplit=1))
-        reply(stream)
-    send(stream, b"SUBSCRIBE", f"{prefix}:!2:!inv:{db}".encode())
-    last = None
-    while True:
-        message = reply(stream)
-        try:
-            frame = items(message[2]) if message[0] == b"message" else None
-        except struct.error:  # somebody else's
-            continue
-        if not frame:
-            continue
-        clock, sequence, node, found = frame
-        if last and sequence and (clock != last[0] or sequence > last[1] + 1):
-            print("missed some: anything may have changed", flush=True)
-        last = (clock, sequence) if sequence else last  # 0: a fill, which changes nothing
-        for kind, soft, space, name in found:
-            print(sequence, f"node {node >> 48:04x}", "soft " * soft + kind,
-                  space.decode(errors="replace"), repr(name), flush=True)
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+while True:
+    try:
+        listen(*sys.argv[1:])
+    except (OSError, ValueError, KeyError, struct.error) as e:
+        print(f"not connected ({e}): anything may change unheard", flush=True)
+        time.sleep(1)

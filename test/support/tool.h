@@ -65,14 +65,15 @@ static inline void *tool_change(void *arg)
     return NULL;
 }
 
-/* Start a program, and check the first line that it prints: that "a key" of the space changed. */
-static inline void tool_check_hears(struct nigh_space *space, char *const *argv,
-                                    const char *wanted)
+/* Start a program with this NIGH_CONF, and check the first line that it prints: that "a key" of the
+ * space changed. */
+static inline void tool_check_hears_with(struct nigh_space *space, char *const *argv,
+                                         const char *conf, const char *wanted)
 {
     struct program p;
     struct tool_changer c = {.space = space};
     char line[300];
-    program_start(&p, argv, "");
+    program_start(&p, argv, conf);
     REQUIRE_EQ(pthread_create(&c.thread, NULL, tool_change, &c), 0);
     program_first_line(&p, line, sizeof(line));
     atomic_store(&c.ends, true);
@@ -80,6 +81,12 @@ static inline void tool_check_hears(struct nigh_space *space, char *const *argv,
     if (!CHECK(strstr(line, wanted) != NULL))
         check_note("it says: %s", line);
     program_stop(&p);
+}
+
+static inline void tool_check_hears(struct nigh_space *space, char *const *argv,
+                                    const char *wanted)
+{
+    tool_check_hears_with(space, argv, "", wanted);
 }
 
 #endif

@@ -210,6 +210,31 @@ TEST(a_password_is_not_shown)
     close_all(&w, &p);
 }
 
+/* As of sixteen Sentinels with long names. */
+TEST(a_long_value_is_shown_whole)
+{
+    struct nigh_options o = NIGH_OPTIONS_INIT;
+    struct world w;
+    struct place p;
+    char uri[4096];
+    char *at = stpcpy(uri, "redis+sentinel://me:secret@");
+    make_place(&p);
+    o.control_socket = p.path;
+    for (unsigned i = 0; i < 16; i++)
+        at += sprintf(at, "%ssentinel-%02u.%0100u.invalid:26379", i ? "," : "", i, i);
+    strcpy(at, "/mymaster?db=3");
+    o.redis_uri = uri;
+    world_open(&w, &o, NULL);
+    REQUIRE(CHECK_WITHIN(WORLD_PATIENCE_MS, listens(&p)));
+    const char *hosts = strchr(uri, '@');
+    const char *shown = ask(&p, "get redis.uri\n");
+    CHECK(strncmp(shown, "redis+sentinel://...@sentinel-00", 32) == 0);
+    CHECK(strncmp(strchr(shown, '@'), hosts, strlen(hosts)) == 0);
+    CHECK(strstr(ask(&p, "options\n"), hosts));
+    CHECK(!strstr(ask(&p, "options\n"), "secret"));
+    close_all(&w, &p);
+}
+
 TEST(doubt_is_said_with_its_reason)
 {
     struct redis server;

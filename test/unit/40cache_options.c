@@ -213,6 +213,7 @@ TEST(a_string_with_one_mistake_sets_nothing)
         {"l1.shards=64,=3", "3"},
         {"l1.shards=64,control.socket=/tmp/s l1.policy=lfu", "before l1.policy="},
         {"l1.memory=64m l1.shards=64", "l1.memory: a comma"},
+        {"redis.uri=unix:///a?x=1 l1.shards \t= 64", "redis.uri: a comma"},
     };
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
         struct nigh_options o = NIGH_OPTIONS_INIT;

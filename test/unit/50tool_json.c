@@ -94,8 +94,8 @@ TEST(hits_of_processes_add_up_and_changes_are_heard_by_each)
 }
 
 #define EVEN(rate, share)                                                                          \
-    "{\"spaces\": {\"s\": {\"hits\": [], \"misses\": [], \"changes\": [], \"rates\": {\"misses\": "    \
-    rate "}, \"shares\": {\"misses\": " share "}}}}"
+    "{\"spaces\": {\"s\": {\"hits\": [], \"misses\": [], \"changes\": [], "                        \
+    "\"rates\": {\"misses\": " rate "}, \"shares\": {\"misses\": " share "}}}}"
 
 TEST(misses_that_are_spread_evenly_are_told_in_words)
 {

@@ -13,14 +13,13 @@
 #include "cache/space.h"
 #include "control/control.h"
 
-#define COMMANDS_STRINGS_MAX 32u /* options that are strings */
-
 /* Keys: (c) constant after open */
 struct commands {
     struct nigh *cache;         /* (c) */
     struct control *control;    /* (c) */
     struct nigh_options opened; /* (c) what they were; its strings are those below */
-    char strings[COMMANDS_STRINGS_MAX][OPTION_SHOWN_BYTES]; /* (c) */
+    char *strings;              /* (c) strings_size bytes */
+    size_t strings_size;        /* (c) */
     struct nigh_target targets[CONTROL_WORDS_MAX];          /* of the command that runs */
 };
 

@@ -12,8 +12,6 @@
  */
 #include "cache/commands/commands.h"
 
-#include <stdio.h>
-
 #include "cache/caller.h"
 #include "cache/commands/command.h"
 
@@ -133,36 +131,63 @@ static void answer(void *arg, const struct control_request *q, struct control_re
 
 /* ---- life ---- */
 
-static const char *keep(char *copy, size_t size, const char *text)
+/* Adds a string to what is kept. Returns where it will be; with no room for it it is counted. */
+static const char *keep(struct text *w, const char *text)
 {
-    snprintf(copy, size, "%s", text ? text : "");
-    return text ? copy : NULL;
+    const char *at = w->at;
+    text_add(w, "%s%c", text, '\0');
+    return at;
 }
 
 /* Keeps a URI, but where it has a password no user and no password of it. */
-static const char *keep_uri(char *copy, size_t size, const char *uri)
+static const char *keep_uri(struct text *w, const char *uri)
 {
-    const char *user = uri ? strstr(uri, "://") : NULL;
+    const char *user = strstr(uri, "://");
     const char *at = user ? strrchr(user, '@') : NULL;
+    const char *start = w->at;
     if (!at || !memchr(user + 3, ':', (size_t)(at - user - 3)))
-        return keep(copy, size, uri);
-    snprintf(copy, size, "%.*s...%s", (int)(user + 3 - uri), uri, at);
-    return copy;
+        return keep(w, uri);
+    text_add(w, "%.*s...", (int)(user + 3 - uri), uri);
+    keep(w, at);
+    return start;
 }
 
 /* Keeps what is shown, which is no password. */
-static void keep_options(struct commands *c, const struct nigh_options *o)
+static void keep_strings(struct commands *c, const struct nigh_options *o, struct text *w)
 {
     const char **string;
     c->opened = *o;
-    if (o->redis_sentinel_password)
-        c->opened.redis_sentinel_password = "...";
     for (size_t i = 0; (string = options_string(&c->opened, i)); i++) {
-        NIGH_CHECK(i < COMMANDS_STRINGS_MAX);
-        *string = string == &c->opened.redis_uri
-                      ? keep_uri(c->strings[i], sizeof(c->strings[i]), *string)
-                      : keep(c->strings[i], sizeof(c->strings[i]), *string);
+        if (!*string)
+            continue;
+        if (string == &c->opened.redis_sentinel_password)
+            *string = "...";
+        else if (string == &c->opened.redis_uri)
+            *string = keep_uri(w, *string);
+        else
+            *string = keep(w, *string);
     }
+}
+
+static bool keep_options(struct commands *c, const struct nigh_options *o)
+{
+    struct text counted = text_into(NULL, 0);
+    keep_strings(c, o, &counted);
+    c->strings_size = counted.needed + 1;
+    c->strings = mem_alloc(c->cache->env.mem, NULL, c->strings_size);
+    if (!c->strings)
+        return false;
+    struct text w = text_into(c->strings, c->strings_size);
+    keep_strings(c, o, &w);
+    return true;
+}
+
+static void destroy(struct commands *c)
+{
+    struct mem *mem = c->cache->env.mem;
+    control_close(c->control);
+    mem_free(mem, NULL, c->strings, c->strings_size);
+    mem_free(mem, NULL, c, sizeof(*c));
 }
 
 int commands_open(struct nigh *cache, const struct nigh_options *o)
@@ -175,13 +200,11 @@ int commands_open(struct nigh *cache, const struct nigh_options *o)
     struct control_config config = {
         .env = &cache->env, .host = {answer, c}, .path = o->control_socket};
     c->cache = cache;
-    keep_options(c, o);
-    int rc = control_open(&config, &c->control);
+    int rc = keep_options(c, o) ? control_open(&config, &c->control) : NIGH_ENOMEM;
     if (rc == 0 && cache->drive)
         rc = drive_watch(cache, c->control);
     if (rc != 0) {
-        control_close(c->control);
-        mem_free(cache->env.mem, NULL, c, sizeof(*c));
+        destroy(c);
         return rc;
     }
     cache->commands = c;
@@ -196,6 +219,5 @@ void commands_close(struct nigh *cache)
     cache->commands = NULL;
     if (cache->drive)
         drive_watch(cache, NULL);
-    control_close(c->control);
-    mem_free(cache->env.mem, NULL, c, sizeof(*c));
+    destroy(c);
 }

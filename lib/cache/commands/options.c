@@ -75,15 +75,39 @@ static bool print_histogram(struct command *c, struct stats *stats, const char *
     return true;
 }
 
+struct value_asked {
+    const struct nigh_options *options;
+    const char *name;
+};
+
+static long write_value(void *arg, char *buffer, size_t size)
+{
+    struct value_asked *v = arg;
+    struct text w = text_into(buffer, size);
+    options_show_value(v->options, v->name, &w);
+    text_add(&w, "\n");
+    return (long)w.needed;
+}
+
+/* Tells an option. False: there is none of this name. */
+static bool print_option(struct command *c, const struct nigh_options *o, const char *name)
+{
+    struct value_asked v = {o, name};
+    struct text nowhere = text_into(NULL, 0);
+    bool there = options_show_value(o, name, &nowhere);
+    if (there)
+        command_append(c, write_value, &v);
+    return there;
+}
+
 static void get_of_space(struct command *c, struct nigh_space *space, const char *name)
 {
     struct nigh_options o = NIGH_OPTIONS_INIT;
-    char text[OPTION_SHOWN_BYTES];
     int64_t count = nigh_stats_value(c->cache, space->name, name);
     space_read_options(space, &o.space);
-    if (strncmp(name, "space.", 6) == 0 && options_show_value(&o, name, text, sizeof(text)))
-        control_print(c->reply, "%s\n", text);
-    else if (count >= 0)
+    if (strncmp(name, "space.", 6) == 0 && print_option(c, &o, name))
+        return;
+    if (count >= 0)
         control_print(c->reply, "%" PRId64 "\n", count);
     else if (!print_histogram(c, &space->stats, name, 0, STATS_SPACE_HISTOGRAM_COUNT))
         control_error(c->reply, "a space has no option, counter, gauge or histogram of this name: "
@@ -93,12 +117,11 @@ static void get_of_space(struct command *c, struct nigh_space *space, const char
 static void get_of_cache(struct command *c, const char *name)
 {
     struct nigh_options o;
-    char text[OPTION_SHOWN_BYTES];
     read_options(c, &o);
     int64_t count = nigh_stats_value(c->cache, NULL, name);
-    if (options_show_value(&o, name, text, sizeof(text)))
-        control_print(c->reply, "%s\n", text);
-    else if (count >= 0)
+    if (print_option(c, &o, name))
+        return;
+    if (count >= 0)
         control_print(c->reply, "%" PRId64 "\n", count);
     else if (!print_histogram(c, &c->cache->stats, name, STATS_SPACE_HISTOGRAM_COUNT,
                               STATS_HISTOGRAM_COUNT))
