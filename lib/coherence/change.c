@@ -232,6 +232,8 @@ bool coherence_settle(struct coherence *c, const struct coherence_accepted *a)
         stats_time(c->config.stats, STATS_LATENCY_CHANGE, a->answer->took_ns);
     pthread_mutex_lock(&c->state->apply_lock);
     coherence_meet_locked(c, a->answer);
+    if (a->answer->counted)
+        c->state->listeners = a->answer->heard;
     note_recent_locked(c, a);
     if (coherence_follows_locked(c, a->answer->clock.identity)) {
         settle_followed_locked(c, a);

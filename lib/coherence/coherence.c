@@ -182,6 +182,7 @@ void coherence_gauges_read(struct coherence *c, struct coherence_gauges *ret)
     ret->known = coherence_known_locked(c).sequence;
     ret->applied = c->state->chain.applied;
     ret->behind_ms = coherence_behind_ns(&c->state->behind, now_ns) / NS_PER_MS;
+    ret->listeners = c->state->listeners;
     pthread_mutex_unlock(&c->state->apply_lock);
     /* pair(coherence.trust): the floors of what the beat brought are raised */
     uint64_t until_ns = atomic_load_explicit(coherence_trusted_until(c), memory_order_acquire);

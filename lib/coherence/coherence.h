@@ -264,6 +264,7 @@ struct coherence_gauges {
     uint64_t known;        /* highest position known to be executed */
     uint64_t doubt_ms;     /* how long trust has been away, in all */
     uint64_t behind_ms;    /* how long the channel has owed what a beat told of; 0: nothing */
+    uint32_t listeners;    /* subscribers that heard this node's last change, itself among them */
     bool trusted;
     bool listening;
     uint32_t queued;

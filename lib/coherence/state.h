@@ -47,6 +47,7 @@ struct coherence_state {
     uint64_t left_at;               /* (l) position of this node as it last forgot one; 0: never */
     uint64_t heard;                 /* (l) highest sequence that came through the channel */
     struct coherence_behind behind; /* (l) how far the channel is behind */
+    uint32_t listeners;             /* (l) subscribers that heard this node's last change */
     struct met met;                 /* (l) identities that answers have shown */
     _Atomic uint32_t rounds;        /* (a) futex word: bumped when a clock is taken */
 };

@@ -22,7 +22,7 @@ enum {
 };
 
 /* Offsets in answers that are one string: number, verdict, the beginning of the head; TELL's is the
- * stamp of its frame, which ends with the number. */
+ * stamp of its frame, which ends with the number, and how many heard it. */
 enum {
     SHORT_VERDICT = 8,
     SHORT_HEAD = 9,
@@ -31,7 +31,15 @@ enum {
     STAMP_SEQ = 8,
     STAMP_PREVIOUS = 16,
     STAMP_NONCE = 24,
-    STAMP_BYTES = 32,
+    STAMP_HEARD = 32,
+    STAMP_BYTES = 36,
+};
+
+/* Offsets in what CHANGE answers as `more`. */
+enum {
+    MORE_PREVIOUS = 0,
+    MORE_HEARD = 8,
+    MORE_VERDICTS = 12,
 };
 
 _Static_assert(L2_REPLID_BYTES == REPLID_BYTES, "one number in two headers");
@@ -208,6 +216,20 @@ static int decode_short(struct answer *answer, struct bytes text)
     return 0;
 }
 
+static void take_heard(struct l2_answer *public, uint32_t heard)
+{
+    public->counted = true;
+    public->heard = heard;
+}
+
+static void decode_more_of_change(struct l2_answer *public, struct bytes more)
+{
+    const uint8_t *at = more.data;
+    public->previous = get_le64(at + MORE_PREVIOUS);
+    take_heard(public, get_le32(at + MORE_HEARD));
+    public->verdicts = bytes_of(at + MORE_VERDICTS, more.len - MORE_VERDICTS);
+}
+
 int answer_decode_script(struct answer *answer, const struct reply *reply)
 {
     struct l2_answer *public = &answer->public;
@@ -224,9 +246,8 @@ int answer_decode_script(struct answer *answer, const struct reply *reply)
         public->unreadable = more.data != NULL;
     } else if (public->verdict == L2_HELD) {
         public->held_ms = held_ms(reply_integer_at(reply, AT_MORE, 0));
-    } else if (more.len >= 8) {
-        public->previous = get_le64(more.data);
-        public->verdicts = bytes_of((const uint8_t *)more.data + 8, more.len - 8);
+    } else if (more.len >= MORE_VERDICTS) {
+        decode_more_of_change(public, more);
     }
     return 0;
 }
@@ -245,6 +266,7 @@ int answer_decode_tell(struct answer *answer, const struct reply *reply)
     clock->sequence = get_le64(at + STAMP_SEQ);
     clock->nonce = get_le64(at + STAMP_NONCE);
     answer->public.previous = get_le64(at + STAMP_PREVIOUS);
+    take_heard(&answer->public, get_le32(at + STAMP_HEARD));
     return 0;
 }
 

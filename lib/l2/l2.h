@@ -210,6 +210,8 @@ struct l2_answer {
     uint32_t held_ms;
     bool unreadable;         /* L2_GRANTED, of l2_lease(): what is there is no envelope */
     uint64_t previous;       /* change: nonce of the change before it */
+    bool counted;            /* change: `heard` says to how many connections the channel gave it, */
+    uint32_t heard;          /* ... this node's among them */
     struct bytes verdicts;   /* change: of each key, a byte; may be missing: see l2_verdict_at() */
     uint32_t registered_ms;  /* fill, change: the schema is registered for so long from now */
     uint32_t slots;          /* resync: number of group slots */

@@ -19,11 +19,13 @@
 #include <nigh/nigh.h>
 
 #define LOOK_MS 5
+#define CHANNEL_MS 500u /* to wait for the channel, which a user may not be allowed to hear */
 #define DEADLINE_MAX_MS 60000u /* of redis.deadline */
 
 struct node {
     struct nigh *cache;
     struct nigh_space *space; /* NULL: none was named */
+    char prefix[NIGH_NAME_MAX + 1];
     _Atomic unsigned slots;   /* (a) relaxed: what Redis says of them; 0: nothing */
 };
 
@@ -98,6 +100,7 @@ static int open_cache(const struct tool_args *args, struct nigh_options *o, stru
     o->workers = 1;
     o->space.value_max = NIGH_VALUE_MAX; /* whatever theirs is */
     o->l2_deadline_ms = args->timeout_ms < DEADLINE_MAX_MS ? args->timeout_ms : DEADLINE_MAX_MS;
+    snprintf(n->prefix, sizeof(n->prefix), "%s", o->redis_prefix ? o->redis_prefix : "nigh");
     int rc = nigh_open(o, &n->cache);
     if (rc == 0 && args->space)
         rc = nigh_space_open(n->cache, args->space, NULL, NULL, NULL, NULL, &n->space);
@@ -132,11 +135,11 @@ static int say_problem(struct node *n)
 }
 
 /* Warns where the prefix seems to be nobody's. */
-static void look_at_prefix(const struct node *n, const struct nigh_options *o)
+static void look_at_prefix(const struct node *n)
 {
     if (nigh_stats_value(n->cache, NULL, "sequence") == 0)
         fprintf(stderr, "nigh: note: nobody has ever changed anything under the prefix %s there: "
-                        "is it the right one?\n", o->redis_prefix ? o->redis_prefix : "nigh");
+                        "is it the right one?\n", n->prefix);
 }
 
 /* Opens the node with these options. 0, or a status, and nothing is open. */
@@ -146,7 +149,7 @@ static int open_with(const struct tool_args *args, struct nigh_options *o, struc
     for (int tries = 0; rc == 0 && tries < 2; tries++) {
         rc = open_cache(args, o, n);
         if (rc == 0 && wait_for_trust(n, args->timeout_ms)) {
-            look_at_prefix(n, o);
+            look_at_prefix(n);
             return 0;
         }
         o->group_slots = atomic_exchange_explicit(&n->slots, 0, memory_order_relaxed);
@@ -177,8 +180,8 @@ static void look_at_space(const struct tool_args *args, struct node *n, bool of_
         j = json_read(text);
     const char *ours = j ? json_string(j, "schema", NULL, NULL) : NULL;
     if (ours && !json_element(j, "schemas", 0))
-        fprintf(stderr, "nigh: note: nobody has lately stored a value of a space %s in Redis: is "
-                        "it the right name?\n", args->space);
+        fprintf(stderr, "nigh: note: nobody has lately stored a value of a space %s in Redis: "
+                        "is it the right name, or is its space.l2 invalidations?\n", args->space);
     for (size_t i = 0; ours && of_schema && (schema = json_element(j, "schemas", i)); i++)
         if (strcmp(schema, ours) != 0)
             fprintf(stderr, "nigh: note: there are values of schema %s, this looks for %s: "
@@ -188,17 +191,42 @@ static void look_at_space(const struct tool_args *args, struct node *n, bool of_
 
 /* ---- invalidating ---- */
 
+/* Lets the channel come up, too: else nobody knows whether who heard of a change is this program. */
+static bool wait_for_channel(const struct node *n, unsigned timeout_ms)
+{
+    const struct timespec pause = {.tv_nsec = LOOK_MS * 1000000L};
+    unsigned ms = 0;
+    for (; ms < timeout_ms && ms < CHANNEL_MS; ms += LOOK_MS) {
+        if (nigh_stats_value(n->cache, NULL, "listening") == 1)
+            return true;
+        nanosleep(&pause, NULL);
+    }
+    return false;
+}
+
+/* Says who heard of it, and where nobody did why that may be. */
+static void say_accepted(const struct node *n, size_t count, bool listens)
+{
+    int64_t heard = nigh_stats_value(n->cache, NULL, "listeners") - listens;
+    printf("accepted: %zu, heard by %" PRId64 "\n", count, heard > 0 ? heard : 0);
+    fflush(stdout);
+    if (heard <= 0)
+        fprintf(stderr, "nigh: note: no process listens under the prefix %s in this database: "
+                        "are both the right ones?\n", n->prefix);
+}
+
 static int tell(const struct tool_args *args, struct node *n, const struct nigh_target *targets,
                 size_t count)
 {
     struct nigh_call call = NIGH_CALL_INIT;
     call.deadline_ms = args->timeout_ms;
     call.flags = args->soft ? NIGH_SOFT : 0;
+    bool listens = wait_for_channel(n, args->timeout_ms);
     int rc = nigh_invalidate_many(n->cache, targets, count, &call);
     if (rc == NIGH_QUEUED && nigh_drain(n->cache, args->timeout_ms) == 0)
         rc = 0;
     if (rc == 0) {
-        printf("accepted: %zu\n", count);
+        say_accepted(n, count, listens);
         return TOOL_DONE;
     }
     if (rc != NIGH_QUEUED) {
@@ -345,8 +373,8 @@ static void look_for_loss(const struct node *n, int64_t *resyncs)
     *resyncs = now;
 }
 
-/* Asks a process for an option. Returns 0 and the value, to be freed, NULL: it has none; or a status.
- * A process of another version may not know all options that there are: one is left out then. */
+/* Asks a process for an option. Returns 0 and the value, to be freed, NULL: it has none; or a
+ * status. A process of another version may not know all options that there are: one is left out then. */
 static int ask_option(const struct tool_args *args, const char *name, char **ret)
 {
     char line[80];

@@ -198,7 +198,7 @@ TEST(redis_alone_is_enough_to_invalidate_and_to_look)
     origin_commit(&w.origin);
     CHECK_EQ(tool_run("invalidate --redis %s --space %s k --timeout 60000", server.uri,
                  w.space->name), 0);
-    CHECK(tool_says("accepted: 1"));
+    CHECK(tool_says("accepted: 1, heard by 1\n"));
     CHECK_WITHIN(WORLD_PATIENCE_MS,
                  strcmp(ask_fetch(w.space, "k", NULL).text, "k=2") == 0);
     CHECK(!strstr(tool_out, "nobody has lately stored")); /* the space is known there */
@@ -230,6 +230,9 @@ TEST(a_prefix_of_nobody_is_noted)
     redis_start(&server, NULL);
     CHECK_EQ(tool_run("invalidate --redis %s --prefix other --all --timeout 60000", server.uri), 0);
     CHECK(tool_says("nobody has ever changed anything under the prefix other"));
+    CHECK_EQ(tool_run("invalidate --redis %s --prefix other --all --timeout 60000", server.uri), 0);
+    CHECK(tool_says("accepted: 1, heard by 0\n")); /* somebody has changed it, but ... */
+    CHECK(tool_says("no process listens under the prefix other in this database"));
     redis_stop(&server);
 }
 

@@ -339,6 +339,20 @@ TEST(many_keys_in_one_change)
     end();
 }
 
+/* ---- who hears of a change ---- */
+
+TEST(a_change_says_how_many_heard_it)
+{
+    begin(NULL);
+    struct l2_answer *a = script_change_key(&c, "k", L2_SET, 0, 0);
+    CHECK(a->counted && a->heard == 0 && l2_verdict_at(a, 0) == L2_STORED);
+    l2_answer_free(a);
+    a = script_change_key(&c, "k", L2_DELETE, 0, 0); /* another script */
+    CHECK(a->counted && a->heard == 0);
+    l2_answer_free(a);
+    end();
+}
+
 /* ---- a look for people ---- */
 
 static struct l2_answer *peek(const char *name)

@@ -209,6 +209,7 @@ static const struct field state_fields[] = {
     FIELD(coherence_state, left_at, MOVES),
     FIELD(coherence_state, heard, MOVES),
     FIELD(coherence_state, behind, MOVES),
+    FIELD(coherence_state, listeners, MOVES),
     FIELD(coherence_state, met, MOVES),
     FIELD(coherence_state, rounds, MOVES),
 };

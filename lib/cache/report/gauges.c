@@ -70,6 +70,8 @@ void gauges_read(struct nigh *cache, unsigned ask, struct gauges *g)
     X(listening, ASK_COHERENCE, g->coherence.listening, "1: the listener is subscribed")           \
     X(behind_ms, ASK_COHERENCE, g->coherence.behind_ms,                                            \
       "for how long the listener has owed a change that a beat told of; 0: it owes none")          \
+    X(listeners, ASK_COHERENCE, g->coherence.listeners,                                            \
+      "connections that heard this node's last change, its own among them")                        \
     X(following, ASK_COHERENCE, g->coherence.identity != 0,                                        \
       "1: it knows the clock of the Redis it talks to")                                            \
     X(sequence, ASK_COHERENCE, g->coherence.applied,                                               \

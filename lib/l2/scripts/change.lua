@@ -13,7 +13,8 @@
 --       then per key: mode version token ms envelope schemas,
 --       then per group: 2 x its slot, + 1 if soft
 --
--- `more` of the answer: the nonce of the change before, then a byte for each key, its verdict.
+-- `more` of the answer: the nonce of the change before, how many heard the change, then a byte for
+-- each key, its verdict.
 --
 -- token: of the schemas as the caller names keys by them; if they are others, nothing is done but
 -- telling them. old_channel: '' when the caller knows of no old nodes. register_ms: if a value is
@@ -128,5 +129,5 @@ local groups = {}
 for i = FIXED + PER_KEY * keys + 1, #ARGV do groups[#groups + 1] = tonumber(ARGV[i]) end
 local previous = string.sub(head, 17, 24)
 if old then tell_old(KEYS[#KEYS - 1], KEYS[#KEYS], old_channel, slots, groups, front, tail) end
-append(log, channel, nonce, front, tail, slots, groups)
-return answer(verdict, previous .. table.concat(verdicts), registered)
+local heard = struct.pack('<I4', append(log, channel, nonce, front, tail, slots, groups))
+return answer(verdict, previous .. heard .. table.concat(verdicts), registered)

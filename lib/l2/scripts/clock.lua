@@ -48,7 +48,7 @@ end
 
 -- One more change: its position and nonce into the clock, its frame into the log and the channel.
 -- groups: numbers 2 x slot, + 1 if soft. front: of the frame, up to the replid. For most changes
--- tell.lua does the same.
+-- tell.lua does the same. Returns how many heard it.
 --
 -- Counted in a double: exact below 2^53, which is 285 years at a million changes a second.
 local function append(log, channel, nonce, front, tail, slots, groups)
@@ -69,5 +69,5 @@ local function append(log, channel, nonce, front, tail, slots, groups)
     set_head(9, packed .. nonce .. struct.pack('<I4', weight))
     put_head(9, TOLD_BYTES)
     add_to_log(log, log_limit(weight), seq, logged)
-    redis.call('PUBLISH', channel, frame)
+    return redis.call('PUBLISH', channel, frame)
 end

@@ -11,8 +11,8 @@
 -- telling them. It is random, so a clock that has it is the one that the caller knows: nothing more
 -- is asked of it. front: of the frame, up to the replid.
 --
--- The answer is one string, what the frame has behind the replid: id, position, nonce of the change
--- before, nonce; the last is the call's number. The first write is a DEL, which passes when memory
+-- The answer is one string, what the frame has behind the replid, id, position, nonce of the change
+-- before, nonce, and how many heard it; the nonce is the call's number. The first write is a DEL, which passes when memory
 -- is full. Id and nonce are taken as two numbers each, of which no string has to be made.
 --
 -- The log is trimmed, and the mean of its frames taken, at each 32nd change and at large ones.
@@ -62,5 +62,4 @@ else
     call('SETRANGE', clk, '8', struct.pack('<I8c8I4', seq, nonce, weight))
     add_to_log(keys[2], log_limit(weight), seq, logged)
 end
-call('PUBLISH', argv[5], frame)
-return stamp
+return struct.pack('<c32I4', stamp, call('PUBLISH', argv[5], frame))
