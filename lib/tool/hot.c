@@ -142,7 +142,7 @@ static char *put_even(char *to, const struct list *l, size_t columns)
 {
     char text[80] = "";
     if (l->most > 0 && 2 * l->most <= l->rate)
-        snprintf(text, sizeof(text), "%*s1 in %u is the most", RATE_COLUMNS - 9, "",
+        snprintf(text, sizeof(text), "%*snone above 1 in %u", RATE_COLUMNS - 9, "",
                  (unsigned)(l->rate / l->most));
     return put_name(to, text, columns);
 }

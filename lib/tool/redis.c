@@ -191,7 +191,7 @@ static void look_at_space(const struct tool_args *args, struct node *n, bool of_
 
 /* ---- invalidating ---- */
 
-/* Lets the channel come up, too: else nobody knows whether who heard of a change is this program. */
+/* Lets the channel come up, too: else it is not known whether this program heard its own change. */
 static bool wait_for_channel(const struct node *n, unsigned timeout_ms)
 {
     const struct timespec pause = {.tv_nsec = LOOK_MS * 1000000L};
@@ -374,7 +374,7 @@ static void look_for_loss(const struct node *n, int64_t *resyncs)
 }
 
 /* Asks a process for an option. Returns 0 and the value, to be freed, NULL: it has none; or a
- * status. A process of another version may not know all options that there are: one is left out then. */
+ * status. A process of another version may not know all options: such a one is left out. */
 static int ask_option(const struct tool_args *args, const char *name, char **ret)
 {
     char line[80];

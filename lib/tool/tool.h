@@ -84,7 +84,7 @@ struct json_hot {
  * False: there are not so many. */
 bool json_hot(const struct json *j, const char *space, const char *list, size_t i,
               struct json_hot *ret);
-/* Of all keys of such a list the rate, and the share that no key has more of; 0, and 1: not told. */
+/* Of all keys of such a list the rate, and the share that no key is above; 0 and 1: not told. */
 struct json_hot_whole {
     double rate, share;
 };
@@ -96,8 +96,8 @@ const char *json_name(const struct json *j, const char *a, size_t i);
 
 /* ---- hot.c: the hottest keys of several processes, from what `hot json` answers ---- */
 
-/* Those of a space, as a table of at most so many rows, with its heading; a list in which none stands
- * out says how even it is. To be freed; NULL: there is nothing to say. */
+/* Those of a space, as a table of at most so many rows, with its heading; a list in which none
+ * stands out says how even it is. To be freed; NULL: there is nothing to say. */
 char *hot_table(struct json *const *of, size_t count, const char *space, size_t columns,
                 size_t rows);
 /* The tags and spaces that are invalidated most, in one line. To be freed, as above. */

@@ -12,8 +12,9 @@
 -- is asked of it. front: of the frame, up to the replid.
 --
 -- The answer is one string, what the frame has behind the replid, id, position, nonce of the change
--- before, nonce, and how many heard it; the nonce is the call's number. The first write is a DEL, which passes when memory
--- is full. Id and nonce are taken as two numbers each, of which no string has to be made.
+-- before, nonce, and how many heard it; the nonce is the call's number. The first write is a DEL,
+-- which passes when memory is full. Id and nonce are taken as two numbers each, of which no string
+-- has to be made.
 --
 -- The log is trimmed, and the mean of its frames taken, at each 32nd change and at large ones.
 
