@@ -71,18 +71,17 @@ static uint64_t ago_ns(uint64_t word, uint32_t now)
     return (uint64_t)ticks << FATE_TICK_SHIFT;
 }
 
-/* Whether a word tells of the key; `ret` is then what it says. */
-static bool tells_of(uint64_t word, uint64_t hash, uint32_t now, struct l1_fated *ret)
+/* Takes what a word says, if it tells of the key. */
+static void take(uint64_t word, uint64_t hash, uint32_t now, struct l1_fated *ret)
 {
     uint32_t fate = FIELD(word, 0, FATE_FATE_BITS);
     if (word >> FATE_TAG_SHIFT != fates_tag(hash) || fate == L1_FATE_NONE)
-        return false;
+        return;
     *ret = (struct l1_fated){
         .fate = (enum l1_fate)fate,
         .who = (uint16_t)FIELD(word, FATE_WHO_SHIFT, FATE_WHO_BITS),
         .ago_ns = ago_ns(word, now),
     };
-    return true;
 }
 
 static bool is_refusal(enum l1_fate fate)
@@ -90,23 +89,39 @@ static bool is_refusal(enum l1_fate fate)
     return fate == L1_FATE_REFUSED_POLICY || fate == L1_FATE_REFUSED_FULL;
 }
 
+/* Returns which of the two causes is the last one; of[1] is the rare one. */
+static struct l1_fated last_of(const struct l1_fated of[2])
+{
+    bool told[2] = {of[0].fate != L1_FATE_NONE, of[1].fate != L1_FATE_NONE};
+    bool same = told[0] && told[1] && of[0].ago_ns == of[1].ago_ns;
+    if (same) /* a change is noted first, and then what became of the new value */
+        return of[!is_refusal(of[0].fate)];
+    return of[told[1] && (!told[0] || of[1].ago_ns < of[0].ago_ns)];
+}
+
+/* Returns how far back the key's place reaches: what had become of the key since its word was
+ * written would have taken that word's place. */
+static uint64_t reach_ns(uint64_t word, uint32_t now)
+{
+    return word ? ago_ns(word, now) : UINT64_MAX;
+}
+
 struct l1_fated l1_fate_of(const struct l1 *l1, const struct l1_key *key)
 {
     const struct l1_fates *f = l1->fates;
     uint32_t now = (uint32_t)(clock_coarse_ns(l1->env->clock) >> FATE_TICK_SHIFT);
     struct l1_fated of[2] = {{.fate = L1_FATE_NONE}, {.fate = L1_FATE_NONE}};
-    bool told[2];
     uint64_t words[2];
     for (int rare = 0; rare < 2; rare++) {
         words[rare] = atomic_load_explicit(fates_slot(f, key->hash, rare), memory_order_relaxed);
-        told[rare] = tells_of(words[rare], key->hash, now, &of[rare]);
+        take(words[rare], key->hash, now, &of[rare]);
     }
-    if (told[1] && !told[0] && words[0])
-        of[1].forgotten = ago_ns(words[0], now) < of[1].ago_ns;
-    bool same = told[0] && told[1] && of[0].ago_ns == of[1].ago_ns;
-    if (same) /* a change is noted first, and then what became of the new value */
-        return of[!is_refusal(of[0].fate)];
-    return of[told[1] && (!told[0] || of[1].ago_ns < of[0].ago_ns)];
+    struct l1_fated last = last_of(of);
+    last.reach_ns = reach_ns(words[0], now);
+    last.rare_reach_ns = reach_ns(words[1], now);
+    last.forgotten = last.fate >= L1_FATE_RARE && of[0].fate == L1_FATE_NONE &&
+                     last.reach_ns < last.ago_ns;
+    return last;
 }
 
 uint32_t l1_fates_kept(const struct l1 *l1)

@@ -87,6 +87,32 @@ TEST(frequent_causes_overwrite_no_rare_ones)
     cache_close(&c);
 }
 
+/* Another key's cause that has the place tells since when nothing became of this key. */
+TEST(it_is_known_how_far_back_a_place_reaches)
+{
+    struct cache c;
+    cache_open(&c, 4 << 20, 1);
+    CHECK_EQ(fate_of(&c, 1).reach_ns, UINT64_MAX);
+    CHECK_EQ(fate_of(&c, 1).rare_reach_ns, UINT64_MAX);
+    note(&c, 1, L1_FATE_EVICTED, 0);
+    fake_env_advance(&c.fake, 20 * NS_PER_S);
+    for (unsigned i = 100; i < 100000; i++)
+        note(&c, i, L1_FATE_EVICTED, 0);
+    fake_env_advance(&c.fake, 10 * NS_PER_S);
+    struct l1_fated f = fate_of(&c, 1);
+    CHECK_EQ(f.fate, L1_FATE_NONE);
+    CHECK_GE(f.reach_ns, 9 * NS_PER_S);
+    CHECK_LE(f.reach_ns, 11 * NS_PER_S);
+    CHECK_EQ(f.rare_reach_ns, UINT64_MAX);
+    note(&c, 1, L1_FATE_CHANGED, FRIEND);
+    fake_env_advance(&c.fake, 5 * NS_PER_S);
+    f = fate_of(&c, 1);
+    CHECK(f.fate == L1_FATE_CHANGED && !f.forgotten);
+    CHECK_GE(f.reach_ns, 14 * NS_PER_S);
+    CHECK_LE(f.rare_reach_ns, 6 * NS_PER_S);
+    cache_close(&c);
+}
+
 TEST(memory_for_it_is_a_thousandth_of_the_cap)
 {
     for (uint64_t cap = 4 << 20; cap <= UINT64_C(1) << 40; cap *= 4)

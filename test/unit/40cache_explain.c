@@ -20,7 +20,9 @@ TEST(a_key_that_was_never_asked_for_has_no_trace)
 {
     struct world w;
     world_open_exact(&w);
-    CHECK_REASON(w.space, "k", "no_trace", "no trace of it");
+    CHECK_REASON(w.space, "k", "no_trace",
+                 "no trace of it: it was not evicted, refused or expired since the cache was "
+                 "opened, nor invalidated since the cache was opened");
     CHECK_WHERE(w.space, "k", "no_redis");
     CHECK(explain_has(w.space, "k", "get", "NIGH_MISS"));
     CHECK(strstr(explain_of(w.space, "k", NIGH_STATS_TEXT), "calls the loader"));

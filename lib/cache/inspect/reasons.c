@@ -320,6 +320,18 @@ static void say_redis_floor(struct text *w, const struct explanation *x)
     }
 }
 
+/* Says how far back it is known that nothing became of the key. */
+static void say_reach_of(struct text *w, uint64_t reach_ns)
+{
+    if (reach_ns == UINT64_MAX) {
+        text_add(w, "since the cache was opened");
+    } else {
+        text_add(w, "in the last ");
+        say_span(w, reach_ns);
+        text_add(w, " (before that is forgotten)");
+    }
+}
+
 static void say_problem(struct text *w, const struct explanation *x)
 {
     text_add(w, "%s", x->problem.text[0] ? x->problem.text : "it has not answered yet");
@@ -335,6 +347,8 @@ SAYS(say_stale, say_either_way(w, x->l1.stale_ns))
 SAYS(say_redis_fresh, say_either_way(w, x->l2.fresh_ns))
 SAYS(say_fate_ago, say_ago(w, x->fate.ago_ns))
 SAYS(say_fate_who, say_node(w, x->fate.who))
+SAYS(say_reach, say_reach_of(w, x->fate.reach_ns))
+SAYS(say_rare_reach, say_reach_of(w, x->fate.rare_reach_ns))
 SAYS(say_flight_state, text_add(w, "%s", say_state(&x->flight)))
 SAYS(say_flight_waiters, say_waiters(w, &x->flight))
 SAYS(say_flight_left, say_span(w, x->flight_ns < 0 ? 0 : (uint64_t)x->flight_ns))
@@ -356,6 +370,8 @@ static const struct {
     {"redis fresh", say_redis_fresh},
     {"ago", say_fate_ago},
     {"who", say_fate_who},
+    {"reach", say_reach},
+    {"rare reach", say_rare_reach},
     {"floor", say_outdating},
     {"floor ago", say_floor_ago},
     {"floor who", say_floor_who},

@@ -9,6 +9,7 @@
  *     {fresh} {stale}      what the value in L1 has left, or how long ago that ended
  *     {redis fresh} ...    the same of the value in Redis
  *     {ago} {who}          of the fate: what became of the key
+ *     {reach} {rare reach} since when nothing has, as far as is known
  *     {floor} {floor ago} {floor who}    the group that outdates the value in L1
  *     {redis floor}        what is remembered last of what is over the value in Redis
  *     {trust} {doubt}      for how long trust has been lost, and why
@@ -76,7 +77,8 @@
       "its last put was refused {ago}: there was one as new, its ticket was no longer good, "      \
       "or it was too large")                                                                       \
     X(NO_TRACE, "no_trace",                                                                        \
-      "L1 has no trace of it: it was not asked for, or that is forgotten")
+      "L1 has no trace of it: it was not evicted, refused or expired {reach}, nor invalidated "    \
+      "{rare reach}")
 
 /* Tells what Redis has to say, if L1 does not answer. */
 #define WHERES(X)                                                                                  \
