@@ -11,7 +11,10 @@
 static int show(const struct tool_args *args, size_t i, const char *answer)
 {
     if (line_is_error(answer)) {
-        fprintf(stderr, "nigh: %s", answer + 7);
+        bool several = args->socket_count > 1;
+        fflush(stdout);
+        fprintf(stderr, "nigh: %s%s%s", several ? args->sockets[i] : "", several ? ": " : "",
+                answer + strlen("error: "));
         return TOOL_REFUSED;
     }
     if (args->socket_count > 1)
@@ -140,10 +143,13 @@ static int ask_of_keys(const struct tool_args *args)
     return status;
 }
 
-/* Whether no two flags contradict: --space S --all may mean the space, which is not guessed. */
+/* Whether it is said what has changed, and no two flags contradict: --space S --all may mean the
+ * space, which is not guessed. */
 static bool means_one_thing(const struct tool_args *args)
 {
-    return (args->space != NULL) + args->tags + args->all <= 1 && !(args->soft && args->space);
+    bool named = args->count > 0 || args->all;
+    return named && (args->space != NULL) + args->tags + args->all <= 1 &&
+           !(args->soft && args->space) && !(args->all && args->count > 0);
 }
 
 int ask_invalidate(const struct tool_args *args)

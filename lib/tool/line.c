@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
@@ -35,10 +36,24 @@ static long long now_ms(void)
     return (long long)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
+/* Returns in words why a file could not be connected to. */
+static const char *why_not(const char *path, int error)
+{
+    struct stat file;
+    if (error == ECONNREFUSED && stat(path, &file) == 0 && !S_ISSOCK(file.st_mode))
+        return "it is no socket: control.socket of the process names it";
+    return error == ECONNREFUSED ? "nobody listens there any more: its process has ended"
+           : error == EAGAIN     ? "the process does not answer" /* others wait already */
+           : error == EACCES     ? "Permission denied: the process' own user and root may ask"
+           : error == ENOENT     ? "No such file or directory: is the process running, and "
+                                   "control.socket set?"
+                                 : strerror(error);
+}
+
 static int dial(const char *path, const char **why)
 {
     struct sockaddr_un at = {.sun_family = AF_UNIX};
-    *why = "no socket has a path as long as this";
+    *why = "a socket's path has at most 107 bytes, and this is longer";
     if (strlen(path) >= sizeof(at.sun_path))
         return -1;
     strcpy(at.sun_path, path);
@@ -46,9 +61,7 @@ static int dial(const char *path, const char **why)
     if (fd >= 0 && connect(fd, (struct sockaddr *)(void *)&at, sizeof(at)) == 0)
         return fd;
     int error = errno;
-    *why = error == ECONNREFUSED ? "nobody listens there any more"
-           : error == EAGAIN     ? "the process does not answer" /* others wait already */
-                                 : strerror(error);
+    *why = why_not(path, error);
     if (fd >= 0)
         close(fd);
     errno = error;

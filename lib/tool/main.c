@@ -109,7 +109,7 @@ static const char *const statuses[] = {
 static int help(FILE *out)
 {
     fprintf(out, "nigh: asks processes that have a control.socket, or Redis alone\n\n"
-                 "usage: nigh COMMAND [FLAGS] [WORD...]     nigh COMMAND --help\n\n");
+                 "usage: nigh COMMAND [FLAGS] [WORD...]     nigh help COMMAND\n\n");
     for (size_t i = 0; i < COMMAND_COUNT; i++)
         fprintf(out, "  %-11s %s\n", commands[i].name, commands[i].help);
     fprintf(out, "\n");
@@ -288,6 +288,14 @@ static int read_flags(struct tool_args *args, int argc, char **argv)
     return 0;
 }
 
+static const struct command *find(const char *name)
+{
+    for (size_t i = 0; i < COMMAND_COUNT; i++)
+        if (strcmp(name, commands[i].name) == 0)
+            return &commands[i];
+    return NULL;
+}
+
 static int run(const struct command *c, int argc, char **argv)
 {
     struct tool_args args = {.timeout_ms = TIMEOUT_MS};
@@ -299,7 +307,7 @@ static int run(const struct command *c, int argc, char **argv)
     if (rc != 0)
         return rc;
     if (args.count < c->min || args.count > c->max) {
-        fprintf(stderr, "nigh: usage: nigh %s %s\n", c->name, c->args);
+        fprintf(stderr, "nigh: usage: nigh %s%s%s\n", c->name, *c->args ? " " : "", c->args);
         return TOOL_USAGE;
     }
     if (args.redis && c->whom == SOCKET)
@@ -311,18 +319,28 @@ static int run(const struct command *c, int argc, char **argv)
     return c->run(&args);
 }
 
+static int say_version(void)
+{
+    printf("nigh %d.%d.%d\n", NIGH_VERSION_MAJOR, NIGH_VERSION_MINOR, NIGH_VERSION_PATCH);
+    return TOOL_DONE;
+}
+
 int main(int argc, char **argv)
 {
     if (argc < 2)
         return help(stderr);
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
-        strcmp(argv[1], "help") == 0)
+    const char *word = argv[1];
+    const struct command *asked = argc > 2 ? find(argv[2]) : NULL;
+    if (strcmp(word, "help") == 0 && asked)
+        return help_of(asked);
+    if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0)
         return help(stdout);
-    if (strcmp(argv[1], "--man") == 0)
+    if (strcmp(word, "--man") == 0)
         return page();
-    for (size_t i = 0; i < COMMAND_COUNT; i++)
-        if (strcmp(argv[1], commands[i].name) == 0)
-            return run(&commands[i], argc - 2, argv + 2);
-    return argv[1][0] == '-' ? wrong("options come after the command: nigh health", argv[1])
-                             : wrong("there is no command", argv[1]);
+    if (strcmp(word, "--version") == 0)
+        return say_version();
+    if (find(word))
+        return run(find(word), argc - 2, argv + 2);
+    return word[0] == '-' ? wrong("flags come behind the command, as in: nigh health", word)
+                          : wrong("there is no command", word);
 }

@@ -102,6 +102,8 @@ TEST(several_processes_are_asked_by_a_pattern)
     ask_fetch(b.space, "k", NULL);
     CHECK_EQ(tool_run("get -S '%s/s.*' entries", p.folder), 0);
     CHECK(tool_says("s.1:\n1\n") && tool_says("s.2:\n1\n"));
+    CHECK_EQ(tool_run("get -S '%s/s.*' nope", p.folder), 1);
+    CHECK(tool_says("s.1: no option") && tool_says("s.2: no option")); /* whose answer it is */
     leave_dead(&p, "s.3");
     CHECK_EQ(tool_run("top --once -S '%s/s.*'", p.folder), 0);
     CHECK(tool_says("2 of 2 processes") && tool_says("entries 2"));
@@ -174,6 +176,17 @@ TEST(what_is_wrong_has_clear_words_and_a_status)
     CHECK_EQ(tool_run("--help"), 0);
     CHECK(tool_says("exit status:"));
     CHECK_EQ(tool_run("invalidate --help"), 0);
+    CHECK_EQ(tool_run("help watch"), 0);
+    CHECK(tool_says("nigh watch [--redis URI]"));
+    CHECK_EQ(tool_run("--version"), 0);
+    CHECK(tool_says("nigh 0."));
+    CHECK_EQ(tool_run("health -S %s", NIGH_TOOL), 3);
+    CHECK(tool_says("it is no socket"));
+    CHECK_EQ(tool_run("health -S /%0120d", 1), 3);
+    CHECK(tool_says("at most 107 bytes"));
+    CHECK_EQ(tool_run("invalidate -S /tmp/x --space s"), 64); /* which keys? */
+    CHECK_EQ(tool_run("invalidate -S /tmp/x"), 64);
+    CHECK_EQ(tool_run("invalidate -S /tmp/x --all k"), 64);
 }
 
 TEST(redis_alone_is_enough_to_invalidate_and_to_look)
