@@ -68,6 +68,13 @@ int answer_decode_info(struct answer *answer, const struct reply *reply)
     return reply->type == REPLY_STRING ? 0 : NIGH_EREDIS;
 }
 
+int answer_decode_text(struct answer *answer, const struct reply *reply)
+{
+    answer->public.verdict = L2_VALUE;
+    answer->public.value = reply->type == REPLY_STRING ? reply->bytes : bytes_of("", 0);
+    return 0;
+}
+
 int answer_decode_get(struct answer *answer, const struct reply *reply)
 {
     struct l2_answer *public = &answer->public;

@@ -41,6 +41,8 @@ typedef int (*answer_decode_fn)(struct answer *answer, const struct reply *reply
 int answer_decode_status(struct answer *answer, const struct reply *reply);
 int answer_decode_info(struct answer *answer, const struct reply *reply);
 int answer_decode_get(struct answer *answer, const struct reply *reply);
+/* Takes any reply: `value` is its text, if it is one, else empty. */
+int answer_decode_text(struct answer *answer, const struct reply *reply);
 int answer_decode_many(struct answer *answer, const struct reply *reply);
 /* Takes {number, replid, head, time_ms, verdict, more, registered}, from any script; the verdict
  * says what `more` is. The usual answer to LEASE and FILL is one string: number, verdict, clock. */

@@ -17,13 +17,26 @@ void health_judge(struct link *link, bool good, uint64_t now_ns)
 
 void health_refused(struct link *link)
 {
-    const char *words = link->conn.words;
+    const char *words = link->lacks[0] ? link->lacks : link->conn.words;
     outage_note(&link->refusal, words, link->conn.heard_ns);
     link->refused = true;
+    link->rights_doubted = link->rights_doubted || rights_are_meant(link->conn.words);
     if (outage_is_news(&link->refusal, words) &&
         LOG(link->env->log, NIGH_LOG_WARN, "redis at %s refuses a request: %s", link_shown(link),
             words))
         outage_told(&link->refusal, words);
+}
+
+void health_lacks(struct link *link)
+{
+    struct log_site own = {0}; /* the line of the refusal must not hold this one back */
+    outage_note(&link->refusal, link->lacks, link->conn.heard_ns);
+    link->refused = true;
+    if (!outage_is_news(&link->refusal, link->lacks))
+        return;
+    log_write(link->env->log, NIGH_LOG_WARN, &own, "redis at %s refuses a request: %s",
+              link_shown(link), link->lacks);
+    outage_told(&link->refusal, link->lacks);
 }
 
 void health_served(struct link *link)

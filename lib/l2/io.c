@@ -67,6 +67,8 @@ static void went_up(struct link *link)
     else if (link->connections == 1)
         LOG(link->env->log, NIGH_LOG_INFO, "redis at %s is connected", link_shown(link));
     outage_end(&link->refusal, now_ns);
+    link->rights_doubted = false; /* the handshake has asked */
+    link->lacks[0] = '\0';
     seek_worked(link, now_ns);
     auth_logged_in(link, link->conn.login_number);
     if (link->conn.limit)
@@ -344,7 +346,7 @@ uint64_t io_step(struct link *link, uint64_t until_ns)
     if (!begin(link, now_ns))
         return 0;
     check_connection(link, now_ns);
-    if (auth_step(link, now_ns))
+    if (auth_step(link, now_ns) || rights_step(link, now_ns))
         lose(link, now_ns);
     tell_up(link);
     if (write_out(link)) {

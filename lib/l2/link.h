@@ -162,6 +162,10 @@ struct link {
     struct outage outage;        /* keys: see outage.h */
     struct outage refusal;       /* why requests are refused while connected; keys: as above */
     bool refused;                /* (i) requests were refused since a script was last executed */
+    bool rights_doubted;         /* (i) one was, for a right, since rights.c has asked ... */
+    bool asks_rights;            /* (i) ... which waits for an answer ... */
+    uint64_t rights_next_ns;     /* (i) ... and asks no more before */
+    char lacks[L2_PROBLEM_BYTES]; /* (i) what that has named; "": nothing */
     const char *advised[L2_ADVICE]; /* (i) the last advice in the log */
 };
 
@@ -209,6 +213,8 @@ void health_judge(struct link *link, bool good, uint64_t now_ns);
  * hears of it once for each connection, and l2_problem_read() tells it until health_served() notes
  * that the server has executed a script. */
 void health_refused(struct link *link);
+/* The same, behind that, of the rights that lack: `lacks` has them. */
+void health_lacks(struct link *link);
 void health_served(struct link *link);
 
 /* ---- waiter.c ---- */
@@ -290,6 +296,13 @@ void auth_logged_in(struct link *link, uint64_t number);
 
 /* Asks the server now and then how full it is. Returns when to come again. Thread: l2_keep()'s. */
 uint64_t usage_keep(struct link *link);
+
+/* ---- rights.c: whoever drives ---- */
+
+/* Whether a server's words, of a refusal, are about what the user may do. */
+bool rights_are_meant(const char *words);
+/* Behind such a refusal, asks the server which right lacks. 0, or < 0: the connection has to go. */
+int rights_step(struct link *link, uint64_t now_ns);
 
 /* ---- seek.c: whoever drives, where nothing else is said ---- */
 

@@ -260,8 +260,9 @@ static int take_error(struct link *link, struct request *r, const struct reply *
         conn_problem(&link->conn, "", reply->bytes);
     else if (is_of_many(r, reply))
         atomic_store_explicit(&link->many_refused, link->connections, memory_order_relaxed);
-    else if (r->decode == answer_decode_status || r->decode == answer_decode_info)
-        ; /* another password: who asked tells; how full the server is: for people alone */
+    else if (r->decode == answer_decode_status || r->decode == answer_decode_info ||
+             r->decode == answer_decode_text)
+        ; /* another password, how full the server is, what it allows: who asked tells */
     else if (!reply_is_error(reply, "NOSCRIPT")) /* gets here when nobody waits any more */
         health_refused(link);
     give(link, r, fatal ? NIGH_EOFFLINE : NIGH_EREDIS);

@@ -202,6 +202,29 @@ TEST(a_right_that_is_missing_is_named_and_its_return_found)
     redis_stop(&server);
 }
 
+/* Redis 7.0 does not say of a script what it lacks. */
+TEST(a_right_that_is_taken_away_is_named)
+{
+    static char *const args[] = {"--user", "app", "on", ">old", "allkeys", "allchannels", "+@all",
+                                 NULL};
+    struct redis server;
+    struct world w;
+    char uri[200];
+    redis_start(&server, args);
+    snprintf(uri, sizeof(uri), "unix://app:old@%s", server.socket);
+    open_at(&w, uri);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, peer_is_ready(&w));
+    free(redis_command(&server, "ACL SETUSER app -xadd"));
+    CHECK_EQ(peer_tell(&w, NIGH_TARGET_KEY, "k"), NIGH_QUEUED);
+    CHECK_SAID("refuses a request: NOPERM for XADD, or for our keys and channels");
+    CHECK_EQ(world_count(&w, "connected"), 1);
+    free(redis_command(&server, "ACL SETUSER app +xadd"));
+    CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&w, "queued") == 0);
+    CHECK(tells(&w, "\"redis_problem\"", "\"redis_problem\": \"\""));
+    world_close(&w);
+    redis_stop(&server);
+}
+
 /* ---- in between ---- */
 
 static void check_behind(const char *hello, const char *why)

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: MIT
+// Naming the right that a refused request lacks.
+//
+// Redis 7.0 says of a script that it calls what its user may not, and not what: of a right that was
+// taken away while we were connected nobody would learn which. So behind a refusal the question of
+// the handshake is asked again (needs.h), among the other requests as a login is (auth.c), and what
+// lacks is told in the place of the server's words. The connection stays: what needs no such right
+// is served. The question is asked once in RIGHTS_NS, whatever is refused, and changes nothing.
+
+#include "l2/client.h"
+#include "l2/needs.h"
+
+#define RIGHTS_NS (5 * NS_PER_S)
+
+bool rights_are_meant(const char *words)
+{
+    return strncmp(words, "NOPERM", 6) == 0 || /* and of scripts, before Redis 7.2: */
+           strstr(words, "The user executing the script can't");
+}
+
+/* An l2_done_fn. */
+static void answered(void *arg, struct l2_answer *answer)
+{
+    struct link *link = arg;
+    const struct reply reply = {.type = REPLY_STRING, .bytes = answer->value};
+    const char *advice;
+    link->asks_rights = false;
+    link->lacks[0] = '\0';
+    if (answer->status == 0 &&
+        !needs_are_met(&reply, link->lacks, sizeof(link->lacks), &advice))
+        health_lacks(link);
+    l2_answer_free(answer);
+}
+
+/* Writes the question to the connection, and awaits the answer. 0 or NIGH_ENOMEM. */
+static int ask(struct link *link, uint64_t now_ns)
+{
+    struct bytes args[NEEDS_ARGS_MAX];
+    struct command unused;
+    struct request *r = request_create(link->l2->pool, link->env->mem, &unused);
+    if (!r)
+        return NIGH_ENOMEM;
+    if (conn_command(&link->conn, args, needs_question(&link->l2->keys, args))) {
+        request_end(r);
+        return NIGH_ENOMEM;
+    }
+    r->done = answered;
+    r->arg = link;
+    r->decode = answer_decode_text;
+    r->deadline_ns = CLOCK_NEVER_NS; /* that of the connection: a silent server loses it */
+    limits_add(link, 0);
+    pipeline_sent(link, r, now_ns);
+    return 0;
+}
+
+int rights_step(struct link *link, uint64_t now_ns)
+{
+    bool due = link->rights_doubted && link->conn.state == CONN_UP && !link->asks_rights;
+    if (!due || now_ns < link->rights_next_ns)
+        return 0;
+    link->rights_doubted = false;
+    link->rights_next_ns = now_ns + RIGHTS_NS;
+    link->asks_rights = true;
+    int failed = ask(link, now_ns);
+    link->asks_rights = !failed;
+    return failed;
+}
