@@ -10,6 +10,7 @@
 #ifndef PERF_CALLS_H
 #define PERF_CALLS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "support/fail.h"
@@ -18,11 +19,17 @@
 
 /* Written by one thread. */
 struct calls {
-    uint64_t worst_ns;   /* the longest that was timed */
-    uint64_t stalled_ns; /* ... and how much of it was a stall */
+    uint64_t worst_ns;   /* the most that one took beside its stalls: what nigh has to answer for */
+    uint64_t longest_ns; /* the most that one took, stalls and all */
     uint64_t overdue;    /* calls that took longer than deadline, stalls and slack together */
     uint64_t overdue_ns; /* by how much, the worst of them */
 };
+
+/* Is a call that took so long one to note? */
+static inline bool calls_are_worse(const struct calls *c, uint64_t deadline_ns, uint64_t took_ns)
+{
+    return took_ns > c->worst_ns || took_ns > deadline_ns;
+}
 
 /* Note a call that has taken so long, and how much of it was a stall. */
 void calls_note(struct calls *c, uint64_t deadline_ns, uint64_t took_ns, uint64_t stalled_ns);

@@ -96,9 +96,9 @@ static enum outcome outcome_of(int result)
 static uint64_t took_ns(struct session *s, const struct reading *r)
 {
     uint64_t ns = now_ns() - r->begin_ns;
-    if (ns > s->tally->calls.worst_ns || ns > DEADLINE_NS)
+    if (calls_are_worse(&s->tally->calls, DEADLINE_NS, ns))
         calls_note(&s->tally->calls, DEADLINE_NS, ns,
-                         stalls_in(&s->member->self->stalls, r->ran_ns, ns));
+                   stalls_in(&s->member->self->stalls, r->ran_ns, ns));
     return ns;
 }
 

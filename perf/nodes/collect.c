@@ -74,12 +74,13 @@ static uint64_t shortest_ns(uint32_t ttl_ms)
     return ttl_ns - ttl_ns / 100 * NIGH_DEFAULT_JITTER_PERCENT - EXPIRY_SLACK_NS;
 }
 
+/* By what nodes noticed, whose clients then knew; not by what is noted of one that is stopped. */
 static double longest_away(const struct loads *loads, uint32_t nodes)
 {
     uint64_t away[NODES_MAX] = {0}, longest = 0;
     for (uint32_t i = 0; i < loads_trouble_count(loads); i++) {
         const struct trouble *t = &loads->troubles[i];
-        if (t->kind == TROUBLE_AWAY && t->node < nodes)
+        if (t->kind == TROUBLE_AWAY && t->node < nodes && t->known_ns < t->to_ns)
             raise(&longest, away[t->node] += t->to_ns - t->from_ns);
     }
     return (double)longest / 1e9;

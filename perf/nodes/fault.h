@@ -47,6 +47,15 @@ struct fault_nodes {
     void *arg;
 };
 
+/* What shows that a fault was felt (felt.h). */
+enum fault_sign {
+    FAULT_COUNTS = 1,       /* its steps count what it hit */
+    FAULT_TAKES_TRUST = 2,  /* a node could call nothing fresh */
+    FAULT_TAKES_REDIS = 4,  /* a node noticed that Redis did not answer as it should */
+    FAULT_RENEWS = 8,       /* a node met Redis anew */
+    FAULT_DELAYS = 16,      /* a fresh read was late */
+};
+
 struct fault_kind {
     const char *name;
     const char *does; /* a line of --help */
@@ -54,6 +63,7 @@ struct fault_kind {
     uint32_t nodes;         /* at least */
     uint32_t late_ms;       /* reads may be so much later because of it than the bound says */
     bool calls_hold;        /* no call may end with an error because of it */
+    uint32_t signs;         /* of enum fault_sign: any of them will do */
     struct fault_step steps[FAULT_STEPS_MAX]; /* up to the first without `take` */
 };
 
@@ -78,7 +88,10 @@ struct fault {
     uint64_t looked_ns; /* when last */
     bool asked;         /* Sentinels have agreed to replace the master */
     uint64_t left_ns;   /* when they were asked */
-    int before;         /* what it was that is to change: a port, a number of listeners */
+    int before;         /* what it was that is to change: a port, lines of a log */
+    int64_t lost;       /* listeners that a node had lost before */
+    uint32_t count;     /* FAULT_COUNTS: how many */
+    const char *counted; /* ... of what; one of them */
     uint32_t event_count;
     struct fault_event events[FAULT_STEPS_MAX];
     const char *prefix; /* of the nodes' names in Redis */

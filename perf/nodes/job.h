@@ -38,7 +38,7 @@ struct result {
     int64_t resyncs;
     struct fault fault;   /* as it went */
     struct timeline timelines[NODES_MAX];
-    double away_seconds;  /* of the node that was without Redis longest */
+    double away_seconds;  /* of the node that noticed to be without Redis longest */
     double doubt_seconds; /* of the node that was without trust longest */
     double fresh_seconds; /* from the fault until no node was without trust any more */
     uint32_t untrusting;  /* nodes that never had it again */

@@ -4,6 +4,7 @@
  */
 #include <stdio.h>
 
+#include "nodes/felt.h"
 #include "nodes/job.h"
 #include "nodes/member.h"
 #include "nodes/prepare.h"
@@ -33,11 +34,17 @@ static unsigned count_faults(void)
     return count;
 }
 
+/* Was there a fault to be felt, and was it? */
+static bool shows_something(const struct result *r)
+{
+    return !r->fault.kind || !r->plan.check || felt_how(r);
+}
+
 /* A judged run with each fault; the table has a line of each. */
 static int run_faults(struct settings *s, const struct job *first)
 {
     struct job job = *first;
-    int broken = 0, count = 0;
+    int broken = 0, idle = 0, count = 0;
     bool whole = true;
     struct result *results = must_alloc(FAULT_KINDS_MAX, sizeof(*results));
     job.plan.check = true;
@@ -60,6 +67,7 @@ static int run_faults(struct settings *s, const struct job *first)
             break;
         }
         printf("%s: ", fault_kind(i)->name);
+        idle += !shows_something(&results[count]);
         broken += report_verdict(&results[count++]);
         fflush(stdout);
     }
@@ -68,7 +76,7 @@ static int run_faults(struct settings *s, const struct job *first)
         report_faults_json(results, count, s->output.json);
     output_page(&s->output);
     free(results);
-    return !whole ? ENDING_STATUS : broken ? 1 : 0;
+    return !whole ? ENDING_STATUS : broken ? 1 : idle ? PERF_EXIT_BROKEN : 0;
 }
 
 static int run_jobs(struct settings *s, const struct job *first)
@@ -95,8 +103,9 @@ static int run_jobs(struct settings *s, const struct job *first)
     if (output_json(&s->output))
         report_json(&results[0], s->output.json);
     output_page(&s->output);
+    bool idle = !shows_something(&results[0]);
     free(results);
-    return broken ? 1 : 0;
+    return broken ? 1 : idle ? PERF_EXIT_BROKEN : 0;
 }
 
 static int coordinate(struct settings *s)

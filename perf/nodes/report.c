@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "nodes/felt.h"
 #include "support/fail.h"
 #include "support/output.h"
 #include "support/table.h"
@@ -255,6 +256,13 @@ static void print_origin(const struct table *t, const struct result *const runs[
     row(t, runs, "Redis away, resyncs", away_row, 0);
 }
 
+static struct table_block felt_row(const struct result *r, int which)
+{
+    (void)which;
+    const char *felt = r->plan.check ? felt_how(r) : "-";
+    return wide(felt ? felt : "NOTHING");
+}
+
 static void print_fault(const struct table *t, const struct result *const runs[])
 {
     const struct fault *f = &runs[0]->fault;
@@ -264,6 +272,7 @@ static void print_fault(const struct table *t, const struct result *const runs[]
     row(t, runs, "fault made", fault_row, 0);
     for (uint32_t i = 0; i < f->event_count; i++)
         row(t, runs, table_print("  %s", f->events[i].what), event_row, (int)i);
+    row(t, runs, "  felt", felt_row, 0);
     row(t, runs, "  without trust, longest", doubt_row, 0);
     row(t, runs, "  stale answers, renewals", cost_row, 0);
 }
@@ -388,6 +397,9 @@ int report_verdict(const struct result *r)
     if (r->failure)
         printf("note: reads ended with an error %s times, at last with %d\n",
                table_count(r->outcomes[OUTCOME_FAILED]), r->failure);
+    if (r->fault.kind && r->plan.check && !felt_how(r))
+        printf("note: nothing was felt of %s: the run does not show what it is for\n",
+               r->fault.kind->name);
     if (count == 0 && r->plan.check)
         printf("kept: every promise (%s reads judged)\n", table_count(r->checked.judged));
     return count;
@@ -455,8 +467,9 @@ static void json_fault(FILE *out, const struct result *r)
     fprintf(out, "],\n    \"away_s\": %.3f, \"trust_lost_s\": %.3f, \"stale_reads\": %llu,\n",
             r->away_seconds, r->doubt_seconds,
             (unsigned long long)r->outcomes[OUTCOME_STALE]);
-    fprintf(out, "    \"loads_renewed\": %llu, \"resyncs\": %lld},\n",
-            (unsigned long long)r->generations.by_renewal, (long long)r->resyncs);
+    fprintf(out, "    \"loads_renewed\": %llu, \"resyncs\": %lld, \"felt\": \"%s\"},\n",
+            (unsigned long long)r->generations.by_renewal, (long long)r->resyncs,
+            r->plan.check && felt_how(r) ? felt_how(r) : "");
 }
 
 void report_json(const struct result *r, const char *path)
@@ -491,22 +504,24 @@ static void print_bounds(const struct result *runs, int count)
     for (int i = 0; i < count; i++)
         if (runs[i].plan.late_ms)
             printf(", in %s %s", runs[i].fault.kind->name, table_time(runs[i].bound_ns));
-    printf("\nfresh again: since the fault's first step; held: the node was not let run\n");
+    printf("\nfresh again: since the fault's first step; worst call: of reads, without what the "
+           "node was\nnot let run meanwhile; longest: with that; felt: what shows that the fault "
+           "did something\n");
 }
 
 void report_faults(const struct result *runs, int count)
 {
-    const uint64_t deadline_ns = NIGH_DEFAULT_LOAD_DEADLINE_MS * PERF_NS_PER_MS;
-    printf("\n%-18s %12s %10s %10s %11s %10s %10s %8s %8s\n", "fault", "reads judged", "violations",
-           "worst late", "fresh again", "worst call", "of it held", "deadline", "overdue");
+    printf("\n%-18s %8s %6s %10s %11s %10s %8s %8s  %s\n", "fault", "judged", "wrong",
+           "worst late", "fresh again", "worst call", "longest", "overdue", "felt");
     for (int i = 0; i < count; i++) {
         const struct result *r = &runs[i];
         const struct hist *late = &r->checked.lateness_fresh;
-        printf("%-18s %12s %10s %10s %9.2f s %10s %10s %8s %8s\n", r->fault.kind->name,
+        const char *felt = felt_how(r);
+        printf("%-18s %8s %6s %10s %9.2f s %10s %8s %8s  %s\n", r->fault.kind->name,
                table_count(r->checked.judged), table_count(checker_violations(&r->checked)),
                late->count ? table_time(late->max) : "-", r->fresh_seconds,
-               table_time(r->calls.worst_ns), table_time(r->calls.stalled_ns),
-               table_time(deadline_ns), table_count(r->calls.overdue + r->update.calls.overdue));
+               table_time(r->calls.worst_ns), table_time(r->calls.longest_ns),
+               table_count(r->calls.overdue + r->update.calls.overdue), felt ? felt : "NOTHING");
     }
     if (count)
         print_bounds(runs, count);
@@ -528,11 +543,12 @@ void report_faults_json(const struct result *runs, int count, const char *path)
                 "\"fresh_again_s\": %.3f,\n",
                 (double)r->checked.lateness_fresh.max / 1e3, (double)r->bound_ns / 1e3,
                 r->fresh_seconds);
-        fprintf(out, "   \"worst_call_us\": %.3f, \"held_us\": %.3f, \"deadline_us\": %u,\n",
-                (double)r->calls.worst_ns / 1e3, (double)r->calls.stalled_ns / 1e3,
+        fprintf(out, "   \"worst_call_us\": %.3f, \"longest_us\": %.3f, \"deadline_us\": %u,\n",
+                (double)r->calls.worst_ns / 1e3, (double)r->calls.longest_ns / 1e3,
                 NIGH_DEFAULT_LOAD_DEADLINE_MS * 1000);
-        fprintf(out, "   \"calls_overdue\": %llu}",
-                (unsigned long long)(r->calls.overdue + r->update.calls.overdue));
+        fprintf(out, "   \"calls_overdue\": %llu, \"felt\": \"%s\"}",
+                (unsigned long long)(r->calls.overdue + r->update.calls.overdue),
+                felt_how(r) ? felt_how(r) : "");
     }
     fprintf(out, "\n]}\n");
     output_close(out, path);

@@ -73,7 +73,8 @@ bool servers_are_whole(const struct servers *s);
 /* Have the Sentinels replace the master, though it lives. */
 bool servers_replace(struct servers *s);
 /* How many connections listen to what it publishes; -1: it does not say. */
-int servers_listeners(const struct redis_server *of);
+/* How many lines of its log have these words. */
+int servers_log_count(const struct redis_server *of, const char *words);
 
 /* The port of the server that all Sentinels call the master, and that calls itself so; 0: they do
  * not agree. */

@@ -95,6 +95,7 @@ struct node {
     _Atomic uint64_t doubt_end_ns; /* (a) when stored values could not be called fresh last */
     _Atomic bool trusted; /* (a) they can be */
     _Atomic uint64_t resynced_ns; /* (a) when it has met a clock of Redis last */
+    _Atomic int64_t listeners_lost; /* (a) connections for changes that have ended */
     sem_t probe_wanted;       /* wakes the prober */
     struct probe probes[NODES_MAX]; /* by the node that updates */
     uint64_t memory_peak;     /* (t) as nigh accounts it */

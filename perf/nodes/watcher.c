@@ -227,6 +227,8 @@ static void look(struct watcher *w)
     w->resyncs = resyncs;
     if (resynced)
         atomic_store_explicit(&w->member->self->resynced_ns, now_ns(), memory_order_relaxed);
+    atomic_store_explicit(&w->member->self->listeners_lost,
+                          watcher_stat(w->member, "listener_lost"), memory_order_relaxed);
     watch_link(w, resynced);
     watch_renewals(w);
     watch_changes(w, resynced);

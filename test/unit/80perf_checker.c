@@ -303,19 +303,23 @@ TEST(a_change_that_a_server_took_with_it_is_late_all_the_same)
 
 TEST(a_call_beyond_its_deadline_is_found_unless_its_node_stood_still)
 {
-    struct calls calls = {0}, all = {.worst_ns = 5000 * MS};
+    struct calls calls = {0}, all = {.worst_ns = 5600 * MS};
     calls_note(&calls, 5000 * MS, 5900 * MS, 0); /* within the slack */
     CHECK_EQ(calls.overdue, 0);
     calls_note(&calls, 5000 * MS, 10500 * MS, 5000 * MS);
     CHECK_EQ(calls.overdue, 0);
-    CHECK_EQ(calls.stalled_ns, 5000 * MS);
+    CHECK_EQ(calls.longest_ns, 10500 * MS);
+    CHECK_EQ(calls.worst_ns, 5900 * MS); /* that of the one which no stall excuses */
+    CHECK(calls_are_worse(&calls, 5000 * MS, 6000 * MS));
+    CHECK(!calls_are_worse(&calls, 6000 * MS, 5800 * MS));
     calls_note(&calls, 5000 * MS, 7500 * MS, 1000 * MS);
     CHECK_EQ(calls.overdue, 1);
     CHECK_EQ(calls.overdue_ns, 500 * MS);
     calls_add(&all, &calls);
     calls_add(&all, &calls);
     CHECK_EQ(all.overdue, 2);
-    CHECK_EQ(all.worst_ns, 10500 * MS);
+    CHECK_EQ(all.worst_ns, 6500 * MS);
+    CHECK_EQ(all.longest_ns, 10500 * MS);
 }
 
 TEST(what_the_control_thread_did_not_run_was_a_stall)
