@@ -41,6 +41,25 @@ double spread(const double *values, size_t count)
     return middle > 0 ? (most - least) / middle : 0;
 }
 
+/* Whatever the values are distributed like, each is below the median with probability 1/2: so the
+ * k-th smallest is above it with that of fewer than k heads in `count` throws. */
+void median_range(const double *values, size_t count, double *ret_low, double *ret_high)
+{
+    double sorted[ROUNDS_MAX], chance = 1, outside = 0;
+    size_t k = 0;
+    if (count == 0 || count > ROUNDS_MAX)
+        return;
+    memcpy(sorted, values, count * sizeof(*values));
+    qsort(sorted, count, sizeof(*sorted), by_size);
+    for (size_t i = 0; i < count; i++)
+        chance /= 2;
+    for (; k < count / 2 && (outside += 2 * chance) < 1.0 / 15; k++)
+        chance *= (double)(count - k) / (double)(k + 1);
+    k = k ? k - 1 : 0;
+    *ret_low = sorted[k];
+    *ret_high = sorted[count - 1 - k];
+}
+
 double median_ratio(const double *a, const double *b, size_t count)
 {
     double ratios[ROUNDS_MAX];

@@ -34,6 +34,10 @@ void rounds_run(const char *what, struct subject *subjects, size_t count, unsign
 double median(const double *values, size_t count);
 /* (largest - smallest) / median. */
 double spread(const double *values, size_t count);
+/* Between these of the values the median of all that could be measured lies, in 14 cases of 15 or
+ * more; the more rounds, the nearer they are, which the spread is not. Of fewer than 5: least and
+ * most, which is less sure. */
+void median_range(const double *values, size_t count, double *ret_low, double *ret_high);
 /* Median of a[i] / b[i]. */
 double median_ratio(const double *a, const double *b, size_t count);
 
@@ -56,6 +60,7 @@ struct result {
     double ratio;
     unsigned rounds;
     double spread;
+    double low, high;    /* median_range() of the ratios, without a baseline of the values */
     double ratio_spread; /* of the rounds' own ratios; 0: no rounds, no baseline */
     double goal;         /* of the ratio or, without a baseline, of the value; 0: none */
     double at_s;         /* since the case began, where a figure is one of many; -1: it is not */

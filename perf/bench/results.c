@@ -30,6 +30,7 @@ void result_add_rounds(const char *bench, const char *name, const char *metric, 
     r->value = median(subject->figures, rounds);
     r->spread = spread(subject->figures, rounds);
     r->rounds = rounds;
+    median_range(subject->figures, rounds, &r->low, &r->high);
     if (!baseline)
         return;
     r->baseline = baseline->name;
@@ -39,6 +40,7 @@ void result_add_rounds(const char *bench, const char *name, const char *metric, 
     for (unsigned i = 0; i < rounds; i++)
         ratios[i] = subject->figures[i] / baseline->figures[i];
     r->ratio_spread = spread(ratios, rounds);
+    median_range(ratios, rounds, &r->low, &r->high);
 }
 
 void result_add(const char *bench, const char *name, const char *metric, const char *unit,
@@ -103,6 +105,10 @@ static void write_one(FILE *out, const struct result *r)
     write_number(out, "spread", r->spread);
     if (r->ratio_spread > 0)
         write_number(out, "ratio_spread", r->ratio_spread);
+    if (r->rounds > 1) {
+        write_number(out, "low", r->low);
+        write_number(out, "high", r->high);
+    }
     if (r->goal > 0)
         write_number(out, "goal", r->goal);
     if (r->at_s >= 0)

@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: MIT
 /*
  * Comparing two runs. Where a row has a baseline its ratio is compared, for what a machine was busy
- * with then and now is in both sides of it; else the value. A difference counts when it is larger
- * than the spread of either run's rounds: what one run differs from itself by shows nothing.
+ * with then and now is in both sides of it; else the value.
+ *
+ * Of 5 rounds or more it is known between which figures the median lies (median_range()): a
+ * difference counts when these do not overlap. Two runs of the same are told apart by it less than
+ * once in a hundred (of 5 rounds each: when all of one lie above all of the other, 2 of the 252
+ * orders), and more rounds see a smaller difference. Of fewer rounds, and in files that say nothing
+ * of it, it has to be larger than the spread of either run.
  */
 #include "report/compare.h"
 
@@ -13,6 +18,7 @@
 #include "support/table.h"
 
 #define LABEL_COLUMNS 52
+#define SURE_ROUNDS   5u
 
 static const char *const words[VERDICTS] = {
     [VERDICT_WITHIN] = "-",
@@ -26,6 +32,24 @@ static double spread_of_both(const struct row *then, const struct row *now)
 {
     double a = row_spread(then), b = row_spread(now);
     return isnan(a) || isnan(b) ? NAN : fmax(a, b);
+}
+
+static bool is_sure(const struct row *r)
+{
+    return r->rounds >= SURE_ROUNDS && !isnan(r->low) && !isnan(r->high);
+}
+
+static bool overlap(const struct row *a, const struct row *b)
+{
+    return a->low <= b->high && b->low <= a->high;
+}
+
+/* By how much of what was then a figure may differ without counting; NAN: nobody knows. */
+static double unsure(const struct row *then, const struct row *now)
+{
+    if (!is_sure(then) || !is_sure(now))
+        return spread_of_both(then, now);
+    return (then->high - then->low + now->high - now->low) / 2 / fabs(row_figure(then));
 }
 
 static double change(const struct row *then, const struct row *now)
@@ -43,7 +67,7 @@ enum verdict compare_verdict(const struct row *then, const struct row *now)
         return VERDICT_WITHIN;
     if (isnan(by) || isnan(spread))
         return VERDICT_ONE_ROUND;
-    if (fabs(by) <= spread)
+    if (is_sure(then) && is_sure(now) ? overlap(then, now) : fabs(by) <= spread)
         return VERDICT_WITHIN;
     return (by > 0) == row_rises(now) ? VERDICT_BETTER : VERDICT_WORSE;
 }
@@ -85,11 +109,11 @@ static void print_label(const struct row *r, FILE *out)
 static enum verdict print_row(const struct row *then, const struct row *now, FILE *out)
 {
     enum verdict verdict = compare_verdict(then, now);
-    double spread = spread_of_both(then, now);
+    double within = unsure(then, now);
     print_label(now, out);
     fprintf(out, "%10s%10s%10s%9s%8s\n", number(row_figure(then)), number(row_figure(now)),
             percent(change(then, now)),
-            isnan(spread) ? "?" : table_print("%.1f %%", 100 * spread), words[verdict]);
+            isfinite(within) ? table_print("%.1f %%", 100 * within) : "?", words[verdict]);
     return verdict;
 }
 
@@ -162,11 +186,12 @@ static size_t series_in(const struct rows *r)
 
 static void print_sum(const size_t counts[VERDICTS], size_t series, FILE *out)
 {
-    fprintf(out, "\n%zu better and %zu worse by more than the spread; %zu within it (-)",
+    fprintf(out,
+            "\n%zu better and %zu worse by more than rounds differ by; %zu within that (-)",
             counts[VERDICT_BETTER], counts[VERDICT_WORSE], counts[VERDICT_WITHIN]);
     if (counts[VERDICT_ONE_ROUND])
         fprintf(out, ";\n%zu of one round, of which nobody can say (?)", counts[VERDICT_ONE_ROUND]);
-    fputc('\n', out);
+    fprintf(out, "\nOf a hundred figures one may count by chance alone.\n");
     if (series)
         fprintf(out, "figures over time are not compared: %zu rows (see perf/run report)\n",
                 series);
@@ -196,7 +221,7 @@ void compare_print(const struct rows *then, const struct rows *now, FILE *out)
             "Ratios where a baseline is named, else values: these differ, too, by what else the\n"
             "machine did then and now, which no spread tells.\n\n",
             then->path, now->path);
-    fprintf(out, "%-*s%10s%10s%10s%9s\n", LABEL_COLUMNS, "", "then", "now", "change", "spread");
+    fprintf(out, "%-*s%10s%10s%10s%9s\n", LABEL_COLUMNS, "", "then", "now", "change", "unsure");
     for (size_t i = 0; i < now->count; i++)
         if (rows_is_first(now, i))
             print_common(then, now, i, counts, out);

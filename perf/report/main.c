@@ -45,8 +45,8 @@ static void take(void *settings, int choice, const char *name, char *text)
 static const struct command_line compare_line = {
     .usage = "perf/run compare THEN.json NOW.json\n"
              "perf/run compare [--quick] [--json FILE] [--html FILE]",
-    .about = "With two files that --json wrote: which figures differ by more than the spread\n"
-             "of their rounds, and which only one of the files has. Without files: nigh and\n"
+    .about = "With two files that --json wrote: which figures differ by more than their\n"
+             "rounds do, and which only one of the files has. Without files: nigh and\n"
              "its peers, measured now, on the same keys: other hash tables and caches,\n"
              "memcached, and Redis without nigh. What is not installed is named.\n",
     .status = "Exit status: 0 compared, whatever came out, 2 not compared.\n",

@@ -168,6 +168,7 @@ void peers_run(bool quick, struct output *o)
 {
     struct rows rows;
     json_t *all = json_array();
+    output_check(o);
     const char *json = output_json(o);
     char *file = must_print("%s/results.json", folder_create("nigh-compare"));
     for (size_t i = 0; i < PARTS; i++)

@@ -13,7 +13,7 @@ target_link_libraries(perf_report_parts PUBLIC perf_support PkgConfig::PERF_JANS
 add_executable(perf_report report/main.c)
 target_link_libraries(perf_report PRIVATE perf_report_parts)
 if(TARGET 81perf_report)
-    target_link_libraries(81perf_report PRIVATE perf_report_parts)
+    target_link_libraries(81perf_report PRIVATE perf_report_parts perf_bench_maths)
 endif()
 # Without files compare runs these.
 add_custom_target(perf_peers DEPENDS perf_report perf_link)

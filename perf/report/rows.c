@@ -137,6 +137,13 @@ static json_t *rows_of_job(const json_t *job)
 }
 
 /* Makes rows of what `perf/run --fault all --json` writes: one of each kind for every fault. */
+/* Older files have the longest call, and how much of it its node was not let run. */
+static double held_of(const json_t *fault)
+{
+    double held = number_in(fault, "held_us");
+    return isnan(held) ? 0 : held;
+}
+
 static json_t *rows_of_faults(const json_t *faults)
 {
     json_t *to = json_array();
@@ -149,7 +156,7 @@ static json_t *rows_of_faults(const json_t *faults)
         add(to, name, "worst lateness", "us", number_in(each, "late_fresh_max_us"),
             "bound", number_in(each, "bound_us"));
         add(to, name, "worst call", "us",
-            number_in(each, "worst_call_us") - number_in(each, "held_us"), "bound",
+            number_in(each, "worst_call_us") - held_of(each), "bound",
             number_in(each, "deadline_us"));
         add(to, name, "calls beyond their deadline", "count", number_in(each, "calls_overdue"),
             NULL, 0);
@@ -195,6 +202,8 @@ static bool take(struct row *r, const json_t *j)
         .ratio = number_in(j, "ratio"),
         .spread = number_in(j, "spread"),
         .ratio_spread = number_in(j, "ratio_spread"),
+        .low = number_in(j, "low"),
+        .high = number_in(j, "high"),
         .goal = number_in(j, "goal"),
         .at_s = number_in(j, "at_s"),
         .rounds = rounds >= 1 && rounds < 1e6 ? (unsigned)rounds : 1,

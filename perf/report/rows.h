@@ -19,6 +19,7 @@ struct row {
     const char *baseline; /* NULL: none */
     double value, baseline_value, ratio;
     double spread, ratio_spread; /* (largest - smallest) / median of the rounds */
+    double low, high;            /* the figure's median lies between, in 14 cases of 15 */
     double goal;                 /* of the ratio; without a baseline of the value */
     double at_s;                 /* one of many over time */
     unsigned rounds;

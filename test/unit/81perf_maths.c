@@ -33,6 +33,20 @@ TEST(median_is_the_middle_whatever_the_order)
     CHECK(near(odd[0], 9)); /* they stay as they were */
 }
 
+TEST(median_lies_in_its_range_however_many_rounds)
+{
+    double values[25], low, high;
+    for (unsigned i = 0; i < 25; i++)
+        values[i] = (i * 7 + 3) % 25; /* each of 0 to 24 */
+    median_range(values, 1, &low, &high);
+    CHECK(near(low, values[0]) && near(high, values[0]));
+    const double five[] = {3, 1, 5, 2, 4};
+    median_range(five, 5, &low, &high);
+    CHECK(near(low, 1) && near(high, 5));
+    median_range(values, 25, &low, &high);
+    CHECK(near(low, 7) && near(high, 17)); /* the 8th and 18th: 95.7 %; the 9th: 89.2 % */
+}
+
 TEST(spread_is_relative_to_the_median)
 {
     const double values[] = {10, 8, 12, 10, 11};

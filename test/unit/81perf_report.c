@@ -5,15 +5,18 @@
  */
 #include "support/check.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "bench/measure.h"
 #include "report/compare.h"
 #include "report/page.h"
 #include "report/peers.h"
 #include "report/report.h"
+#include "support/random.h"
 
 #define LINE_COLUMNS 100u
 
@@ -55,7 +58,8 @@ static unsigned count_of(const char *what)
 static struct row figure(double value, double spread, unsigned rounds, const char *unit)
 {
     return (struct row){.bench = "b", .name = "n", .metric = "m", .unit = unit, .value = value,
-                        .spread = spread, .rounds = rounds, .ratio_spread = 0.0 / 0.0};
+                        .spread = spread, .rounds = rounds, .ratio_spread = NAN, .low = NAN,
+                        .high = NAN};
 }
 
 static enum verdict verdict(struct row then, struct row now)
@@ -76,6 +80,44 @@ TEST(difference_counts_beyond_the_larger_spread)
     CHECK_EQ(verdict(figure(0, .1, 5, "ns"), figure(1, .1, 5, "ns")), VERDICT_WORSE);
 }
 
+/* A row as --json writes it, of rounds that differ by `noise` (the deviation, of a normal
+ * distribution) around a figure. */
+static struct row measured(struct random_stream *random, double figure, double noise,
+                           unsigned rounds)
+{
+    double values[ROUNDS_MAX], low, high;
+    for (unsigned i = 0; i < rounds; i++)
+        values[i] = figure * (1 + noise * sqrt(-2 * log(random_unit(random))) *
+                                      cos(2 * M_PI * random_unit(random)));
+    median_range(values, rounds, &low, &high);
+    return (struct row){.bench = "b", .name = "n", .metric = "m", .unit = "ns",
+                        .value = median(values, rounds), .spread = spread(values, rounds),
+                        .rounds = rounds, .ratio_spread = NAN, .low = low, .high = high};
+}
+
+/* How many of a thousand figures are called worse (better ones count, too, where nothing is). */
+static unsigned found(double then, double now, double noise, unsigned rounds)
+{
+    struct random_stream random = random_stream_of(7, rounds, 0);
+    unsigned count = 0;
+    for (unsigned i = 0; i < 1000; i++) {
+        enum verdict v = verdict(measured(&random, then, noise, rounds),
+                                 measured(&random, now, noise, rounds));
+        count += v == VERDICT_WORSE || (v == VERDICT_BETTER && then == now);
+    }
+    return count;
+}
+
+TEST(a_tenth_worse_is_found_and_the_same_twice_is_not)
+{
+    CHECK_LE(found(100, 100, .03, 5), 20); /* 8 are expected */
+    CHECK_LE(found(100, 100, .03, 15), 20);
+    CHECK_GE(found(100, 110, .03, 5), 750);
+    CHECK_GE(found(100, 110, .03, 15), 990);
+    CHECK_GE(found(100, 110, .06, 15), 550); /* more rounds see more, where the spread sees less */
+    CHECK_GT(found(100, 110, .06, 25), found(100, 110, .06, 9));
+}
+
 TEST(files_are_compared)
 {
     struct rows then, now;
@@ -92,7 +134,7 @@ TEST(files_are_compared)
     CHECK(says("+9.1 %        ?       ?"));
     CHECK(says("then.json:\nmemory: bookkeeping, bytes/entry\n  gone since\n"));
     CHECK(says("now.json:\nmemory: bookkeeping, bytes/entry\n  a case whose name is so long"));
-    CHECK(says("2 better and 1 worse by more than the spread; 1 within it (-);\n1 of one round"));
+    CHECK(says("2 better and 1 worse by more than rounds differ by; 1 within that (-);\n1 of"));
     rows_free(&then);
     rows_free(&now);
 }
