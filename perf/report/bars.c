@@ -71,6 +71,15 @@ static bool is_in_lines(const struct row *r)
 
 /* ---- limits ---- */
 
+/* A share that is next to nothing is no number of seven digits. */
+static const char *percent_text(double share)
+{
+    double percent = 100 * share;
+    if (percent > 0 && percent < 0.1)
+        return "< 0.1 %";
+    return table_print("%.*f %%", percent < 99.95 && percent > 0 ? 1 : 0, percent);
+}
+
 static bool is_limited(const struct row *r)
 {
     return row_has_limit(r) && !is_in_lines(r) && isfinite(r->ratio);
@@ -98,7 +107,7 @@ unsigned pictures_of_limits(const struct rows *rows, FILE *out)
             if (is_limited(r) && strcmp(r->bench, b.first->bench) == 0)
                 add(&b,
                     &(struct chart_bar){.group = r->name, .name = r->metric,
-                                        .text = table_print("%.3g %%", 100 * r->ratio),
+                                        .text = percent_text(r->ratio),
                                         .value = r->ratio, .low = NAN, .high = NAN, .goal = 1,
                                         .tone = r->ratio <= 1 ? TONE_GOOD : TONE_BAD},
                     out);
@@ -194,7 +203,9 @@ static void add_value(struct bars *b, const struct row *r, bool is_short, FILE *
     enum tone tone = isnan(r->goal) ? TONE_PLAIN : tone_of(r, r->value, r->goal);
     add(b,
         &(struct chart_bar){.group = is_short ? NULL : r->name, .name = is_short ? r->name : "",
-                            .text = figure_text(r->value), .value = r->value,
+                            .text = strcmp(r->unit, "count") == 0 ? table_print("%.0f", r->value)
+                                                                  : figure_text(r->value),
+                            .value = r->value,
                             .low = r->value - half, .high = r->value + half, .goal = r->goal,
                             .tone = tone},
         out);

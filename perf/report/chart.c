@@ -18,6 +18,7 @@ struct scale {
     double low, high; /* of the values; logarithms when `is_log` */
     double from, to;  /* of the picture */
     bool is_log;
+    double unit_ns; /* its numbers are times, in this; 0: they are not */
 };
 
 static double on(const struct scale *s, double value)
@@ -44,6 +45,8 @@ static void widen(struct scale *s)
         s->low = 0;
         s->high = 1;
     }
+    if (s->low == s->high && s->high == 0 && !s->is_log)
+        s->high = 1; /* counts of nothing: from 0 on, as others */
     double lack = least - (s->high - s->low);
     if (lack > 0) {
         s->low -= lack / 2;
@@ -53,7 +56,7 @@ static void widen(struct scale *s)
 
 static struct scale scale_of(bool is_log, double from, double to)
 {
-    return (struct scale){INFINITY, -INFINITY, from, to, is_log};
+    return (struct scale){INFINITY, -INFINITY, from, to, is_log, 0};
 }
 
 /* "12", "0.05", "3k", "1.2M" */
@@ -64,6 +67,17 @@ static const char *short_number(double x, char ret[16])
     for (; fabs(x) >= 999.5 && unit < 4; unit++)
         x /= 1000;
     snprintf(ret, 16, "%.3g%s", x, units[unit]);
+    return ret;
+}
+
+/* "200 ns", "10 ms": as people say it, and not "10M" of them. */
+static const char *short_time(double ns, char ret[16])
+{
+    static const char *const units[] = {"ns", "us", "ms", "s"};
+    unsigned unit = 0;
+    for (; ns >= 999.5 && unit < 3; unit++)
+        ns /= 1000;
+    snprintf(ret, 16, "%.3g %s", ns, units[unit]);
     return ret;
 }
 
@@ -102,7 +116,7 @@ static void ticks(FILE *out, const struct scale *s, tick_fn *tick)
     } else if (s->high - s->low > 0.7) {
         log_ticks(out, s, tick);
     } else {
-        struct scale plain = {pow(10, s->low), pow(10, s->high), s->from, s->to, false};
+        struct scale plain = {pow(10, s->low), pow(10, s->high), s->from, s->to, false, s->unit_ns};
         double step = plain.high - plain.low > 1 ? 0.5 : plain.high - plain.low > 0.5 ? 0.2 : 0.1;
         while ((plain.high - plain.low) / step > 6)
             step *= 2;
@@ -251,7 +265,8 @@ static void y_tick(FILE *out, const struct scale *s, double at)
     char text[16];
     double y = on(s, at);
     line(out, "grid", PLOT_LEFT, y, PLOT_RIGHT, y);
-    text_at(out, "quiet", "end", PLOT_LEFT - 6, y + 4, short_number(at, text), 7);
+    text_at(out, "quiet", "end", PLOT_LEFT - 6, y + 4,
+            s->unit_ns > 0 ? short_time(at * s->unit_ns, text) : short_number(at, text), 7);
 }
 
 static void draw_line(FILE *out, const struct scale *x, const struct scale *y,
@@ -324,6 +339,7 @@ void chart_lines(FILE *out, const struct chart_axes *a, const struct chart_line 
     struct scale x = scale_of(a->x_log, PLOT_LEFT + (a->x_names ? 18 : 0),
                               PLOT_RIGHT - (a->x_names ? 18 : 0));
     struct scale y = scale_of(a->y_log, PLOT_BOTTOM, PLOT_TOP);
+    y.unit_ns = a->y_unit_ns;
     fit(&x, &y, a, lines, count);
     begin(out, a->what, PLOT_HEIGHT);
     if (!a->x_names)

@@ -43,6 +43,7 @@ struct chart_axes {
     const char *what;            /* for who cannot see it */
     const char *x_title, *y_title;
     bool x_log, y_log;
+    double y_unit_ns; /* of times, that ticks say in ns to s; 0: numbers */
     const char *const *x_names; /* of 0, 1, ... in place of numbers; NULL: numbers */
     struct chart_mark x_mark, y_mark;
 };

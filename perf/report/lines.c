@@ -205,6 +205,15 @@ static void add_quantiles(const struct rows *rows, size_t first, const bool ther
     }
 }
 
+/* Says how many ns there are in a unit; 0: it is none of time. */
+static double unit_ns(const char *unit)
+{
+    return strcmp(unit, "ns") == 0   ? 1
+           : strcmp(unit, "us") == 0 ? 1e3
+           : strcmp(unit, "ms") == 0 ? 1e6
+                                     : 0;
+}
+
 static void draw_quantiles(const struct row *f, const bool there[QUANTILES], FILE *out)
 {
     size_t number, prefix = 0, count = 0;
@@ -215,11 +224,13 @@ static void draw_quantiles(const struct row *f, const bool there[QUANTILES], FIL
         if (there[q])
             names[count++] = quantiles[q];
     snprintf(what, sizeof(what), "%.*s%slatency", (int)prefix, f->metric, prefix ? ": " : "");
-    card_begin(out, f->bench, what, f->unit,
+    bool is_time = unit_ns(f->unit) > 0;
+    card_begin(out, f->bench, what, is_time ? NULL : f->unit,
                "So many of the calls took no longer. The scale is logarithmic.");
     chart_lines(out,
                 &(struct chart_axes){.what = what, .x_title = "share of the calls",
-                                     .y_title = f->unit, .y_log = true, .x_names = names,
+                                     .y_title = is_time ? "" : f->unit, .y_log = true,
+                                     .y_unit_ns = unit_ns(f->unit), .x_names = names,
                                      .x_mark = {NAN, NULL}, .y_mark = {NAN, NULL}},
                 plot.lines, plot.count);
     card_end(out);
