@@ -52,7 +52,7 @@ static int ask_all(const struct tool_args *args, const char *line,
 
 static int ask(const struct tool_args *args, const char *command, int (*judge)(const char *answer))
 {
-    char *line = line_of(command, args->words, args->count);
+    char *line = line_of(command, args->words, args->count, args->escaped);
     int status = ask_all(args, line, judge);
     free(line);
     return status;
@@ -136,7 +136,7 @@ static const char *command_of(const struct tool_args *args)
 static int ask_of_keys(const struct tool_args *args)
 {
     char *space = strdup(args->space);
-    char *head = space ? line_of("invalidate key", &space, 1) : NULL;
+    char *head = space ? line_of("invalidate key", &space, 1, args->escaped) : NULL;
     int status = head ? ask(args, head, judge_change) : TOOL_NOBODY;
     free(head);
     free(space);

@@ -6,6 +6,7 @@
  */
 #include "tool/tool.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -196,16 +197,38 @@ static bool is_plain(unsigned char c)
     return c > ' ' && c != '"' && c != '\\' && c != 0x7f;
 }
 
-static char *add_word(char *at, const char *word)
+static bool is_escape(const char *s)
+{
+    return s[0] == '\\' && s[1] == 'x' && isxdigit((unsigned char)s[2]) &&
+           isxdigit((unsigned char)s[3]);
+}
+
+size_t line_unescape(char *word)
+{
+    char *to = word;
+    for (const char *s = word; *s; s++) {
+        unsigned byte = (unsigned char)*s;
+        if (is_escape(s) && sscanf(s + 2, "%2x", &byte) == 1)
+            s += 3;
+        *to++ = (char)byte;
+    }
+    *to = '\0';
+    return (size_t)(to - word);
+}
+
+static char *add_word(char *at, const char *word, bool escaped)
 {
     *at++ = '"';
-    for (const unsigned char *s = (const unsigned char *)word; *s; s++)
-        at += sprintf(at, is_plain(*s) || *s == ' ' ? "%c" : "\\x%02x", *s);
+    for (const char *s = word; *s; s++) {
+        unsigned char c = (unsigned char)*s;
+        bool plain = is_plain(c) || c == ' ' || (escaped && is_escape(s));
+        at += sprintf(at, plain ? "%c" : "\\x%02x", c);
+    }
     *at++ = '"';
     return at;
 }
 
-char *line_of(const char *first, char *const *words, size_t count)
+char *line_of(const char *first, char *const *words, size_t count, bool escaped)
 {
     size_t size = strlen(first) + 1;
     for (size_t i = 0; i < count; i++)
@@ -216,7 +239,7 @@ char *line_of(const char *first, char *const *words, size_t count)
     char *at = stpcpy(line, first);
     for (size_t i = 0; i < count; i++) {
         *at++ = ' ';
-        at = add_word(at, words[i]);
+        at = add_word(at, words[i], escaped);
     }
     *at = '\0';
     return line;

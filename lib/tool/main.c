@@ -91,6 +91,7 @@ static const struct {
     {"--all", "", "everything"},
     {"--soft", "", "stale, not gone"},
     {"--raw", "", "the value's bytes"},
+    {"--escaped", "", "in the words xNN behind a backslash is a byte, as names are shown"},
     {"--once", "", "top: one second of it"},
     {"--timeout", "MS", "how long Redis, or the processes, may take (5000)"},
 };
@@ -258,7 +259,8 @@ static bool take_plain(struct tool_args *args, const char *flag)
                   : strcmp(flag, "--soft") == 0 ? &args->soft
                   : strcmp(flag, "--tag") == 0  ? &args->tags
                   : strcmp(flag, "--all") == 0  ? &args->all
-                                                : NULL;
+                  : strcmp(flag, "--escaped") == 0 ? &args->escaped
+                                                   : NULL;
     if (which)
         *which = true;
     return which != NULL;

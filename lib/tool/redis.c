@@ -237,6 +237,12 @@ static int tell(const struct tool_args *args, struct node *n, const struct nigh_
     return TOOL_DOUBT;
 }
 
+/* Returns a word's length, once its bytes are what they stand for. */
+static size_t length_of(const struct tool_args *args, char *word)
+{
+    return args->escaped ? line_unescape(word) : strlen(word);
+}
+
 static size_t list_targets(const struct tool_args *args, const struct node *n,
                            struct nigh_target *targets)
 {
@@ -246,7 +252,7 @@ static size_t list_targets(const struct tool_args *args, const struct node *n,
                           : args->tags ? NIGH_TARGET_TAG : NIGH_TARGET_KEY;
         targets[i].space = args->all || args->tags ? NULL : n->space;
         targets[i].name = args->all ? NULL : args->words[i];
-        targets[i].name_len = args->all ? 0 : strlen(args->words[i]);
+        targets[i].name_len = args->all ? 0 : length_of(args, args->words[i]);
     }
     return count;
 }
@@ -272,10 +278,10 @@ int redis_invalidate(const struct tool_args *args)
 
 /* ---- looking ---- */
 
-static int show(const struct tool_args *args, struct node *n, const char *key)
+static int show(const struct tool_args *args, struct node *n, const char *key, size_t key_len)
 {
     static char text[65536];
-    long len = nigh_explain(n->space, key, strlen(key), NIGH_STATS_TEXT, text, sizeof(text));
+    long len = nigh_explain(n->space, key, key_len, NIGH_STATS_TEXT, text, sizeof(text));
     if (len < 0) {
         fail(nigh_strerror((int)len), "");
         return TOOL_REFUSED;
@@ -287,10 +293,10 @@ static int show(const struct tool_args *args, struct node *n, const char *key)
     return TOOL_DONE;
 }
 
-static int write_raw(struct node *n, const char *key)
+static int write_raw(struct node *n, const char *key, size_t key_len)
 {
     struct nigh_value value;
-    int rc = nigh_get(n->space, key, strlen(key), NULL, &value);
+    int rc = nigh_get(n->space, key, key_len, NULL, &value);
     if (rc != NIGH_FRESH && rc != NIGH_STALE) {
         fail(nigh_strerror(rc), "");
         return TOOL_REFUSED;
@@ -309,9 +315,11 @@ int redis_get(const struct tool_args *args)
         fail("--space S KEY is wanted", "");
         return TOOL_USAGE;
     }
+    char *key = args->words[0];
+    size_t len = length_of(args, key);
     int status = open_node(args, &n);
     if (status == 0)
-        status = args->raw ? write_raw(&n, args->words[0]) : show(args, &n, args->words[0]);
+        status = args->raw ? write_raw(&n, key, len) : show(args, &n, key, len);
     nigh_close(n.cache);
     return status;
 }

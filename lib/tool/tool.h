@@ -30,7 +30,7 @@ struct tool_args {
     const char *prefix;  /* NULL: not said */
     const char *space;   /* NULL: not said */
     unsigned timeout_ms; /* for Redis, and for all processes together */
-    bool once, raw, soft, tags, all;
+    bool once, raw, soft, tags, all, escaped;
     char **words;        /* the command's own, and their number */
     size_t count;
 };
@@ -55,8 +55,11 @@ void lines_ask(const char *const *paths, size_t count, const char *line, unsigne
 char *line_ask(const char *path, const char *line, unsigned timeout_ms);
 /* Whether nobody listens at a file that is there. */
 bool line_is_dead(const char *path);
-/* Make one line of words, quoted where they have to be. To be freed. */
-char *line_of(const char *first, char *const *words, size_t count);
+/* Make one line of words, quoted where they have to be; `escaped`: \xNN in them is a byte. To be
+ * freed. */
+char *line_of(const char *first, char *const *words, size_t count, bool escaped);
+/* Make bytes of each \xNN of a word, in place. Returns its length. */
+size_t line_unescape(char *word);
 bool line_is_error(const char *answer);
 
 /* ---- json.c: the numbers of an answer ---- */

@@ -57,6 +57,9 @@ TEST(a_process_is_asked_and_told)
     CHECK(tool_says("nigh: l1.memory=1"));
     CHECK_EQ(tool_run("invalidate -S %s --space %s 'a key'", p.path, w.space->name), 0);
     CHECK_EQ(ask_get(w.space, "a key", NULL).outcome, NIGH_MISS);
+    nigh_put(w.space, "\0 \\", 3, "v", 1, NULL); /* no word of a shell can be this key */
+    CHECK_EQ(tool_run("explain -S %s %s '\\x00 \\x5c' --escaped", p.path, w.space->name), 0);
+    CHECK(tool_says("L1 has it") && tool_says("\"\\x00 \\x5c\""));
     CHECK_EQ(tool_run("options -S %s", p.path), 0);
     CHECK_EQ(tool_run("options -S %s %s", p.path, w.space->name), 0);
     CHECK(tool_says("space.loads ") && !strstr(tool_out, "l1.memory"));
@@ -224,6 +227,10 @@ TEST(redis_alone_is_enough_to_invalidate_and_to_look)
     CHECK(tool_says("there are values of schema 1, this looks for 7"));
     unsetenv("NIGH_CONF");
     CHECK_EQ(tool_run("invalidate --redis %s --all --timeout 60000", server.uri), 0);
+    nigh_put(w.space, "\0x", 2, "of NUL", 6, NULL);
+    CHECK_EQ(tool_run("get --redis %s --space %s --escaped --raw '\\x00x' --timeout 60000",
+                      server.uri, w.space->name), 0);
+    CHECK(tool_says("of NUL"));
     CHECK_EQ(tool_run("invalidate --redis %s --tag a b --timeout 60000", server.uri), 0);
     CHECK(tool_says("accepted: 2"));
     setenv("NIGH_CONF", "redis.prefix=nigh", 1);
