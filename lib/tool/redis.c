@@ -26,6 +26,7 @@ struct node {
     struct nigh *cache;
     struct nigh_space *space; /* NULL: none was named */
     char prefix[NIGH_NAME_MAX + 1];
+    bool unused;              /* nobody had changed anything under it */
     _Atomic unsigned slots;   /* (a) relaxed: what Redis says of them; 0: nothing */
 };
 
@@ -137,7 +138,7 @@ static int say_problem(struct node *n)
 /* Warns where the prefix seems to be nobody's. */
 static void look_at_prefix(const struct node *n)
 {
-    if (nigh_stats_value(n->cache, NULL, "sequence") == 0)
+    if (n->unused)
         fprintf(stderr, "nigh: note: nobody has ever changed anything under the prefix %s there: "
                         "is it the right one?\n", n->prefix);
 }
@@ -149,7 +150,7 @@ static int open_with(const struct tool_args *args, struct nigh_options *o, struc
     for (int tries = 0; rc == 0 && tries < 2; tries++) {
         rc = open_cache(args, o, n);
         if (rc == 0 && wait_for_trust(n, args->timeout_ms)) {
-            look_at_prefix(n);
+            n->unused = nigh_stats_value(n->cache, NULL, "sequence") == 0;
             return 0;
         }
         o->group_slots = atomic_exchange_explicit(&n->slots, 0, memory_order_relaxed);
@@ -210,9 +211,11 @@ static void say_accepted(const struct node *n, size_t count, bool listens)
     int64_t heard = nigh_stats_value(n->cache, NULL, "listeners") - listens;
     printf("accepted: %zu, heard by %" PRId64 "\n", count, heard > 0 ? heard : 0);
     fflush(stdout);
-    if (heard <= 0)
-        fprintf(stderr, "nigh: note: no process listens under the prefix %s in this database: "
-                        "are both the right ones?\n", n->prefix);
+    if (heard > 0)
+        return;
+    look_at_prefix(n);
+    fprintf(stderr, "nigh: note: no process listens under the prefix %s in this database: are "
+                    "both the right ones?\n", n->prefix);
 }
 
 static int tell(const struct tool_args *args, struct node *n, const struct nigh_target *targets,
@@ -318,6 +321,8 @@ int redis_get(const struct tool_args *args)
     char *key = args->words[0];
     size_t len = length_of(args, key);
     int status = open_node(args, &n);
+    if (status == 0)
+        look_at_prefix(&n);
     if (status == 0)
         status = args->raw ? write_raw(&n, key, len) : show(args, &n, key, len);
     nigh_close(n.cache);
@@ -506,6 +511,7 @@ int redis_watch(const struct tool_args *args)
     int status = open_watch(args, &n);
     if (status != 0)
         return status;
+    look_at_prefix(&n);
     signal(SIGINT, end);
     signal(SIGTERM, end);
     int64_t resyncs = nigh_stats_value(n.cache, NULL, "resync");
