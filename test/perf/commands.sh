@@ -55,6 +55,17 @@ done
 try 2 '--seconds: a value is missing' load load --seconds
 try 2 'a number from' load load --seconds ten
 
+# The page names no command that is not there, and each that is.
+perf=$(cd "$(dirname "$0")/../../perf" && pwd)
+there=$(sed -n "/^commands='/,/^'/s/|.*//p" "$perf/run")
+for name in $(grep -o 'perf/run [a-z]\+' "$perf/README.md" | sort -u | sed 's,perf/run ,,'); do
+    grep -qx -- "$name" <<<"$there" || fail "perf/README.md: there is no command '$name'"
+done
+for name in $there; do
+    grep -q "perf/run $name\|^- \`$name\`\|\[$name\]" "$perf/README.md" ||
+        fail "perf/README.md does not name '$name'"
+done
+
 # A load with two nodes, a Redis, writes and invalidations.
 measure 'answered by L1' load load --nodes 2 --threads 1 --rounds 1 --seconds 0.3 --keys 500 \
     --origin 200us --mix read=90,write=5,invalidate=5 --json "$folder/load.json"
@@ -121,9 +132,9 @@ fi
 
 # The live curve beside replays.
 if [ -x "$programs/perf_bench" ]; then
-    measure 'points in all' bench trace --curve --objects 4000 \
-        --generate keys=40000,requests=200000 --json "$folder/curve.json"
-    has "$folder/curve.json" '"case": "made 4000, 2x", "metric": "curve"'
+    measure 'points in all' bench trace --curve --objects 16000 \
+        --generate keys=80000,requests=400000 --json "$folder/curve.json"
+    has "$folder/curve.json" '"case": "made 16000, 2x", "metric": "curve"'
 fi
 
 # What compression saves, of files; one that is too small to be a page is not among them.
