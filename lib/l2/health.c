@@ -15,12 +15,19 @@ void health_judge(struct link *link, bool good, uint64_t now_ns)
         open ? "redis is slow or failing: asking it only now and then" : "redis answers again");
 }
 
+/* Whether a server's words, of a refusal, are about what the user may do. */
+static bool is_of_rights(const char *words)
+{
+    return strncmp(words, "NOPERM", 6) == 0 || /* and of scripts, before Redis 7.2: */
+           strstr(words, "The user executing the script can't");
+}
+
 void health_refused(struct link *link)
 {
     const char *words = link->lacks[0] ? link->lacks : link->conn.words;
     outage_note(&link->refusal, words, link->conn.heard_ns);
     link->refused = true;
-    link->rights_doubted = link->rights_doubted || rights_are_meant(link->conn.words);
+    link->rights_doubted = link->rights_doubted || is_of_rights(link->conn.words);
     if (outage_is_news(&link->refusal, words) &&
         LOG(link->env->log, NIGH_LOG_WARN, "redis at %s refuses a request: %s", link_shown(link),
             words))

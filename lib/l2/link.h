@@ -299,9 +299,8 @@ uint64_t usage_keep(struct link *link);
 
 /* ---- rights.c: whoever drives ---- */
 
-/* Whether a server's words, of a refusal, are about what the user may do. */
-bool rights_are_meant(const char *words);
-/* Behind such a refusal, asks the server which right lacks. 0, or < 0: the connection has to go. */
+/* Behind a refusal for want of a right, asks the server which one lacks. 0, or < 0: the connection
+ * has to go. */
 int rights_step(struct link *link, uint64_t now_ns);
 
 /* ---- seek.c: whoever drives, where nothing else is said ---- */

@@ -12,12 +12,6 @@
 
 #define RIGHTS_NS (5 * NS_PER_S)
 
-bool rights_are_meant(const char *words)
-{
-    return strncmp(words, "NOPERM", 6) == 0 || /* and of scripts, before Redis 7.2: */
-           strstr(words, "The user executing the script can't");
-}
-
 /* An l2_done_fn. */
 static void answered(void *arg, struct l2_answer *answer)
 {
