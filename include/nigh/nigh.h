@@ -18,7 +18,8 @@
  * Arguments: a pointer must not be NULL where its call does not say what NULL means. Keys, values,
  * strings and structs of options need not stay when the call that got them has returned, unless it
  * says so; functions of the host and their `arg` have to stay until nigh_close() has returned, and
- * loaders and writers that it leaves behind have, too. No call may be made in a signal handler.
+ * loaders and writers that it leaves behind have, too. No call may be made in a signal handler. A
+ * call may change errno; nigh's sockets raise no SIGPIPE.
  *
  * Cancellation: a thread that is cancelled inside a call ends after it, at its next cancellation
  * point, or in the loader or writer that the call runs. Only nigh_options_print() and

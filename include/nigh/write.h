@@ -2,6 +2,11 @@
 /*
  * Writing and invalidating: calls that change values, and tell every node of the change.
  *
+ *   nigh_invalidate()  the host has committed to the origin itself: the old value goes everywhere
+ *   nigh_write()       the space's writer commits, between a fence and the telling
+ *   nigh_put()         the caller has a value: one that it read after a miss (with the ticket), one
+ *                      with a version, or one that has no origin
+ *
  * With NIGH_BACKGROUND in call->flags a change waits for nobody. What it does in this process is
  * done when the call returns, which answers NIGH_QUEUED (never 0: Redis has not accepted it). Redis
  * is told behind it, by a thread of nigh's: all that has come meanwhile in one script. Changes of
@@ -27,7 +32,14 @@ extern "C" {
 #pragma GCC visibility push(default)
 
 /**
- * Put a value that the caller already has.
+ * Put a value that the caller already has; key and value are copied.
+ *
+ * With call->miss (the ticket of a NIGH_MISS) this is a fenced fill: it is refused if anything has
+ * invalidated the key or its tags since the miss. The put uses the ticket up and ends its lease,
+ * whatever it returns except NIGH_EKEY, NIGH_EFORKED and NIGH_EINVAL for the call itself; a second
+ * put with the same ticket would have no lease. Without a ticket but with a version, the value is
+ * stored if it is newer. With neither, the last arrival wins, which suits only values that have no
+ * origin.
  *
  * With NIGH_BACKGROUND a value with neither version nor ticket is in L1 when the call returns.
  * Until Redis has it, it is nowhere else, and L1 may evict it. A value with a version enters L1 by
@@ -39,13 +51,6 @@ extern "C" {
  * behind the call, at once and once; nigh_drain() does not wait for it. (A ticket without a lease
  * fills L1 alone, which answers 0.) In a space whose values stay out of Redis a put without a
  * ticket keeps nothing in the background: the old value is deleted.
- *
- * With call->miss (the ticket of a NIGH_MISS) this is a fenced fill: it is refused if anything has
- * invalidated the key or its tags since the miss. The put uses the ticket up and ends its lease,
- * whatever it returns except NIGH_EKEY, NIGH_EFORKED and NIGH_EINVAL for the call itself; a second
- * put with the same ticket would have no lease. Without a ticket but with a version, the value is
- * stored if it is newer. With neither, the last arrival wins, which suits only values that have no
- * origin.
  *
  * @param value  not NULL; for an empty value any pointer, and len 0
  * @param len    0 .. NIGH_VALUE_MAX
