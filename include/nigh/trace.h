@@ -27,7 +27,17 @@
  *   second: of a process that was killed it may lack the last round's.
  * - A record of NIGH_TRACE_SPACE gives a space its name, before any other record names its
  *   number. The name, of `size` bytes, lies in the records that follow, as many as it needs; what
- *   is left of the last one is 0.
+ *   is left of the last one is 0. `cost_us` is the number of its group.
+ * - What L1 may keep of a value that a LOAD, L2 or PUT has brought is told right after it, by a
+ *   record of NIGH_TRACE_LIFE of the same key; after that NIGH_TRACE_GROUPS tell which groups it
+ *   belongs to, beside its space's. No such record: L1 may not keep it (`uncacheable`,
+ *   NIGH_NO_STORE, outdated), whatever its room. That L1's policy did not take it is told by
+ *   nothing, for under another cap it would.
+ * - When a group is invalidated (NIGH_TRACE_GROUP) all values that belong to it are gone, or stale,
+ *   by this process or by another. A group is a number to which tags and names of spaces are
+ *   hashed; two of one number fall together, as in the process. 0 is `all`. Groups that no sampled
+ *   key has ever belonged to are not told.
+ * - Version 1 has neither: values in it live for ever, and only keys are invalidated.
  *
  * `key` is XXH3-64 (seed 0) of the key, xor that of its space's name: the same in each process.
  * Keys themselves are not recorded. Which keys are sampled is decided by another hash, with a
@@ -45,7 +55,7 @@ extern "C" {
 /** The first bytes of a file, without a NUL. */
 #define NIGH_TRACE_MAGIC "NIGHTRCE"
 /** The version that is written. */
-#define NIGH_TRACE_VERSION 1u
+#define NIGH_TRACE_VERSION 2u
 
 /** A file begins with it. What can change is written again now and then, and at the end. */
 struct nigh_trace_header {
@@ -68,14 +78,18 @@ enum nigh_trace_op {
     NIGH_TRACE_L2 = 3,         /**< Redis has answered a lookup */
     NIGH_TRACE_PUT = 4,        /**< a value was put or written */
     NIGH_TRACE_INVALIDATE = 5, /**< the key was invalidated, by this process or by another */
+    NIGH_TRACE_LIFE = 6,       /**< its value is fresh for `size` ms, then stale for `cost_us` ms */
+    NIGH_TRACE_GROUPS = 7,     /**< ... and of up to four groups: 16 bits each in `size` (the low
+                                    ones first) and `cost_us`; 0: none. More are in a record more */
+    NIGH_TRACE_GROUP = 8,      /**< the group of number `key` was invalidated; `space` is 0 */
     NIGH_TRACE_SPACE = 16,     /**< the name of a space, as told above */
     NIGH_TRACE_GAP = 17        /**< nothing; for times that `delta_us` cannot tell alone */
 };
 
 /** The outcome of that request. */
 enum nigh_trace_outcome {
-    NIGH_TRACE_FRESH = 0,   /**< READ, L2: a fresh value; LOAD: a value; PUT: stored */
-    NIGH_TRACE_STALE = 1,   /**< READ, L2: a stale one */
+    NIGH_TRACE_FRESH = 0,   /**< READ, L2: a fresh value; LOAD: a value; PUT: stored; GROUP: gone */
+    NIGH_TRACE_STALE = 1,   /**< READ, L2: a stale one; GROUP: stale from now on */
     NIGH_TRACE_ABSENT = 2,  /**< READ, L2, LOAD: known not to exist */
     NIGH_TRACE_MISS = 3,    /**< READ, L2: not there */
     NIGH_TRACE_FAILED = 4,  /**< LOAD: an error */
@@ -86,8 +100,8 @@ enum nigh_trace_outcome {
 /** A request. */
 struct nigh_trace_record {
     uint64_t key;      /**< hash of the key and its space's name */
-    uint32_t size;     /**< bytes of the value; 0 where there is none */
-    uint32_t cost_us;  /**< LOAD: how long it took; else 0 */
+    uint32_t size;     /**< bytes of the value; 0 where there is none; see LIFE, GROUPS */
+    uint32_t cost_us;  /**< LOAD: how long it took; see SPACE, LIFE, GROUPS; else 0 */
     uint32_t delta_us; /**< time since the record before */
     uint16_t space;    /**< number of the space in this file */
     uint8_t outcome;   /**< enum nigh_trace_outcome */

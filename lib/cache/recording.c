@@ -20,6 +20,8 @@
 
 #define ROUND_NS (50 * NS_PER_MS)
 #define BLOCK_BYTES (2 * (size_t)THREAD_STRIPES * RECORDING_EVENTS * sizeof(struct recording_event))
+#define GROUPS_OF_RECORD 4u /* nigh/trace.h */
+#define RECORDS_MAX (2 + NIGH_TAGS_MAX / GROUPS_OF_RECORD) /* of one request */
 #define TRIES 16u /* for a latch that is held for about as many instructions */
 
 static uint64_t now_us(const struct recording *r)
@@ -37,35 +39,125 @@ static bool take_latch(struct latch *l) ACQUIRES_IF(true, *l) LOCKS_UNCHECKED
     return false;
 }
 
-/* Add an event. Returns whether the writer is to be told, for the buffer is half full now. */
-static bool add_locked(struct recording_stripe *s, const struct recording_event *event)
-    REQUIRES(s->lock)
+/* Add events, all or none. Returns whether the writer is to be told, for the buffer is half full
+ * now. */
+static bool add_locked(struct recording_stripe *s, const struct recording_event *events,
+                       uint32_t count) REQUIRES(s->lock)
 {
-    if (s->count == RECORDING_EVENTS) {
+    uint32_t before = s->count;
+    if (before + count > RECORDING_EVENTS) {
         s->dropped++;
         return false;
     }
-    s->events[s->count++] = *event;
-    return s->count == RECORDING_EVENTS / 2;
+    memcpy(s->events + before, events, count * sizeof(*events));
+    s->count += count;
+    return before < RECORDING_EVENTS / 2 && s->count >= RECORDING_EVENTS / 2;
 }
 
-void recording_add(struct recording *r, struct nigh_space *space, const struct l1_key *key,
-                   struct nigh_trace_record record)
+static void leave(struct recording *r, const struct recording_event *events, uint32_t count)
 {
-    if ((uint32_t)(key->hash >> L1_MARK_SHIFT) & r->mark_mask)
-        return;
     struct recording_stripe *s = &r->stripes[thread_stripe() % THREAD_STRIPES];
-    struct recording_event event = {now_us(r), record};
-    event.record.key = hash_bytes(bytes_of(key->data, key->len));
-    event.record.space = (uint16_t)space->id;
     if (!take_latch(&s->lock)) {
         atomic_fetch_add_explicit(&s->crowded, 1, memory_order_relaxed);
         return;
     }
-    bool half = add_locked(s, &event);
+    bool half = add_locked(s, events, count);
     latch_unlock(&s->lock);
     if (NIGH_UNLIKELY(half) && r->cache->env.own_threads)
         service_poke(&r->writer);
+}
+
+static void bear(struct recording *r, uint16_t slot)
+{
+    atomic_fetch_or_explicit(&r->borne[slot / 64], UINT64_C(1) << slot % 64, memory_order_relaxed);
+}
+
+static bool is_borne(const struct recording *r, uint16_t slot)
+{
+    return slot == GROUP_SLOT_ALL ||
+           (atomic_load_explicit(&r->borne[slot / 64], memory_order_relaxed) >> slot % 64 & 1);
+}
+
+static uint32_t ms_until(uint64_t until_ns, uint64_t from_ns)
+{
+    uint64_t ns = until_ns > from_ns ? until_ns - from_ns : 0;
+    return (uint32_t)u64_min((ns + NS_PER_MS / 2) / NS_PER_MS, UINT32_MAX);
+}
+
+/* Whether requests of the key are recorded. */
+static bool takes(const struct recording *r, const struct l1_key *key)
+{
+    return !((uint32_t)(key->hash >> L1_MARK_SHIFT) & r->mark_mask);
+}
+
+static struct recording_event event_of(const struct recording *r, const struct nigh_space *space,
+                                       const struct l1_key *key, struct nigh_trace_record record)
+{
+    record.key = hash_bytes(bytes_of(key->data, key->len));
+    record.space = (uint16_t)space->id;
+    return (struct recording_event){now_us(r), record};
+}
+
+void recording_add(struct recording *r, const struct nigh_space *space, const struct l1_key *key,
+                   struct nigh_trace_record record)
+{
+    if (!takes(r, key))
+        return;
+    struct recording_event event = event_of(r, space, key, record);
+    leave(r, &event, 1);
+}
+
+/* Say of a value how long it lives. */
+static void set_life(struct nigh_trace_record *q, const struct l1_value *value, uint64_t now_ns)
+{
+    q->op = NIGH_TRACE_LIFE;
+    q->size = ms_until(value->fresh_until_ns, now_ns);
+    q->cost_us = ms_until(value->stale_until_ns, u64_max(value->fresh_until_ns, now_ns));
+}
+
+/* Say of a value which groups it belongs to, from the one at `at` on: four at most. */
+static void set_groups(struct recording *r, struct nigh_trace_record *q,
+                       const struct l1_value *value, uint32_t at)
+{
+    uint32_t four[GROUPS_OF_RECORD] = {0};
+    for (uint32_t i = 0; i < GROUPS_OF_RECORD && at + i < value->group_count; i++) {
+        four[i] = value->groups[at + i];
+        bear(r, value->groups[at + i]);
+    }
+    q->op = NIGH_TRACE_GROUPS;
+    q->size = four[0] | four[1] << 16;
+    q->cost_us = four[2] | four[3] << 16;
+}
+
+void recording_add_value(struct recording *r, const struct nigh_space *space,
+                         const struct l1_key *key, struct nigh_trace_record record,
+                         const struct l1_value *value)
+{
+    struct recording_event events[RECORDS_MAX];
+    uint32_t count = 2;
+    if (!takes(r, key))
+        return;
+    events[0] = event_of(r, space, key, record);
+    record = (struct nigh_trace_record){0};
+    events[1] = event_of(r, space, key, record);
+    set_life(&events[1].record, value, clock_coarse_ns(&r->cache->clock));
+    for (uint32_t at = 0; at < value->group_count; at += GROUPS_OF_RECORD) {
+        events[count] = event_of(r, space, key, record);
+        set_groups(r, &events[count++].record, value, at);
+    }
+    bear(r, (uint16_t)space->l1.group_slot);
+    leave(r, events, count);
+}
+
+void recording_add_group(struct recording *r, uint16_t slot, bool soft)
+{
+    struct recording_event event = {now_us(r), {
+        .key = slot,
+        .op = NIGH_TRACE_GROUP,
+        .outcome = soft ? NIGH_TRACE_STALE : NIGH_TRACE_FRESH,
+    }};
+    if (is_borne(r, slot))
+        leave(r, &event, 1);
 }
 
 /* ---- the writer ---- */
@@ -99,7 +191,8 @@ static void name_spaces(struct recording *r)
         const struct nigh_space *space = r->cache->spaces[r->spaces_named];
         struct bytes name = bytes_of(space->name, space->name_len);
         r->name_hashes[space->id] = hash_bytes(name);
-        trace_file_add_space(&r->file, (uint16_t)space->id, name);
+        trace_file_add_space(&r->file, (uint16_t)space->id, name,
+                             (uint16_t)space->l1.group_slot);
     }
 }
 

@@ -10,6 +10,10 @@
  * the file, and it is counted as dropped: nobody waits. The writer changes the buffer of a stripe
  * for an empty one, every ROUND or when one is half full, and merges what it got by time.
  *
+ * What a request brought is left beside it, in one go: its value's lifetimes and groups. When a
+ * group falls that is left, too, if a recorded value has ever belonged to it: `borne` knows those.
+ * A loaded value is noted before L1 has it, so the fall of its group finds the bit.
+ *
  * Memory: two buffers of 64 KiB for each of 32 stripes; those that are never used are never
  * touched. It is general memory, beside the cap.
  *
@@ -53,6 +57,7 @@ struct recording {
     struct service writer;          /* nigh-trace */
     struct turn turn;               /* to be the writer, without own threads */
     uint32_t mark_mask;             /* (c) of the marked keys, those with 0 here are recorded */
+    _Atomic uint64_t borne[GROUP_SLOTS_MAX / 64]; /* (a) a bit for each group */
     struct recording_event *spare[THREAD_STRIPES]; /* (w) empty buffers; then what was taken */
     uint32_t taken[THREAD_STRIPES]; /* (w) events in each */
     uint32_t spaces_named;          /* (w) */
@@ -79,8 +84,14 @@ void recording_close(struct nigh *cache);
 void recording_destroy(struct nigh *cache);
 
 /* Leave a request for the writer. Threads: any. Locks: the stripe's, if it is free. */
-void recording_add(struct recording *r, struct nigh_space *space, const struct l1_key *key,
+void recording_add(struct recording *r, const struct nigh_space *space, const struct l1_key *key,
                    struct nigh_trace_record record);
+/* ... and the value that it brought, which L1 may keep. */
+void recording_add_value(struct recording *r, const struct nigh_space *space,
+                         const struct l1_key *key, struct nigh_trace_record record,
+                         const struct l1_value *value);
+/* Leave the fall of a group. Threads, locks: as above. */
+void recording_add_group(struct recording *r, uint16_t slot, bool soft);
 /* Take the writer's turn, without own threads. */
 void recording_turn(struct nigh *cache);
 

@@ -12,14 +12,19 @@ static uint32_t wanted(const struct nigh *cache)
     return atomic_load_explicit(&cache->sample.wanted, memory_order_relaxed);
 }
 
-static void record(struct nigh_space *space, const struct l1_key *key, struct sample_event event)
+static struct nigh_trace_record record_of(struct sample_event event)
 {
-    recording_add(space->cache->recording, space, key, (struct nigh_trace_record){
+    return (struct nigh_trace_record){
         .size = event.size,
         .cost_us = event.cost_us,
         .outcome = (uint8_t)event.outcome,
         .op = (uint8_t)event.op,
-    });
+    };
+}
+
+static void record(struct nigh_space *space, const struct l1_key *key, struct sample_event event)
+{
+    recording_add(space->cache->recording, space, key, record_of(event));
 }
 
 static void record_hit(struct nigh_space *space, const struct l1_entry *e,
@@ -47,6 +52,22 @@ void sample_hit(struct nigh_space *space, struct l1_entry *e, uint32_t touched,
         l1_curve_hit(space->cache->l1, e);
     if (by & SAMPLE_FOR_TRACE)
         record_hit(space, e, outcome);
+}
+
+void sample_note_value(struct nigh_space *space, const struct l1_key *key,
+                       struct sample_event event, const struct l1_value *value)
+{
+    struct nigh *cache = space->cache;
+    if (!value)
+        sample_note_marked(space, key, event);
+    else if (wanted(cache) & SAMPLE_FOR_TRACE)
+        recording_add_value(cache->recording, space, key, record_of(event), value);
+}
+
+void sample_note_group(struct nigh *cache, uint16_t slot, bool soft)
+{
+    if (NIGH_UNLIKELY(wanted(cache) & SAMPLE_FOR_TRACE))
+        recording_add_group(cache->recording, slot, soft);
 }
 
 void sample_note_marked(struct nigh_space *space, const struct l1_key *key,

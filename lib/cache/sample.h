@@ -47,6 +47,12 @@ NIGH_OUTLINED void sample_hit(struct nigh_space *space, struct l1_entry *e, uint
 NIGH_OUTLINED void sample_note_marked(struct nigh_space *space, const struct l1_key *key,
                                       struct sample_event event);
 
+/* ... and the value that it brought, as L1 may keep it; NULL: L1 may not. */
+NIGH_OUTLINED void sample_note_value(struct nigh_space *space, const struct l1_key *key,
+                                     struct sample_event event, const struct l1_value *value);
+/* Note that the values of a group are gone, or stale. Threads: any. Locks: as above. */
+void sample_note_group(struct nigh *cache, uint16_t slot, bool soft);
+
 /* Note what happened to a key, if it is marked and somebody wants to know. */
 static inline void sample_note(struct nigh_space *space, const struct l1_key *key,
                                struct sample_event event)

@@ -18,6 +18,7 @@
 static uint64_t apply_group(void *arg, uint16_t slot, bool soft)
 {
     struct nigh *cache = arg;
+    sample_note_group(cache, slot, soft);
     return l1_raise_group(cache->l1, slot, soft);
 }
 

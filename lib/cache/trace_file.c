@@ -199,10 +199,11 @@ bool trace_file_add(struct trace_file *f, struct nigh_trace_record record, uint6
     return add(f, &record, 1);
 }
 
-bool trace_file_add_space(struct trace_file *f, uint16_t number, struct bytes name)
+bool trace_file_add_space(struct trace_file *f, uint16_t number, struct bytes name,
+                          uint16_t group)
 {
     struct nigh_trace_record records[1 + (NIGH_NAME_MAX + 23) / 24] = {
-        {.op = NIGH_TRACE_SPACE, .space = number, .size = (uint32_t)name.len}};
+        {.op = NIGH_TRACE_SPACE, .space = number, .size = (uint32_t)name.len, .cost_us = group}};
     uint32_t more = (uint32_t)((name.len + sizeof(records[0]) - 1) / sizeof(records[0]));
     memcpy(records + 1, name.data, name.len);
     return add(f, records, 1 + more);

@@ -37,8 +37,9 @@ int trace_file_open(struct trace_file *f, const char *path, uint64_t size_max, u
                     uint64_t l1_memory, uint64_t now_us);
 /* Add a record whose time is `at_us`; delta_us is filled in. False: the recording has ended. */
 bool trace_file_add(struct trace_file *f, struct nigh_trace_record record, uint64_t at_us);
-/* Add the name of a space. */
-bool trace_file_add_space(struct trace_file *f, uint16_t number, struct bytes name);
+/* Add the name of a space, and the number of its group. */
+bool trace_file_add_space(struct trace_file *f, uint16_t number, struct bytes name,
+                          uint16_t group);
 /* Write what is buffered, how many were dropped, and how many reads there were, of any keys. False:
  * the recording has ended. */
 bool trace_file_flush(struct trace_file *f, uint64_t dropped, uint64_t reads);

@@ -53,7 +53,7 @@
     X(REFRESH_BUSY, "refresh_busy", "stale values left so: space.loads flights have no caller")    \
     X(ERROR_SERVED, "error_served", "flights that spared the origin: its last answer was an error")\
     /* recording */                                                                                \
-    X(TRACE_RECORDED, "trace_recorded", "requests recorded in trace.file")                         \
+    X(TRACE_RECORDED, "trace_recorded", "records in trace.file: requests, lifetimes, groups")      \
     X(TRACE_DROPPED, "trace_dropped", "requests of recorded keys that found no room on the way")   \
     /* L1 */                                                                                       \
     X(L1_STORE, "l1_store", "values stored in L1")                                                 \

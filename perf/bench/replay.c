@@ -8,11 +8,17 @@
 #define MEMORY_LEAST_BYTES (16ull << 20)
 #define TICK_SHARE 64u /* of the capacity, put since the last tick: little is in limbo */
 #define TTL_MS (24u * 3600 * 1000)
+#define CLOCK_MOST_US (1ull << 47) /* a cache's clock has room for some years */
 #define CURVE_EVERY 4096u /* requests, where a process looks each second */
 
 uint64_t replay_memory_for(uint64_t entries)
 {
     return MEMORY_LEAST_BYTES + entries * OBJECT_ROOM_BYTES;
+}
+
+static uint64_t clock_of(void *arg)
+{
+    return *(const uint64_t *)arg;
 }
 
 void replay_open(struct replay *r, const struct bench_settings *s, uint64_t memory_bytes,
@@ -26,6 +32,11 @@ void replay_open(struct replay *r, const struct bench_settings *s, uint64_t memo
     options.threads = NIGH_THREADS_NONE;
     options.space.soft_ttl_ms = TTL_MS;
     options.space.value_max = NIGH_VALUE_MAX;
+    if (r->clock_ns) { /* what is recorded was spread already */
+        options.clock = clock_of;
+        options.clock_arg = r->clock_ns;
+        options.space.jitter_percent = options.space.stale_ms = NIGH_NONE;
+    }
     if (nigh_options_set(&options, "curve", r->curve ? "on" : "off") != 0 ||
         (s->policy && nigh_options_set(&options, "l1.policy", s->policy) != 0) ||
         nigh_open(&options, &r->cache) != 0 ||
@@ -37,13 +48,19 @@ void replay_open(struct replay *r, const struct bench_settings *s, uint64_t memo
     r->untended_bytes = 0;
 }
 
-void replay_put(struct replay *r, uint32_t key, uint64_t size)
+static void put(struct replay *r, uint32_t key, uint64_t size, struct life life)
 {
+    struct nigh_call call = NIGH_CALL_INIT;
+    if (life.fresh_ms + (uint64_t)life.stale_ms == 0)
+        return;
     if (size > NIGH_VALUE_MAX) {
         r->too_large++;
         return;
     }
-    int rc = nigh_put(r->space, &key, sizeof(key), r->value, size, NULL);
+    call.soft_ttl_ms = life.fresh_ms ? life.fresh_ms : NIGH_NONE;
+    call.stale_ms = life.stale_ms ? life.stale_ms : NIGH_NONE;
+    int rc = nigh_put(r->space, &key, sizeof(key), r->value, size,
+                      life.fresh_ms == LIFE_FOREVER ? NULL : &call);
     if (rc != 0 && rc != NIGH_REFUSED) /* larger than L1 takes: not stored, as by any policy */
         fail("trace: put failed: %s", nigh_strerror(rc));
     r->untended_bytes += size + REPLAY_OVERHEAD_BYTES;
@@ -53,27 +70,76 @@ void replay_put(struct replay *r, uint32_t key, uint64_t size)
     }
 }
 
-static bool replay_get(struct replay *r, uint32_t key)
+void replay_put(struct replay *r, uint32_t key, uint64_t size)
+{
+    put(r, key, size, (struct life){LIFE_FOREVER, 0});
+}
+
+static int get(struct replay *r, uint32_t key)
 {
     struct nigh_value value = NIGH_VALUE_INIT;
     /* Those that ask L1 alone are no reads to the curve. */
     int rc = nigh_get(r->space, &key, sizeof(key), r->curve ? NULL : &loop_call, &value);
     nigh_release(&value);
-    return rc == NIGH_FRESH;
+    return rc;
+}
+
+/* ---- a trace ---- */
+
+struct story {
+    const struct trace *trace;
+    const struct replay_setting *set;
+    bool *fell; /* of each key: it is as if it was not there */
+    uint64_t clock_ns;
+};
+
+static void set_clock(struct story *st, uint64_t at_us)
+{
+    st->clock_ns = PERF_NS_PER_S + (at_us < CLOCK_MOST_US ? at_us : CLOCK_MOST_US) * 1000;
+}
+
+static uint64_t bytes_of(const struct story *st, uint32_t size)
+{
+    return st->set->by_bytes ? size * st->set->scale : st->set->object_bytes;
+}
+
+static void change(struct replay *r, struct story *st, const struct change *c)
+{
+    set_clock(st, c->at_us);
+    st->fell[c->key] = c->kind == CHANGE_FELL;
+    if (c->kind == CHANGE_PUT)
+        put(r, c->key, bytes_of(st, c->size), c->life);
+    else if (c->kind == CHANGE_INVALIDATED)
+        nigh_invalidate(r->space, &c->key, sizeof(c->key), NULL);
+}
+
+/* Returns whether there was an answer, if only a stale one. */
+static bool ask(struct replay *r, struct story *st, size_t i)
+{
+    const struct request *q = &st->trace->requests[i];
+    enum brings brings = trace_brings(st->trace, i);
+    set_clock(st, trace_at_us(st->trace, i));
+    int rc = st->fell[q->key] ? NIGH_MISS : get(r, q->key);
+    if (brings == BRINGS_ANYWAY || (brings != BRINGS_NOTHING && rc != NIGH_FRESH)) {
+        put(r, q->key, bytes_of(st, q->size), trace_life(st->trace, i));
+        st->fell[q->key] = false;
+    }
+    return rc == NIGH_FRESH || rc == NIGH_STALE;
 }
 
 struct replay_outcome replay_trace(struct replay *r, const struct bench_settings *s,
                                    const struct trace *t, const struct replay_setting *set)
 {
     struct replay_outcome o = {0};
+    struct story st = {t, set, must_alloc(t->unique, sizeof(*st.fell)), PERF_NS_PER_S};
+    r->clock_ns = t->lives ? &st.clock_ns : NULL;
     replay_open(r, s, set->memory_bytes, set->entries_max);
-    for (size_t i = 0; i < t->count; i++) {
-        const struct request *q = &t->requests[i];
-        if (replay_get(r, q->key)) {
+    for (size_t i = 0, next = 0; i < t->count; i++) {
+        for (; next < t->change_count && t->changes[next].before <= i; next++)
+            change(r, &st, &t->changes[next]);
+        if (ask(r, &st, i)) {
             o.hits++;
-            o.hit_bytes += q->size;
-        } else {
-            replay_put(r, q->key, set->by_bytes ? q->size * set->scale : set->object_bytes);
+            o.hit_bytes += t->requests[i].size;
         }
         if (r->curve && i % CURVE_EVERY == 0)
             nigh_curve(r->cache, NIGH_STATS_JSON, NULL, 0);
@@ -82,5 +148,7 @@ struct replay_outcome replay_trace(struct replay *r, const struct bench_settings
     if (r->curve)
         nigh_curve(r->cache, NIGH_STATS_JSON, r->curve, REPLAY_CURVE_BYTES);
     nigh_close(r->cache);
+    r->clock_ns = NULL;
+    free(st.fell);
     return o;
 }

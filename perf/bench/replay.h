@@ -2,7 +2,8 @@
 /*
  * A trace, replayed through the public API into a cache without Redis: get, and on a miss put. It
  * runs in the mode without own threads, ticked by this one, so the same trace gives the same hits
- * but for the hash's seed.
+ * but for the hash's seed. What a recording tells of lifetimes, puts and invalidations happens in
+ * between, by its own times.
  */
 #ifndef PERF_BENCH_REPLAY_H
 #define PERF_BENCH_REPLAY_H
@@ -24,6 +25,7 @@ struct replay {
     uint64_t untended_bytes; /* put since the last tick */
     uint64_t too_large;      /* puts of more than a value may be */
     char *value;             /* NIGH_VALUE_MAX bytes */
+    uint64_t *clock_ns;      /* where values end; NULL: the machine's clock */
     char *curve;             /* what nigh_curve() says at the end, in JSON; NULL: it is off */
 };
 

@@ -4,7 +4,6 @@
  */
 #include "bench/simulate.h"
 
-#include <stdbool.h>
 #include <string.h>
 
 #include "support/fail.h"
@@ -12,6 +11,10 @@
 void trace_free(struct trace *t)
 {
     free(t->requests);
+    free(t->at_us);
+    free(t->brings);
+    free(t->lives);
+    free(t->changes);
     *t = (struct trace){0};
 }
 
@@ -23,6 +26,7 @@ struct lru_node {
     uint32_t newer, older;
     uint32_t size;
     bool cached;
+    uint64_t fresh_until_us, stale_until_us;
 };
 
 struct lru {
@@ -56,39 +60,67 @@ static void lru_link(struct lru *l, uint32_t key)
     l->newest = key;
 }
 
-static void lru_evict(struct lru *l)
+static void lru_remove(struct lru *l, uint32_t key)
 {
-    uint32_t key = l->oldest;
+    if (!l->nodes[key].cached)
+        return;
     lru_unlink(l, key);
     l->nodes[key].cached = false;
     l->used -= l->nodes[key].size;
 }
 
-static bool lru_request(struct lru *l, uint32_t key, uint32_t size)
+static void lru_put(struct lru *l, uint32_t key, uint32_t size, uint64_t at_us, struct life life)
 {
     struct lru_node *n = &l->nodes[key];
-    if (n->cached) {
-        lru_unlink(l, key);
-        lru_link(l, key);
-        return true;
-    }
-    if (size > l->capacity)
-        return false;
+    lru_remove(l, key);
+    if (size > l->capacity || life.fresh_ms + (uint64_t)life.stale_ms == 0)
+        return;
     while (l->used + size > l->capacity)
-        lru_evict(l);
+        lru_remove(l, l->oldest);
     n->cached = true;
     n->size = size;
+    n->fresh_until_us = life_end_us(at_us, life, false);
+    n->stale_until_us = life_end_us(at_us, life, true);
     l->used += size;
     lru_link(l, key);
-    return false;
+}
+
+/* Whether it is there, fresh or stale. */
+static bool lru_request(struct lru *l, const struct trace *t, size_t i, uint32_t size)
+{
+    uint32_t key = t->requests[i].key;
+    struct lru_node *n = &l->nodes[key];
+    uint64_t at_us = trace_at_us(t, i);
+    enum brings brings = trace_brings(t, i);
+    bool hit = n->cached && at_us < n->stale_until_us;
+    bool fresh = hit && at_us < n->fresh_until_us;
+    if (brings != BRINGS_NOTHING && (!fresh || brings == BRINGS_ANYWAY)) {
+        lru_put(l, key, size, at_us, trace_life(t, i));
+    } else if (hit) {
+        lru_unlink(l, key);
+        lru_link(l, key);
+    }
+    return hit;
+}
+
+static void lru_change(struct lru *l, const struct change *c, bool by_bytes)
+{
+    switch (c->kind) {
+    case CHANGE_PUT: lru_put(l, c->key, by_bytes ? c->size : 1, c->at_us, c->life); break;
+    case CHANGE_INVALIDATED: lru_remove(l, c->key); break;
+    case CHANGE_FELL: l->nodes[c->key].fresh_until_us = l->nodes[c->key].stale_until_us = 0; break;
+    }
 }
 
 static uint64_t lru_run(const struct trace *t, uint64_t capacity, bool by_bytes)
 {
     struct lru l = {must_alloc(t->unique, sizeof(*l.nodes)), NOBODY, NOBODY, 0, capacity};
     uint64_t hits = 0;
-    for (size_t i = 0; i < t->count; i++)
-        hits += lru_request(&l, t->requests[i].key, by_bytes ? t->requests[i].size : 1);
+    for (size_t i = 0, next = 0; i < t->count; i++) {
+        for (; next < t->change_count && t->changes[next].before <= i; next++)
+            lru_change(&l, &t->changes[next], by_bytes);
+        hits += lru_request(&l, t, i, by_bytes ? t->requests[i].size : 1);
+    }
     free(l.nodes);
     return hits;
 }

@@ -13,52 +13,64 @@
 
 #define ROOM_MIN   4096u
 #define HEAD_BYTES 64u /* by which a format is known */
-#define BACK_MOST  60u /* seconds by which a time may go back without being another file's */
-#define BIAS_S     ((int64_t)1 << 31) /* of times while they are read: some are before the first */
+#define US_PER_S   1000000u
+#define BACK_MOST  (60 * (uint64_t)US_PER_S) /* by which a time may go back in one file */
+#define BIAS_US    ((int64_t)1 << 61) /* of times while they are read: some are before the first */
 
 /* ---- a list that grows ---- */
 
 static void make_room(struct builder *b)
 {
-    struct input *in = b->in;
-    if (in->trace.count < b->room)
+    struct trace *t = &b->in->trace;
+    if (t->count < b->room)
         return;
     b->room = b->room ? 2 * b->room : ROOM_MIN;
-    in->trace.requests = must_grow(in->trace.requests, b->room, sizeof(*in->trace.requests));
-    in->at_s = must_grow(in->at_s, b->room, sizeof(*in->at_s));
-    in->looks = must_grow(in->looks, b->room, sizeof(*in->looks));
+    t->requests = must_grow(t->requests, b->room, sizeof(*t->requests));
+    t->at_us = must_grow(t->at_us, b->room, sizeof(*t->at_us));
+    if (!b->has_story)
+        return;
+    t->brings = must_grow(t->brings, b->room, sizeof(*t->brings));
+    t->lives = must_grow(t->lives, b->room, sizeof(*t->lives));
 }
 
-void builder_add(struct builder *b, uint64_t key, uint32_t size, int64_t at_s)
+/* Times that are nonsense are cut, so that they can be counted from any other. */
+static int64_t since(int64_t first_us, int64_t at_us)
 {
-    struct input *in = b->in;
-    size_t i = in->trace.count;
+    int64_t us;
+    if (__builtin_sub_overflow(at_us, first_us, &us))
+        us = at_us < first_us ? INT64_MIN : INT64_MAX;
+    return us < -BIAS_US ? -BIAS_US : us > BIAS_US - 1 ? BIAS_US - 1 : us;
+}
+
+void builder_add(struct builder *b, uint64_t key, uint32_t size, int64_t at_us)
+{
+    struct trace *t = &b->in->trace;
+    size_t i = t->count;
     make_room(b);
-    if (at_s != TIME_UNKNOWN) {
-        b->first_s = b->timed ? b->first_s : at_s;
+    if (at_us != TIME_UNKNOWN) {
+        b->first_us = b->timed ? b->first_us : at_us;
         b->timed = true;
-        b->since_s = at_s - b->first_s;
-        b->since_s = b->since_s < -BIAS_S      ? -BIAS_S
-                     : b->since_s > BIAS_S - 1 ? BIAS_S - 1
-                                               : b->since_s;
+        b->since_us = since(b->first_us, at_us);
     }
-    in->at_s[i] = (uint32_t)(b->since_s + BIAS_S);
-    in->trace.requests[i] = (struct request){key_map_number(&b->keys, key), size};
-    in->looks[i] = false;
-    in->trace.count++;
+    t->at_us[i] = (uint64_t)(b->since_us + BIAS_US);
+    t->requests[i] = (struct request){key_map_number(&b->keys, key), size};
+    if (b->has_story) {
+        t->brings[i] = BRINGS_IF_MISSED;
+        t->lives[i] = (struct life){LIFE_FOREVER, 0};
+    }
+    t->count++;
 }
 
-void builder_change(struct builder *b, uint64_t key, uint32_t size, bool is_put)
+void builder_change(struct builder *b, const struct change *c)
 {
-    struct input *in = b->in;
-    if (in->change_count == b->change_room) {
+    struct trace *t = &b->in->trace;
+    if (t->change_count == b->change_room) {
         b->change_room = b->change_room ? 2 * b->change_room : ROOM_MIN;
-        in->changes = must_grow(in->changes, b->change_room, sizeof(*in->changes));
+        t->changes = must_grow(t->changes, b->change_room, sizeof(*t->changes));
     }
-    in->changes[in->change_count++] = (struct change){
-        .key = key_map_number(&b->keys, key), .size = size, .before = in->trace.count,
-        .is_put = is_put};
-    in->invalidations += !is_put;
+    t->changes[t->change_count] = *c;
+    t->changes[t->change_count++].before = t->count;
+    b->in->invalidations += c->kind != CHANGE_PUT;
 }
 
 /* ---- misses ---- */
@@ -73,12 +85,13 @@ static struct builder_miss *miss_of(struct builder *b, uint64_t key)
     return &b->misses[number];
 }
 
-void builder_note_miss(struct builder *b, uint64_t key)
+void builder_note_miss(struct builder *b, uint64_t key, bool stale)
 {
     struct builder_miss *m = miss_of(b, key);
     m->looks |= m->open > 0;
     m->open = b->in->trace.count;
-    b->in->looks[b->in->trace.count - 1] = true;
+    m->stale = stale;
+    b->in->trace.brings[b->in->trace.count - 1] = BRINGS_NOTHING;
 }
 
 void builder_note_value(struct builder *b, uint64_t key, bool is_put)
@@ -87,7 +100,7 @@ void builder_note_value(struct builder *b, uint64_t key, bool is_put)
     m->put |= is_put;
     if (m->open) {
         m->stores = true;
-        b->in->looks[m->open - 1] = false;
+        b->in->trace.brings[m->open - 1] = m->stale ? BRINGS_ANYWAY : BRINGS_IF_MISSED;
     }
     m->open = 0;
 }
@@ -98,66 +111,87 @@ void builder_settle_misses(struct builder *b)
     for (size_t i = 0; i < t->count; i++) {
         uint32_t key = t->requests[i].key;
         const struct builder_miss *m = key < b->missed ? &b->misses[key] : NULL;
-        b->in->looks[i] |= m && !m->stores && (m->put || m->looks || m->open);
+        if (m && !m->stores && (m->put || m->looks || m->open))
+            t->brings[i] = BRINGS_NOTHING;
     }
 }
 
 /* ---- times ---- */
 
 struct place {
-    uint32_t at_s;
+    uint64_t at_us;
     uint32_t index;
 };
 
 static int by_time(const void *a, const void *b)
 {
     const struct place *x = a, *y = b;
-    if (x->at_s != y->at_s)
-        return x->at_s < y->at_s ? -1 : 1;
+    if (x->at_us != y->at_us)
+        return x->at_us < y->at_us ? -1 : 1;
     return x->index < y->index ? -1 : x->index > y->index;
 }
 
-static bool goes_back(const struct input *in)
+static bool goes_back(const struct trace *t)
 {
-    uint32_t latest = 0;
-    for (size_t i = 0; i < in->trace.count; i++) {
-        if (in->at_s[i] < latest && latest - in->at_s[i] > BACK_MOST)
+    uint64_t latest = 0;
+    for (size_t i = 0; i < t->count; i++) {
+        if (t->at_us[i] < latest && latest - t->at_us[i] > BACK_MOST)
             return true;
-        latest = in->at_s[i] > latest ? in->at_s[i] : latest;
+        latest = t->at_us[i] > latest ? t->at_us[i] : latest;
     }
     return false;
 }
 
+/* Of a recording, whose requests have a story, times never go back. */
 static void put_in_order(struct input *in)
 {
-    size_t count = in->trace.count;
-    struct place *places = must_alloc(count, sizeof(*places));
-    struct request *requests = must_alloc(count, sizeof(*requests));
-    for (size_t i = 0; i < count; i++)
-        places[i] = (struct place){in->at_s[i], (uint32_t)i};
-    qsort(places, count, sizeof(*places), by_time);
-    for (size_t i = 0; i < count; i++) {
-        requests[i] = in->trace.requests[places[i].index];
-        in->at_s[i] = places[i].at_s;
+    struct trace *t = &in->trace;
+    struct place *places = must_alloc(t->count, sizeof(*places));
+    struct request *requests = must_alloc(t->count, sizeof(*requests));
+    for (size_t i = 0; i < t->count; i++)
+        places[i] = (struct place){t->at_us[i], (uint32_t)i};
+    qsort(places, t->count, sizeof(*places), by_time);
+    for (size_t i = 0; i < t->count; i++) {
+        requests[i] = t->requests[places[i].index];
+        t->at_us[i] = places[i].at_us;
     }
     free(places);
-    free(in->trace.requests);
-    in->trace.requests = requests;
+    free(t->requests);
+    t->requests = requests;
     in->turned = true;
 }
 
 void builder_settle_times(struct builder *b)
 {
-    struct input *in = b->in;
-    if (in->trace.count == 0 || in->trace.count >= UINT32_MAX)
+    struct trace *t = &b->in->trace;
+    if (t->count == 0 || t->count >= UINT32_MAX)
         return;
-    if (goes_back(in))
-        put_in_order(in);
-    uint32_t first = in->at_s[0], last = first;
-    for (size_t i = 0; i < in->trace.count; i++) {
-        last = in->at_s[i] > last ? in->at_s[i] : last;
-        in->at_s[i] = last - first;
+    if (goes_back(t))
+        put_in_order(b->in);
+    uint64_t first = t->at_us[0], last = first;
+    for (size_t i = 0; i < t->count; i++) {
+        last = t->at_us[i] > last ? t->at_us[i] : last;
+        t->at_us[i] = last - first;
     }
+    for (size_t i = 0; i < t->change_count; i++) {
+        uint64_t *at_us = &t->changes[i].at_us; /* on the clock of builder_add() */
+        *at_us = *at_us > (uint64_t)b->first_us ? *at_us - (uint64_t)b->first_us : 0;
+    }
+}
+
+uint64_t input_span_s(const struct input *in)
+{
+    return in->trace.at_us ? in->trace.at_us[in->trace.count - 1] / US_PER_S : 0;
+}
+
+void input_set_life(struct input *in, struct life life)
+{
+    struct trace *t = &in->trace;
+    t->lives = must_grow(t->lives, t->count, sizeof(*t->lives));
+    for (size_t i = 0; i < t->count; i++)
+        t->lives[i] = life;
+    for (size_t i = 0; i < t->change_count; i++)
+        t->changes[i].life = life;
 }
 
 /* ---- sizes ---- */
@@ -216,8 +250,8 @@ void builder_settle_sizes(struct builder *b)
             b->in->unsized++;
         }
     }
-    for (size_t i = 0; i < b->in->change_count; i++) {
-        struct change *c = &b->in->changes[i];
+    for (size_t i = 0; i < t->change_count; i++) {
+        struct change *c = &t->changes[i];
         c->size = c->size != SIZE_UNKNOWN ? c->size : b->sizes[c->key];
         c->size = c->size != SIZE_UNKNOWN ? c->size : mean;
     }
@@ -317,9 +351,6 @@ char *input_read(struct input *in, enum input_kind kind, const char *path)
 void input_free(struct input *in)
 {
     trace_free(&in->trace);
-    free(in->at_s);
-    free(in->changes);
-    free(in->looks);
     free(in->load_us);
     *in = (struct input){0};
 }

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # Recorded requests, of whatever format. Without libzstd only what is not compressed.
 pkg_check_modules(PERF_ZSTD QUIET IMPORTED_TARGET libzstd)
-set(sources input/input.c input/key_map.c input/log.c input/log_line.c
+set(sources input/input.c input/key_map.c input/lives.c input/log.c input/log_line.c
     input/recording.c input/records.c input/stream.c)
 if(PERF_ZSTD_FOUND)
     list(APPEND sources input/unzstd.c)

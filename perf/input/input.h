@@ -13,27 +13,16 @@
 
 enum input_kind { INPUT_TRACE, INPUT_LOG };
 
-/* What happened to a key between two requests: it was invalidated, or a value was put. */
-struct change {
-    uint32_t key;
-    uint32_t size; /* of what was put */
-    size_t before; /* the request that came next */
-    bool is_put;
-};
-
 struct input {
     struct trace trace; /* keys are numbered by first appearance */
-    uint32_t *at_s;     /* when each was asked for, in seconds since the first; NULL: not known */
     const char *format; /* "access log", ... */
     bool has_sizes;     /* false: the trace says nothing about them, all are 0 */
     bool turned;        /* times went back, so requests were put in order */
     double rate;        /* share of the keys that were recorded: 1, or what was sampled */
     uint32_t key_bytes; /* mean length of the keys; 0: not known */
     /* of a recording */
-    struct change *changes; /* as they came */
-    size_t change_count;
-    uint64_t invalidations; /* of them */
-    bool *looks; /* of each request, whether a miss of it stores nothing; NULL: each one stores */
+    uint64_t invalidations; /* of the changes */
+    bool has_lives;         /* lifetimes are in it, and what fell with a tag or a space */
     float *load_us;         /* how long loads of each key took in the mean; NULL: not known */
     uint64_t dropped;       /* requests that are not in it, for they came too fast */
     uint64_t reads;         /* of all keys while it was recorded; 0: not known */
@@ -51,6 +40,12 @@ struct input {
  */
 char *input_read(struct input *in, enum input_kind kind, const char *path);
 void input_free(struct input *in);
+
+/* Returns how long it took from the first request to the last, in seconds; 0: not known. */
+uint64_t input_span_s(const struct input *in);
+
+/* Give whatever a request or a put brings this lifetime. Wants times. */
+void input_set_life(struct input *in, struct life life);
 
 /*
  * Requests that so large a part of the keys should have: of a recording by all the reads that its

@@ -31,7 +31,7 @@ static void take_line(struct builder *b, struct text text, char *first)
     switch (log_line_parse(text, &line)) {
     case LOG_REQUEST:
         builder_add(b, hash_text(line.target), size_of(&line),
-                    line.has_time ? line.time_s : TIME_UNKNOWN);
+                    line.has_time ? line.time_s * 1000000 : TIME_UNKNOWN);
         b->key_bytes_sum += line.target.len;
         break;
     case LOG_OTHER: in->others++; break;

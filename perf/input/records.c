@@ -29,7 +29,7 @@ static void take_t8(struct builder *b, const unsigned char *p)
 
 static void take_oracle(struct builder *b, const unsigned char *p)
 {
-    builder_add(b, u64_at(p + 4), u32_at(p + 12), u32_at(p));
+    builder_add(b, u64_at(p + 4), u32_at(p + 12), (int64_t)u32_at(p) * 1000000);
 }
 
 static char *read_records(struct builder *b, struct stream *s, size_t bytes,
@@ -58,8 +58,8 @@ static void judge_sizes(struct input *in)
 
 static void forget_times(struct input *in)
 {
-    free(in->at_s);
-    in->at_s = NULL;
+    free(in->trace.at_us);
+    in->trace.at_us = NULL;
 }
 
 char *format_t8(struct builder *b, struct stream *s)

@@ -94,7 +94,6 @@ static void take_input(struct load_settings *s, enum input_kind kind, const char
         fail("%s", why);
     if (!in.has_sizes)
         input_set_sizes(&in, SIZE_USUAL);
-    free(in.at_s);
     s->shape.kind = SHAPE_TRACE;
     s->shape.trace = in.trace;
     s->shape_text = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;

@@ -2,8 +2,9 @@
 /*
  * Stack distances by a Fenwick tree over requests and puts: where a key was used last stands its
  * charge, elsewhere nothing; what lies between two uses of a key is a difference of two sums. A key
- * that was put or loaded is there; one that was invalidated takes no room. A look (input.h) at a
- * key that is there counts as a use at every size, also where it would have missed.
+ * that was put or loaded is there; one that was invalidated takes no room, one that fell does. A
+ * look (input.h) at a key that is there counts as a use at every size, also where it would have
+ * missed.
  */
 #include "tune/curve.h"
 
@@ -14,12 +15,18 @@
 /* `perf/run memory`: 74 B beside key and value, and blocks are rounded up by a twentieth. */
 #define BOOKKEEPING_BYTES 74.0
 #define ROUNDED_UP        1.05
+#define FLOORS_BYTES      (65536 * 16.0)
 
 #define NEVER UINT32_MAX
 
 double curve_charge(uint32_t key_bytes, uint32_t value_bytes)
 {
     return ((double)key_bytes + (double)value_bytes) * ROUNDED_UP + BOOKKEEPING_BYTES;
+}
+
+double curve_room(double cap_bytes)
+{
+    return cap_bytes - FLOORS_BYTES;
 }
 
 /* ---- a tree of sums ---- */
@@ -60,6 +67,7 @@ struct walk {
     uint32_t *last; /* place of each key; NEVER: it has none, or has been invalidated */
     float *charges; /* of each key, there */
     bool *known;    /* it has been asked for, or put */
+    bool *fell;     /* nobody gets it, but there is its charge */
     uint32_t key_bytes;
     double scale; /* from bytes of the sample to bytes of the real cache */
 };
@@ -81,23 +89,25 @@ static void walk_in(struct curve *c, struct walk *w, uint32_t key, uint32_t size
         c->footprint += charge * w->scale;
     sums_add(&w->sums, w->at, charge);
     w->known[key] = true;
+    w->fell[key] = false;
     w->charges[key] = charge;
     w->last[key] = w->at++;
 }
 
 static void walk_change(struct curve *c, struct walk *w, const struct change *what)
 {
-    if (what->is_put)
-        walk_in(c, w, what->key, what->size);
-    else
-        walk_out(w, what->key);
+    switch (what->kind) {
+    case CHANGE_PUT: walk_in(c, w, what->key, what->size); break;
+    case CHANGE_INVALIDATED: walk_out(w, what->key); break;
+    case CHANGE_FELL: w->fell[what->key] = true; break;
+    }
 }
 
 /* `stores`: a miss of it does. */
 static void walk_request(struct curve *c, struct walk *w, const struct request *q, bool stores)
 {
     uint32_t last = w->last[q->key];
-    if (last == NEVER) {
+    if (last == NEVER || w->fell[q->key]) {
         c->cold++;
         if (!stores)
             return;
@@ -112,7 +122,7 @@ static void walk_request(struct curve *c, struct walk *w, const struct request *
 /* A sample has a few requests too many or too few: the difference are hits that any cache has. */
 static void adjust(struct curve *c, const struct sample *s)
 {
-    double more = s->expected - (double)s->count;
+    double more = s->expected - (double)s->trace.count;
     c->requests = s->expected;
     for (uint32_t i = 0; i < CURVE_BUCKETS; i++) {
         double taken = -more < c->hits[i] ? more : -c->hits[i];
@@ -130,24 +140,27 @@ void curve_make(struct curve *c, const struct input *in, uint32_t key_bytes, siz
     const struct trace *t = &in->trace;
     sample_take(&s, in, (double)most / (double)t->count, seed);
     struct walk w = {.key_bytes = key_bytes, .scale = 1 / (s.rate * in->rate)};
-    size_t places = s.count + s.change_count;
+    const struct trace *taken = &s.trace;
+    size_t places = taken->count + taken->change_count;
     w.sums = (struct sums){must_alloc(places + 1, sizeof(double)), places};
     w.last = must_alloc(t->unique, sizeof(*w.last));
     w.charges = must_alloc(t->unique, sizeof(*w.charges));
     w.known = must_alloc(t->unique, sizeof(*w.known));
+    w.fell = must_alloc(t->unique, sizeof(*w.fell));
     *c = (struct curve){0};
     for (uint32_t key = 0; key < t->unique; key++)
         w.last[key] = NEVER;
-    for (size_t i = 0, next = 0; i < s.count; i++) {
-        for (; next < s.change_count && s.changes[next].before <= i; next++)
-            walk_change(c, &w, &s.changes[next]);
-        walk_request(c, &w, &s.requests[i], !s.looks || !s.looks[i]);
+    for (size_t i = 0, next = 0; i < taken->count; i++) {
+        for (; next < taken->change_count && taken->changes[next].before <= i; next++)
+            walk_change(c, &w, &taken->changes[next]);
+        walk_request(c, &w, &taken->requests[i], trace_brings(taken, i) != BRINGS_NOTHING);
     }
     adjust(c, &s);
     free(w.sums.tree);
     free(w.last);
     free(w.charges);
     free(w.known);
+    free(w.fell);
     sample_free(&s);
 }
 

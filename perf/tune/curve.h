@@ -26,10 +26,14 @@ struct curve {
 /* Bytes of an entry in L1: key, value, and some bookkeeping, as perf/README.md measures it. */
 double curve_charge(uint32_t key_bytes, uint32_t value_bytes);
 
+/* Bytes of a cap that entries can have: all but the floors of groups (coherence.group_slots, the
+ * default), which are a good part of a small one. */
+double curve_room(double cap_bytes);
+
 /* From at most so many requests. */
 void curve_make(struct curve *c, const struct input *in, uint32_t key_bytes, size_t most,
                 uint64_t seed);
-/* Share of hits of a cache with so many bytes, 0 .. 1. */
+/* Share of hits of a cache with so many bytes for entries, 0 .. 1. */
 double curve_at(const struct curve *c, double bytes);
 /* Share of hits if everything fitted. */
 double curve_top(const struct curve *c);

@@ -4,9 +4,11 @@
  */
 #include "tune/replay.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "support/fail.h"
+#include "tune/curve.h"
 
 #define MEMORY_LEAST (4ull << 20)  /* of l1.memory */
 #define MEMORY_GOOD  (16ull << 20) /* below, a slab more or less begins to show */
@@ -14,6 +16,10 @@
 #define ENTRY_BYTES  96u           /* of an entry beside its value, for that */
 #define COPIES_MAX   4096u
 #define KEY_LEAST    ((uint32_t)sizeof(struct replay_key))
+#define FLOORS_USUAL 65536u /* coherence.group_slots */
+#define FLOORS_LEAST 2048u
+#define FLOOR_BYTES  16.0
+#define CLOCK_MOST_US (1ull << 47)
 
 struct replay_key {
     uint32_t key;
@@ -45,21 +51,32 @@ static const char *any_value(void)
     return value;
 }
 
+/* A part of the keys has as large a part of the floors of groups, which are a good part of a small
+ * cap; their number is a power of two, and memory makes good what that is off by. */
+static void set_memory(struct nigh_options *options, const struct replay_scale *scale, double rate)
+{
+    double floors = FLOORS_USUAL * scale->rate * scale->copies * rate;
+    options->group_slots = FLOORS_LEAST;
+    while (options->group_slots < FLOORS_USUAL && options->group_slots * M_SQRT2 < floors)
+        options->group_slots *= 2;
+    double bytes = (double)scale->memory + (options->group_slots - floors) * FLOOR_BYTES;
+    options->l1_memory = bytes < MEMORY_LEAST ? MEMORY_LEAST : (uint64_t)bytes;
+}
+
 void replay_open(struct replay_cache *c, struct nigh_options *options,
                  const struct replay_source *src, const struct replay_scale *scale,
                  const char *policy, uint32_t shards)
 {
-    uint64_t ttl_ms = src->ttl_s * 1000;
     *c = (struct replay_cache){
         .key_bytes = src->key_bytes, .copies = scale->copies, .value = any_value()};
+    c->fell = must_alloc(src->in->trace.unique, sizeof(*c->fell));
     c->key_bytes = c->key_bytes < KEY_LEAST ? KEY_LEAST : c->key_bytes;
     c->key_bytes = c->key_bytes > NIGH_KEY_MAX ? NIGH_KEY_MAX : c->key_bytes;
-    options->l1_memory = scale->memory;
     options->l1_shards = shards;
-    options->group_slots = 2048;
+    set_memory(options, scale, src->in->rate);
     options->space.stale_ms = NIGH_NONE;
-    options->space.soft_ttl_ms =
-        ttl_ms && ttl_ms < NIGH_LIFETIME_MAX_MS ? (uint32_t)ttl_ms : NIGH_LIFETIME_MAX_MS;
+    options->space.jitter_percent = NIGH_NONE; /* what is recorded was spread already */
+    options->space.soft_ttl_ms = NIGH_LIFETIME_MAX_MS;
     if (nigh_options_set(options, "l1.policy", policy) != 0 || nigh_open(options, &c->cache) != 0 ||
         nigh_space_open(c->cache, "tune", NULL, NULL, NULL, NULL, &c->space) != 0)
         fail("%s", nigh_options_error());
@@ -68,6 +85,7 @@ void replay_open(struct replay_cache *c, struct nigh_options *options,
 void replay_close(struct replay_cache *c)
 {
     nigh_close(c->cache);
+    free(c->fell);
 }
 
 static void name_key(char *ret, uint32_t key, unsigned copy)
@@ -76,39 +94,60 @@ static void name_key(char *ret, uint32_t key, unsigned copy)
     memcpy(ret, &name, sizeof(name));
 }
 
-static void put(const struct replay_cache *c, const char *key, uint32_t size)
+static void put(const struct replay_cache *c, const char *key, uint32_t size, struct life life)
 {
-    if (size > NIGH_DEFAULT_VALUE_MAX)
+    struct nigh_call call = NIGH_CALL_INIT;
+    if (size > NIGH_DEFAULT_VALUE_MAX || life.fresh_ms + (uint64_t)life.stale_ms == 0)
         return; /* never stored */
-    int rc = nigh_put(c->space, key, c->key_bytes, c->value, size, NULL);
+    call.soft_ttl_ms = life.fresh_ms ? life.fresh_ms : NIGH_NONE;
+    call.stale_ms = life.stale_ms ? life.stale_ms : NIGH_NONE;
+    int rc = nigh_put(c->space, key, c->key_bytes, c->value, size,
+                      life.fresh_ms == LIFE_FOREVER ? NULL : &call);
     if (rc < 0 && rc != NIGH_ENOMEM)
         fail("nigh_put: %s", nigh_strerror(rc));
 }
 
-static bool ask_one(const struct replay_cache *c, const char *key, uint32_t size, bool stores)
+/* A request, and what it does. */
+struct asked {
+    struct request request;
+    enum brings brings;
+    struct life life;
+};
+
+static struct asked asked_of(const struct trace *t, size_t i)
 {
-    struct nigh_value value = NIGH_VALUE_INIT;
-    int rc = nigh_get(c->space, key, c->key_bytes, NULL, &value);
-    nigh_release(&value);
-    if (rc != NIGH_FRESH && stores)
-        put(c, key, size);
-    return rc == NIGH_FRESH;
+    return (struct asked){t->requests[i], trace_brings(t, i), trace_life(t, i)};
 }
 
-static unsigned ask_copies(const struct replay_cache *c, const struct request *q, bool stores)
+/* A stale value is an answer, too, and the request brings a fresh one. */
+static bool ask_one(const struct replay_cache *c, const char *key, const struct asked *a)
+{
+    struct nigh_value value = NIGH_VALUE_INIT;
+    int rc = NIGH_MISS;
+    if (!c->fell[a->request.key])
+        rc = nigh_get(c->space, key, c->key_bytes, NULL, &value);
+    nigh_release(&value);
+    if (a->brings == BRINGS_ANYWAY || (a->brings != BRINGS_NOTHING && rc != NIGH_FRESH))
+        put(c, key, a->request.size, a->life);
+    return rc == NIGH_FRESH || rc == NIGH_STALE;
+}
+
+static unsigned ask_copies(const struct replay_cache *c, const struct asked *a)
 {
     char key[NIGH_KEY_MAX] = {0};
     unsigned hits = 0;
     for (unsigned copy = 0; copy < c->copies; copy++) {
-        name_key(key, q->key, copy);
-        hits += ask_one(c, key, q->size, stores);
+        name_key(key, a->request.key, copy);
+        hits += ask_one(c, key, a);
     }
+    if (c->fell[a->request.key] && a->brings != BRINGS_NOTHING)
+        c->fell[a->request.key] = false;
     return hits;
 }
 
 unsigned replay_ask(const struct replay_cache *c, const struct request *q)
 {
-    return ask_copies(c, q, true);
+    return ask_copies(c, &(struct asked){*q, BRINGS_IF_MISSED, {LIFE_FOREVER, 0}});
 }
 
 /* Returns the bytes that went through limbo for it, roughly. */
@@ -117,11 +156,12 @@ static uint64_t change(const struct replay_cache *c, const struct change *what)
     char key[NIGH_KEY_MAX] = {0};
     for (unsigned copy = 0; copy < c->copies; copy++) {
         name_key(key, what->key, copy);
-        if (what->is_put)
-            put(c, key, what->size);
-        else
+        if (what->kind == CHANGE_PUT)
+            put(c, key, what->size, what->life);
+        else if (what->kind == CHANGE_INVALIDATED)
             nigh_invalidate(c->space, key, c->key_bytes, NULL);
     }
+    c->fell[what->key] = what->kind == CHANGE_FELL;
     return c->copies * (uint64_t)(what->size + ENTRY_BYTES);
 }
 
@@ -130,6 +170,12 @@ static uint64_t change(const struct replay_cache *c, const struct change *what)
 static uint64_t clock_of(void *arg)
 {
     return *(const uint64_t *)arg;
+}
+
+/* A cache's clock has room for some years. */
+static uint64_t clock_at(uint64_t at_us)
+{
+    return PERF_NS_PER_S + (at_us < CLOCK_MOST_US ? at_us : CLOCK_MOST_US) * 1000;
 }
 
 /* Requests that the sample has too few of are hits: tune/sample.h. */
@@ -141,8 +187,8 @@ static double share_of(double hits, double more, double expected)
 
 static struct replay_result sum_up(const struct sample *s, const double *hits, unsigned copies)
 {
-    struct replay_result r = {.rate = s->rate, .requests = s->count};
-    double more = s->expected - (double)s->count, all = 0;
+    struct replay_result r = {.rate = s->rate, .requests = s->trace.count};
+    double more = s->expected - (double)s->trace.count, all = 0;
     for (unsigned q = 0; q < REPLAY_QUARTERS; q++) {
         r.quarters[q] =
             share_of(hits[q] / copies, more / REPLAY_QUARTERS, s->expected / REPLAY_QUARTERS);
@@ -166,17 +212,19 @@ static void add_load(struct replay_result *r, const struct replay_source *src,
 static void ask_all(struct replay_cache *c, const struct replay_source *src, const struct sample *s,
                     uint64_t memory, uint64_t *now, double *hits, struct replay_result *loads)
 {
+    const struct trace *t = &s->trace;
     uint64_t untended = 0;
-    for (size_t i = 0, next = 0; i < s->count; i++) {
-        const struct request *q = &s->requests[i];
-        for (; next < s->change_count && s->changes[next].before <= i; next++)
-            untended += change(c, &s->changes[next]);
-        if (s->at_s)
-            *now = (1 + (uint64_t)s->at_s[i]) * PERF_NS_PER_S;
-        unsigned answered = ask_copies(c, q, !s->looks || !s->looks[i]);
-        hits[i * REPLAY_QUARTERS / s->count] += answered;
-        add_load(loads, src, s, q->key, 1 - (double)answered / c->copies);
-        untended += (uint64_t)(c->copies - answered) * (q->size + ENTRY_BYTES);
+    for (size_t i = 0, next = 0; i < t->count; i++) {
+        for (; next < t->change_count && t->changes[next].before <= i; next++) {
+            *now = clock_at(t->changes[next].at_us);
+            untended += change(c, &t->changes[next]);
+        }
+        *now = clock_at(trace_at_us(t, i));
+        struct asked asked = asked_of(t, i);
+        unsigned answered = ask_copies(c, &asked);
+        hits[i * REPLAY_QUARTERS / t->count] += answered;
+        add_load(loads, src, s, asked.request.key, 1 - (double)answered / c->copies);
+        untended += (uint64_t)(c->copies - answered) * (asked.request.size + ENTRY_BYTES);
         if (untended > memory / TICK_SHARE) {
             nigh_tick(c->cache);
             untended = 0;
@@ -194,7 +242,7 @@ struct replay_result replay_run(const struct replay_source *src, const char *pol
     uint64_t now = PERF_NS_PER_S;
     struct replay_scale scale = replay_scale_of(src, bytes, src->most);
     options.threads = NIGH_THREADS_NONE;
-    if (src->ttl_s) {
+    if (src->in->trace.lives) {
         options.clock = clock_of;
         options.clock_arg = &now;
     }
@@ -208,4 +256,27 @@ struct replay_result replay_run(const struct replay_source *src, const char *pol
     replay_close(&c);
     sample_free(&s);
     return r;
+}
+
+/* ---- exact LRU ---- */
+
+/* Make of the values' sizes what each of them takes in L1. */
+static void charge_all(struct trace *t, uint32_t key_bytes)
+{
+    for (size_t i = 0; i < t->count; i++)
+        t->requests[i].size = (uint32_t)curve_charge(key_bytes, t->requests[i].size);
+    for (size_t i = 0; i < t->change_count; i++)
+        t->changes[i].size = (uint32_t)curve_charge(key_bytes, t->changes[i].size);
+}
+
+double replay_lru(const struct replay_source *src, uint64_t bytes, size_t most)
+{
+    struct sample s;
+    sample_take(&s, src->in, (double)most / (double)src->in->trace.count, src->seed);
+    charge_all(&s.trace, src->key_bytes);
+    uint64_t room = (uint64_t)(curve_room((double)bytes) * s.rate * src->in->rate);
+    double hits = (double)simulate_lru_bytes(&s.trace, room);
+    double share = share_of(hits, s.expected - (double)s.trace.count, s.expected);
+    sample_free(&s);
+    return share;
 }

@@ -2,7 +2,8 @@
 /*
  * Requests asked of nigh itself: a get, and on a miss a put, in a cache without Redis and without
  * threads of its own, so that the same requests give the same hits. Puts and invalidations that
- * were recorded are done between them, as they came.
+ * were recorded are done between them, as they came; where lifetimes were recorded values have
+ * them, by the recorded times.
  *
  * A part of the keys (tune/sample.h) is asked of as small a part of the memory. Where that would be
  * less than L1 can work with, more of the keys are taken; where there are no more, because the
@@ -21,7 +22,6 @@
 struct replay_source {
     const struct input *in;
     uint32_t key_bytes;
-    uint64_t ttl_s; /* how long a value lives; 0: for ever */
     size_t most;    /* requests of one replay, more or less */
     uint64_t seed;
 };
@@ -54,6 +54,8 @@ static inline double replay_left(const struct replay_result *r)
 
 struct replay_result replay_run(const struct replay_source *src, const char *policy, uint64_t bytes,
                                 uint32_t shards);
+/* Share of hits of exact LRU in so many bytes, asked for the same. */
+double replay_lru(const struct replay_source *src, uint64_t bytes, size_t most);
 
 /* ---- what the measurement of shards does, too ---- */
 
@@ -63,6 +65,7 @@ struct replay_cache {
     uint32_t key_bytes;
     unsigned copies;
     const char *value; /* bytes enough for any */
+    bool *fell;        /* of each key: it is as if it was not there */
 };
 
 /* The options are the caller's but for memory, policy and shards; the end of the process if not. */

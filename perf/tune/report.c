@@ -36,13 +36,13 @@ static const struct tune_size *knee_of(const struct tune *t)
 
 static void print_span(const struct tune *t, FILE *out)
 {
-    uint32_t span_s = t->in.at_s ? t->in.at_s[t->in.trace.count - 1] : 0;
+    double span_s = (double)input_span_s(&t->in);
     if (span_s >= 2 * 3600)
         fprintf(out, " over %.1f hours", span_s / 3600.0);
     else if (span_s >= 60)
         fprintf(out, " over %.1f minutes", span_s / 60.0);
-    else if (span_s)
-        fprintf(out, " over %u s", span_s);
+    else if (span_s > 0)
+        fprintf(out, " over %.0f s", span_s);
 }
 
 static double mean_bytes(const struct tune *t)
@@ -107,9 +107,9 @@ static void print_input(const struct tune *t, FILE *out)
     if (!in->has_sizes)
         fprintf(out, "  it says nothing about sizes: %u B for each value (--value-size)\n",
                 t->settings->value_bytes);
-    if (in->change_count)
+    if (in->trace.change_count)
         fprintf(out, "  %s puts and %s invalidations between them are replayed, too\n",
-                table_count(in->change_count - in->invalidations),
+                table_count(in->trace.change_count - in->invalidations),
                 table_count(in->invalidations));
     if (in->dropped)
         fprintf(out, "  %s requests are missing in it: they came too fast to record\n",
@@ -134,13 +134,14 @@ static void print_sizes(const struct tune *t, FILE *out)
     fprintf(out,
             "\nShare of requests answered from memory, %%: replayed through nigh, "
             "one shard,\n%s\n",
-            t->source.ttl_s
-                ? table_print("values live %llu s", (unsigned long long)t->source.ttl_s)
-                : "values live for ever");
+            t->settings->ttl_s
+                ? table_print("values live %llu s", (unsigned long long)t->settings->ttl_s)
+            : tune_has_lives(t) ? "values live as recorded"
+                                : "values live for ever");
     fprintf(out, "%9s", "l1.memory");
     for (unsigned p = 0; p < t->policy_count; p++)
         fprintf(out, "%8s", t->settings->policies[p]);
-    fprintf(out, "%13s%15s%19s\n", t->source.ttl_s ? "LRU, no ttl" : "exact LRU",
+    fprintf(out, "%13s%15s%19s\n", "exact LRU",
             "loads of 1,000", "a doubling saves");
     for (unsigned i = 0; i < t->size_count; i++) {
         const struct tune_size *s = &t->sizes[i];
@@ -225,8 +226,8 @@ static void explain_more(const struct tune *t, double bytes, const char *what, F
     const char *by = "";
     tune_points(t, points);
     if (bytes > points[t->size_count - 1].bytes && t->cut) {
-        saved = curve_at(&t->curve, bytes) - curve_at(&t->curve, now);
-        by = t->source.ttl_s ? ",\n             by exact LRU's curve, which has no lifetimes"
+        saved = curve_at(&t->curve, curve_room(bytes)) - curve_at(&t->curve, curve_room(now));
+        by = tune_has_lives(t) ? ",\n             by exact LRU's curve, which has no lifetimes"
                              : ", by exact LRU's curve";
     } else {
         saved = points[t->knee].misses - knee_misses_at(points, t->size_count, bytes);
@@ -322,16 +323,16 @@ static const char *verdict(const struct tune *t)
 
 static void print_lifetimes(const struct tune *t, FILE *out)
 {
-    bool timed = t->in.at_s && t->in.at_s[t->in.trace.count - 1];
-    if (t->source.ttl_s)
+    bool timed = input_span_s(&t->in) > 0;
+    bool changes = t->in.has_lives || t->in.trace.change_count;
+    if (tune_has_lives(t))
         fprintf(out,
                 "  lifetimes are in it%s. For ever, and with memory for all, hits\n"
                 "  would be %.1f %%: the rest is what lifetimes cost, and no memory helps\n",
-                t->in.change_count ? "" : ", invalidations are not",
-                percent(curve_top(&t->curve)));
+                changes ? "" : ", invalidations are not", percent(curve_top(&t->curve)));
     else
         fprintf(out, "  lifetimes%s are not in it: real hits are fewer%s\n",
-                t->in.change_count ? "" : " and invalidations",
+                changes ? "" : " and invalidations",
                 timed ? ";\n  --ttl 60s replays with values that live so long" : "");
 }
 

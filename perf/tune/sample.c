@@ -15,10 +15,28 @@ static bool is_chosen(uint32_t key, double rate, uint64_t seed)
 
 static void take_change(struct sample *s, const struct change *c, uint64_t seed)
 {
+    struct trace *t = &s->trace;
     if (s->rate < 1 && !is_chosen(c->key, s->rate, seed))
         return;
-    s->changes[s->change_count] = *c;
-    s->changes[s->change_count++].before = s->count;
+    t->changes[t->change_count] = *c;
+    t->changes[t->change_count++].before = t->count;
+}
+
+static void take_request(struct trace *to, const struct trace *from, size_t i)
+{
+    size_t at = to->count++;
+    to->requests[at] = from->requests[i];
+    if (to->at_us)
+        to->at_us[at] = from->at_us[i];
+    if (to->brings)
+        to->brings[at] = from->brings[i];
+    if (to->lives)
+        to->lives[at] = from->lives[i];
+}
+
+static void *room_like(const void *there, size_t count, size_t size)
+{
+    return there ? must_alloc(count, size) : NULL;
 }
 
 void sample_take(struct sample *s, const struct input *in, double rate, uint64_t seed)
@@ -26,28 +44,24 @@ void sample_take(struct sample *s, const struct input *in, double rate, uint64_t
     const struct trace *t = &in->trace;
     rate = rate < 1 ? rate : 1;
     *s = (struct sample){.rate = rate, .expected = rate * input_expected(in)};
-    s->requests = must_alloc(t->count, sizeof(*s->requests));
-    s->at_s = in->at_s ? must_alloc(t->count, sizeof(*s->at_s)) : NULL;
-    s->looks = in->looks ? must_alloc(t->count, sizeof(*s->looks)) : NULL;
-    s->changes = must_alloc(in->change_count, sizeof(*s->changes));
+    s->trace = (struct trace){
+        .requests = must_alloc(t->count, sizeof(*t->requests)),
+        .at_us = room_like(t->at_us, t->count, sizeof(*t->at_us)),
+        .brings = room_like(t->brings, t->count, sizeof(*t->brings)),
+        .lives = room_like(t->lives, t->count, sizeof(*t->lives)),
+        .changes = must_alloc(t->change_count, sizeof(*t->changes)),
+        .unique = t->unique,
+    };
     for (size_t i = 0, c = 0; i < t->count; i++) {
-        for (; c < in->change_count && in->changes[c].before <= i; c++)
-            take_change(s, &in->changes[c], seed);
-        if (rate < 1 && !is_chosen(t->requests[i].key, rate, seed))
-            continue;
-        if (s->at_s)
-            s->at_s[s->count] = in->at_s[i];
-        if (s->looks)
-            s->looks[s->count] = in->looks[i];
-        s->requests[s->count++] = t->requests[i];
+        for (; c < t->change_count && t->changes[c].before <= i; c++)
+            take_change(s, &t->changes[c], seed);
+        if (rate >= 1 || is_chosen(t->requests[i].key, rate, seed))
+            take_request(&s->trace, t, i);
     }
 }
 
 void sample_free(struct sample *s)
 {
-    free(s->requests);
-    free(s->at_s);
-    free(s->looks);
-    free(s->changes);
+    trace_free(&s->trace);
     *s = (struct sample){0};
 }

@@ -14,12 +14,7 @@
 #include "input/input.h"
 
 struct sample {
-    struct request *requests;
-    uint32_t *at_s; /* NULL: not known */
-    bool *looks;    /* of each, whether a miss of it stores nothing; NULL: each one stores */
-    size_t count;
-    struct change *changes; /* of the same keys; before which request of these */
-    size_t change_count;
+    struct trace trace; /* numbers of keys are the input's */
     double expected; /* requests that so large a part should have */
     double rate;     /* of the keys of the input */
 };

@@ -48,8 +48,8 @@ static void *ask(void *arg)
     uint64_t asked = 0;
     size_t at = t->at[a->number];
     while (!atomic_load_explicit(&t->stop, memory_order_relaxed)) {
-        replay_ask(&t->cache, &t->sample->requests[at]);
-        at = at + 1 < t->sample->count ? at + 1 : 0;
+        replay_ask(&t->cache, &t->sample->trace.requests[at]);
+        at = at + 1 < t->sample->trace.count ? at + 1 : 0;
         asked++;
     }
     t->at[a->number] = at;
@@ -85,10 +85,10 @@ static void team_open(struct team *t, const struct replay_source *src,
 {
     struct nigh_options options = NIGH_OPTIONS_INIT;
     replay_open(&t->cache, &options, src, scale, policy, shards);
-    for (size_t i = 0; i < t->sample->count; i++)
-        replay_ask(&t->cache, &t->sample->requests[i]);
+    for (size_t i = 0; i < t->sample->trace.count; i++)
+        replay_ask(&t->cache, &t->sample->trace.requests[i]);
     for (unsigned i = 0; i < t->threads; i++)
-        t->at[i] = i * t->sample->count / t->threads;
+        t->at[i] = i * t->sample->trace.count / t->threads;
 }
 
 /* As much of the keys as the caches have room for in this machine, all at once. */

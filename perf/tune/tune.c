@@ -35,7 +35,17 @@ void tune_settings_init(struct tune_settings *s)
     s->threads[0] = cpus < 1 ? 1 : cpus > SHARDS_THREADS_MAX ? SHARDS_THREADS_MAX : (unsigned)cpus;
 }
 
+bool tune_has_lives(const struct tune *t)
+{
+    return t->in.trace.lives != NULL;
+}
+
 /* ---- sizes ---- */
+
+static double curve_of(const struct tune *t, uint64_t bytes)
+{
+    return curve_at(&t->curve, curve_room((double)bytes));
+}
 
 static uint64_t machine_bytes(void)
 {
@@ -53,7 +63,9 @@ static struct tune_size *insert_size(struct tune *t, uint64_t bytes)
     if (at > 0 && t->sizes[at - 1].bytes == bytes)
         return NULL;
     memmove(&t->sizes[at + 1], &t->sizes[at], (t->size_count - at) * sizeof(t->sizes[0]));
-    t->sizes[at] = (struct tune_size){.bytes = bytes, .lru = curve_at(&t->curve, (double)bytes)};
+    double lru = tune_has_lives(t) ? replay_lru(&t->source, bytes, CURVE_REQUESTS_MOST)
+                                   : curve_of(t, bytes);
+    t->sizes[at] = (struct tune_size){.bytes = bytes, .lru = lru};
     t->size_count++;
     return &t->sizes[at];
 }
@@ -69,9 +81,9 @@ static void choose_sizes(struct tune *t)
     uint64_t most = memory_most(t);
     uint64_t bytes = MEMORY_LEAST;
     double top = curve_top(&t->curve) - NEARLY_ALL;
-    for (; bytes < most && curve_at(&t->curve, (double)bytes) < top; bytes *= 2)
+    for (; bytes < most && curve_of(t, bytes) < top; bytes *= 2)
         insert_size(t, bytes);
-    t->cut = bytes > most || (bytes == most && curve_at(&t->curve, (double)bytes) < top);
+    t->cut = bytes > most || (bytes == most && curve_of(t, bytes) < top);
     insert_size(t, bytes < most ? bytes : most);
 }
 
@@ -145,7 +157,7 @@ static void replay_beyond(struct tune *t)
 {
     uint64_t most = memory_most(t);
     double done = 0;
-    while (t->size_count + 2 < TUNE_SIZES_MAX && t->source.ttl_s == 0) {
+    while (t->size_count + 2 < TUNE_SIZES_MAX && !tune_has_lives(t)) {
         const struct tune_size *last = &t->sizes[t->size_count - 1];
         if (last->bytes * 2 > most ||
             most_hits(t, last) > curve_top(&t->curve) - REPLAYS_NEARLY_ALL)
@@ -223,20 +235,27 @@ static void measure_shards(struct tune *t)
 
 /* ---- all of it ---- */
 
+static struct life life_of_ttl(uint64_t ttl_s)
+{
+    uint64_t ms = ttl_s * 1000;
+    return (struct life){ms < LIFE_FOREVER ? (uint32_t)ms : LIFE_FOREVER - 1, 0};
+}
+
 static char *read_input(struct tune *t)
 {
     const struct tune_settings *s = t->settings;
     char *why = input_read(&t->in, s->kind, s->path);
     if (why)
         return why;
-    if (s->ttl_s && !(t->in.at_s && t->in.at_s[t->in.trace.count - 1]))
+    if (s->ttl_s && !input_span_s(&t->in))
         return must_print("%s has no times, so --ttl cannot be followed", s->path);
+    if (s->ttl_s)
+        input_set_life(&t->in, life_of_ttl(s->ttl_s));
     if (!t->in.has_sizes)
         input_set_sizes(&t->in, s->value_bytes);
     t->source = (struct replay_source){
         .in = &t->in,
         .key_bytes = t->in.key_bytes ? t->in.key_bytes : s->key_bytes,
-        .ttl_s = s->ttl_s,
         .most = s->most,
         .seed = s->seed,
     };

@@ -66,6 +66,8 @@ void tune_free(struct tune *t);
 /* "l1.memory=96m,l1.policy=lfu,l1.shards=8": for NIGH_CONF; without shards where none is better. */
 void tune_line(const struct tune *t, char *ret, size_t size);
 
+/* Whether values end in the replays: by the recording, or by --ttl. */
+bool tune_has_lives(const struct tune *t);
 /* Whether the recording says how long loads take: then the knee goes by that. */
 bool tune_knows_time(const struct tune *t);
 /* Misses of the chosen policy by size; to ret[size_count]. */

@@ -165,7 +165,77 @@ TEST(each_request_is_there_as_it_was)
     CHECK_EQ(first.key, hash_bytes(bytes_of("a", 1)) ^ hash_bytes(bytes_of("pages", 5)));
     CHECK_EQ(file.records[3].op, NIGH_TRACE_LOAD);
     CHECK_EQ(file.records[3].size, 10);
-    CHECK_EQ(file.records[4].size, 10);
+    CHECK_EQ(file.records[4].op, NIGH_TRACE_LIFE);
+    CHECK_EQ(file.records[5].size, 10);
+    remove_folder();
+}
+
+static const struct nigh_trace_record *next_of(enum nigh_trace_op op, size_t *at)
+{
+    while (*at < file.count && file.records[*at].op != op)
+        (*at)++;
+    REQUIRE(*at < file.count);
+    return &file.records[(*at)++];
+}
+
+static void put_tagged(struct recorder *r, const char *key, uint32_t soft_ttl_ms)
+{
+    static const char *const tags[] = {"a", "b", "c", "d", "e"};
+    struct nigh_call call = NIGH_CALL_INIT;
+    call.tags = tags;
+    call.tag_count = ARRAY_COUNT(tags);
+    call.soft_ttl_ms = soft_ttl_ms;
+    CHECK_EQ(nigh_put(r->space, key, strlen(key), "value", 5, &call), 0);
+}
+
+static void fetch_and_forget(struct recorder *r, const char *key)
+{
+    struct nigh_call call = NIGH_CALL_INIT;
+    struct nigh_value value = NIGH_VALUE_INIT;
+    call.flags = NIGH_NO_STORE;
+    CHECK_EQ(nigh_fetch(r->space, key, strlen(key), &call, &value), NIGH_FRESH);
+    nigh_release(&value);
+}
+
+/* Of a value its lifetimes and groups are there; of groups the fall, if a value had them. A value
+ * that may not be kept has no lifetimes. */
+TEST(lifetimes_and_groups_are_there)
+{
+    struct recorder r;
+    size_t at = 0;
+    make_folder();
+    struct nigh_options o = options(1);
+    o.space.soft_ttl_ms = 60000;
+    o.space.stale_ms = 5000;
+    open_with(&r, &o);
+    put_tagged(&r, "k", 9000);
+    CHECK_EQ(nigh_put(r.space, "plain", 5, "value", 5, NULL), 0);
+    fetch_and_forget(&r, "x");
+    const struct nigh_target targets[] = {{NIGH_TARGET_TAG, NULL, "nobody's", 8, 0},
+                                          {NIGH_TARGET_TAG, NULL, "c", 1, 0},
+                                          {NIGH_TARGET_SPACE, r.space, NULL, 0, 0},
+                                          {NIGH_TARGET_ALL, NULL, NULL, 0, 0}};
+    for (size_t i = 0; i < ARRAY_COUNT(targets); i++)
+        CHECK_EQ(nigh_invalidate_many(r.cache, &targets[i], 1, NULL), 0);
+    nigh_close(r.cache);
+    read_file();
+    uint64_t space = next_of(NIGH_TRACE_SPACE, &at)->cost_us;
+    const struct nigh_trace_record *life = next_of(NIGH_TRACE_LIFE, &at);
+    CHECK_EQ(life->size, 9000);
+    CHECK_EQ(life->cost_us, 5000);
+    CHECK_EQ(life->key, file.records[2].key);
+    const struct nigh_trace_record *four = next_of(NIGH_TRACE_GROUPS, &at);
+    const struct nigh_trace_record *more = next_of(NIGH_TRACE_GROUPS, &at);
+    CHECK(four->size && four->size >> 16 && four->cost_us && four->cost_us >> 16);
+    CHECK(more->size && !(more->size >> 16) && !more->cost_us);
+    life = next_of(NIGH_TRACE_LIFE, &at);
+    CHECK(life->size >= 59990 && life->size <= 60010);
+    CHECK_EQ(count_of(NIGH_TRACE_LOAD, NIGH_TRACE_FRESH), 1);
+    CHECK_EQ(count_of(NIGH_TRACE_LIFE, NIGH_TRACE_FRESH), 2);
+    CHECK_EQ(count_of(NIGH_TRACE_GROUP, NIGH_TRACE_FRESH), 3);
+    CHECK_EQ(next_of(NIGH_TRACE_GROUP, &at)->key, four->cost_us & 0xffff);
+    CHECK_EQ(next_of(NIGH_TRACE_GROUP, &at)->key, space);
+    CHECK_EQ(next_of(NIGH_TRACE_GROUP, &at)->key, GROUP_SLOT_ALL);
     remove_folder();
 }
 
@@ -216,7 +286,7 @@ TEST(what_finds_no_room_is_counted)
     nigh_close(r.cache);
     read_file();
     CHECK(file.header.dropped > 0);
-    CHECK_EQ(file.header.dropped + file.count - 2, 40000 + 100);
+    CHECK_EQ(file.header.dropped + file.count - 2, 40000 + 100 + 100);
     CHECK_EQ(file.header.reads, 40000);
     remove_folder();
 }
@@ -240,7 +310,7 @@ TEST(a_full_file_ends_the_recording_and_nothing_else)
     CHECK_EQ(stat(file.path, &st), 0);
     CHECK(st.st_size <= 8192 && st.st_size > 8192 - 24);
     read_file();
-    CHECK_EQ(file.header.reads, file.count - 2 - 10); /* and ten loads: none of what came later */
+    CHECK_EQ(file.header.reads, file.count - 2 - 20); /* and ten loads: none of what came later */
     remove_folder();
 }
 
@@ -311,13 +381,13 @@ TEST(two_at_one_path_do_not_disturb_each_other)
         nigh_tick(first.cache);
         nigh_tick(second.cache);
     }
-    CHECK_EQ(nigh_stats_value(first.cache, NULL, "trace_recorded"), 100 + 100 + 50);
+    CHECK_EQ(nigh_stats_value(first.cache, NULL, "trace_recorded"), 300 + 50);
     nigh_close(second.cache);
     fetch_number(&first, 1);
     nigh_close(first.cache);
     read_file();
     CHECK_EQ(file.header.reads, 50);
-    CHECK_EQ(file.count, 2 + 50 + 50);
+    CHECK_EQ(file.count, 2 + 50 + 50 + 50);
     CHECK_EQ(count_of(NIGH_TRACE_READ, NIGH_TRACE_MISS), 50);
     CHECK_EQ(count_of(NIGH_TRACE_LOAD, NIGH_TRACE_FRESH), 50);
     struct stat st;
@@ -363,7 +433,7 @@ TEST(in_a_folder_that_is_closed_one_process_writes_into_the_file_that_is_there)
     if (!WIFEXITED(status) || WEXITSTATUS(status) != NOT_TRIED) {
         CHECK_EQ(status, 0);
         read_file();
-        CHECK_EQ(file.count, 2 + 2);
+        CHECK_EQ(file.count, 2 + 3);
     }
     REQUIRE_EQ(chmod(file.folder, 0700), 0);
     remove_folder();
@@ -384,7 +454,7 @@ TEST(a_link_leads_to_the_recording)
     fetch_number(&r, 1);
     nigh_close(r.cache);
     read_file();
-    CHECK_EQ(file.count, 2 + 2);
+    CHECK_EQ(file.count, 2 + 3);
     CHECK_EQ(unlink(link), 0);
     remove_folder();
 }
@@ -444,10 +514,10 @@ TEST(a_child_of_fork_records_nothing)
     REQUIRE_EQ(waitpid(child, &status, 0), child);
     CHECK_EQ(status, 0);
     fetch_number(&r, 1);
-    CHECK_WITHIN(10000, nigh_stats_value(r.cache, NULL, "trace_recorded") == 3);
+    CHECK_WITHIN(10000, nigh_stats_value(r.cache, NULL, "trace_recorded") == 4);
     nigh_close(r.cache);
     read_file();
-    CHECK_EQ(file.count, 2 + 3);
+    CHECK_EQ(file.count, 2 + 4);
     remove_folder();
 }
 

@@ -15,6 +15,8 @@
 #include "input/input.h"
 #include "input/log_line.h"
 
+#define S UINT64_C(1000000) /* in microseconds */
+
 /* ---- lines ---- */
 
 static enum log_verdict parse(const char *text, struct log_line *line)
@@ -170,9 +172,9 @@ TEST(log_becomes_requests_with_sizes_and_times)
     CHECK_EQ(in.trace.requests[2].size, 100); /* as the other line says */
     CHECK_EQ(in.trace.requests[3].size, 200); /* no line says: the mean */
     CHECK_EQ(in.unsized, 1);
-    CHECK_EQ(in.at_s[1], 5);
-    CHECK_EQ(in.at_s[2], 5); /* a clock never goes back */
-    CHECK_EQ(in.at_s[3], 60);
+    CHECK_EQ(in.trace.at_us[1], 5 * S);
+    CHECK_EQ(in.trace.at_us[2], 5 * S); /* a clock never goes back */
+    CHECK_EQ(in.trace.at_us[3], 60 * S);
     input_free(&in);
 }
 
@@ -191,9 +193,9 @@ TEST(files_in_the_wrong_order_are_put_in_order)
         CHECK_EQ(in.trace.requests[i].size, i + 1);
     CHECK_EQ(in.trace.requests[3].size, 3);
     CHECK_EQ(in.trace.requests[4].size, 4);
-    CHECK_EQ(in.at_s[1], 0);
-    CHECK_EQ(in.at_s[2], 86400);
-    CHECK_EQ(in.at_s[4], 86409);
+    CHECK_EQ(in.trace.at_us[1], 0 * S);
+    CHECK_EQ(in.trace.at_us[2], 86400 * S);
+    CHECK_EQ(in.trace.at_us[4], 86409 * S);
     input_free(&in);
 }
 
@@ -288,7 +290,7 @@ TEST(trace_is_read_compressed_or_not)
     struct input in;
     CHECK_STR(read_as(&in, INPUT_TRACE, ".t8", t8, sizeof(t8)), "");
     check_three(&in);
-    CHECK(!in.at_s);
+    CHECK(!in.trace.at_us);
     input_free(&in);
     const char *why = read_as(&in, INPUT_TRACE, ".t8.zst", t8_zst, sizeof(t8_zst));
     if (!strstr(why, "libzstd-dev was not there")) {
@@ -320,7 +322,7 @@ TEST(oracle_trace_has_ids_and_times)
     CHECK_EQ(in.trace.count, 2);
     CHECK_EQ(in.trace.unique, 1);
     CHECK_EQ(in.trace.requests[0].size, 1024);
-    CHECK_EQ(in.at_s[1], 60);
+    CHECK_EQ(in.trace.at_us[1], 60 * S);
     input_free(&in);
 }
 
@@ -380,17 +382,18 @@ TEST(recording_has_its_reads_and_the_sizes_of_its_loads)
     CHECK_EQ(in.trace.requests[0].size, 500);
     CHECK_EQ(in.trace.requests[2].size, 70); /* there was none, later there was */
     CHECK_EQ(in.trace.requests[3].key, in.trace.requests[0].key);
-    CHECK_EQ(in.at_s[1], 4);
-    CHECK_EQ(in.at_s[3], 5);
+    CHECK_EQ(in.trace.at_us[1], 4 * S);
+    CHECK_EQ(in.trace.at_us[3], 5 * S);
     CHECK_EQ(in.invalidations, 1);
-    REQUIRE(in.change_count == 2);
-    CHECK(!in.changes[0].is_put && in.changes[0].before == 3);
-    CHECK_EQ(in.changes[0].key, in.trace.requests[0].key);
+    REQUIRE(in.trace.change_count == 2);
+    CHECK(in.trace.changes[0].kind == CHANGE_INVALIDATED && in.trace.changes[0].before == 3);
+    CHECK_EQ(in.trace.changes[0].key, in.trace.requests[0].key);
     REQUIRE(in.load_us);
     CHECK(in.load_us[in.trace.requests[0].key] == 1500);
     CHECK(in.load_us[in.trace.requests[2].key] == 1500); /* never loaded: the mean */
-    CHECK(in.changes[1].is_put && in.changes[1].before == 3 && in.changes[1].size == 70);
-    CHECK_EQ(in.changes[1].key, in.trace.requests[2].key);
+    const struct change *put = &in.trace.changes[1];
+    CHECK(put->kind == CHANGE_PUT && put->before == 3 && put->size == 70);
+    CHECK_EQ(in.trace.changes[1].key, in.trace.requests[2].key);
     CHECK_EQ(in.dropped, 3);
     CHECK(in.rate == 1.0 / 64);
     input_free(&in);
@@ -403,7 +406,9 @@ TEST(recording_tells_which_misses_store_nothing)
     struct input in;
     CHECK_STR(read_recording(&in, sizeof(recording)), "");
     REQUIRE_EQ(in.trace.count, 4);
-    CHECK(!in.looks[0] && !in.looks[1] && in.looks[2] && in.looks[3]);
+    static const uint8_t brings[] = {BRINGS_IF_MISSED, BRINGS_IF_MISSED, BRINGS_NOTHING,
+                                     BRINGS_NOTHING};
+    CHECK(memcmp(in.trace.brings, brings, sizeof(brings)) == 0);
     input_free(&in);
 }
 
@@ -426,6 +431,122 @@ TEST(recording_tells_all_reads_of_its_process)
     input_free(&in);
 }
 
+/* ---- ... that tell what becomes of values ---- */
+
+#define RECORD(...) ((struct nigh_trace_record){__VA_ARGS__})
+
+static struct {
+    struct nigh_trace_header header;
+    struct nigh_trace_record records[64];
+} lived;
+static size_t lived_count;
+
+static void record(struct nigh_trace_record q)
+{
+    q.space = q.op == NIGH_TRACE_GROUP ? 0 : 1;
+    q.delta_us = 1000000;
+    lived.records[lived_count++] = q;
+}
+
+/* A miss, a load, what L1 may keep of it: for a minute and 5 s more. */
+static void record_load(uint64_t key, uint32_t first_group, uint32_t second_group)
+{
+    record(RECORD(.op = NIGH_TRACE_READ, .key = key, .outcome = NIGH_TRACE_MISS));
+    record(RECORD(.op = NIGH_TRACE_LOAD, .key = key, .size = 100, .cost_us = 10));
+    record(RECORD(.op = NIGH_TRACE_LIFE, .key = key, .size = 60000, .cost_us = 5000));
+    record(RECORD(.op = NIGH_TRACE_GROUPS, .key = key, .size = first_group | second_group << 16));
+}
+
+static void record_read(uint64_t key, enum nigh_trace_outcome outcome)
+{
+    record(RECORD(.op = NIGH_TRACE_READ, .key = key, .outcome = outcome));
+}
+
+static void record_fall(uint64_t group, bool soft)
+{
+    record(RECORD(.op = NIGH_TRACE_GROUP, .key = group,
+                  .outcome = soft ? NIGH_TRACE_STALE : NIGH_TRACE_FRESH));
+}
+
+static void record_anew(void)
+{
+    lived.header = recording.header;
+    lived.header.version = 2;
+    lived_count = 0;
+    record(RECORD(.op = NIGH_TRACE_SPACE, .cost_us = 900));
+}
+
+static const char *read_lived(struct input *in)
+{
+    return read_as(in, INPUT_TRACE, ".trace", &lived,
+                   sizeof(lived.header) + lived_count * sizeof(lived.records[0]));
+}
+
+TEST(what_falls_with_a_group_was_invalidated_once)
+{
+    struct input in;
+    record_anew();
+    record_load(1, 7, 8);
+    record_load(2, 8, 9);
+    record_fall(7, false); /* key 1 */
+    record_fall(8, false); /* key 2: nobody has asked for key 1 since */
+    record_fall(9, true);  /* nothing is gone */
+    record_read(1, NIGH_TRACE_MISS);
+    record_fall(900, false); /* the space: key 1 */
+    record_load(2, 5, 0);
+    record_fall(8, false); /* nobody is in it any more */
+    record_fall(0, false); /* all: key 2 */
+    record_read(2, NIGH_TRACE_MISS);
+    CHECK_STR(read_lived(&in), "");
+    static const struct {
+        uint32_t key;
+        size_t before;
+    } falls[] = {{0, 2}, {1, 2}, {0, 3}, {1, 4}};
+    CHECK(in.has_lives);
+    REQUIRE_EQ(in.trace.change_count, 4);
+    for (size_t i = 0; i < 4; i++) {
+        CHECK_EQ(in.trace.changes[i].key, falls[i].key);
+        CHECK_EQ(in.trace.changes[i].before, falls[i].before);
+        CHECK_EQ(in.trace.changes[i].kind, CHANGE_FELL);
+    }
+    input_free(&in);
+}
+
+/* Requests bring what their load did, or the last one; where Redis is asked, what is left of it. */
+TEST(requests_bring_values_as_long_lived_as_those_were)
+{
+    struct input in;
+    record_anew();
+    record_load(1, 0, 0);
+    record_read(1, NIGH_TRACE_FRESH);
+    record_read(1, NIGH_TRACE_STALE);
+    record(RECORD(.op = NIGH_TRACE_LOAD, .key = 1, .size = 100));
+    record(RECORD(.op = NIGH_TRACE_LIFE, .key = 1, .size = 30000));
+    record_read(2, NIGH_TRACE_MISS);
+    record(RECORD(.op = NIGH_TRACE_L2, .key = 2, .size = 100));
+    record(RECORD(.op = NIGH_TRACE_LIFE, .key = 2, .size = 9000, .cost_us = 3000));
+    record_read(2, NIGH_TRACE_FRESH);
+    record(RECORD(.op = NIGH_TRACE_PUT, .key = 3, .size = 10));
+    record(RECORD(.op = NIGH_TRACE_LIFE, .key = 3, .size = 5));
+    record_read(4, NIGH_TRACE_MISS);
+    record(RECORD(.op = NIGH_TRACE_LOAD, .key = 4, .size = 10)); /* not to be kept */
+    CHECK_STR(read_lived(&in), "");
+    static const struct life lives[] = {{60000, 5000}, {60000, 5000}, {30000, 0}, {9000, 3000},
+                                        {8000, 3000}};
+    static const uint8_t brings[] = {BRINGS_IF_MISSED, BRINGS_IF_MISSED, BRINGS_ANYWAY,
+                                     BRINGS_IF_MISSED, BRINGS_IF_MISSED, BRINGS_NOTHING};
+    REQUIRE_EQ(in.trace.count, 6);
+    CHECK(memcmp(in.trace.brings, brings, sizeof(brings)) == 0);
+    for (size_t i = 0; i < 5; i++) {
+        CHECK_EQ(in.trace.lives[i].fresh_ms, lives[i].fresh_ms);
+        CHECK_EQ(in.trace.lives[i].stale_ms, lives[i].stale_ms);
+    }
+    REQUIRE_EQ(in.trace.change_count, 1);
+    CHECK_EQ(in.trace.changes[0].kind, CHANGE_PUT);
+    CHECK_EQ(in.trace.changes[0].life.fresh_ms, 5);
+    input_free(&in);
+}
+
 /* The process may still be writing, or was killed. */
 TEST(recording_without_its_last_bytes_is_read)
 {
@@ -437,8 +558,8 @@ TEST(recording_without_its_last_bytes_is_read)
     input_free(&in);
     CHECK(says(read_recording(&in, 64), "has no requests"));
     input_free(&in);
-    recording.header.version = 2;
-    CHECK(says(read_recording(&in, sizeof(recording)), "of version 2"));
+    recording.header.version = 3;
+    CHECK(says(read_recording(&in, sizeof(recording)), "of version 3"));
     recording.header.version = 1;
     input_free(&in);
 }

@@ -255,6 +255,15 @@ static bool storable(const struct load *l, const struct draft *d)
            !(l->call.flags & NIGH_NO_STORE) && (uint64_t)d->soft_ms + d->stale_ms > 0;
 }
 
+static NIGH_OUTLINED void note_marked_load(const struct draft *d, bool stores)
+{
+    uint16_t slots[NIGH_TAGS_MAX];
+    struct l1_value value = draft_l1_value(d, slots);
+    sample_note_value(d->space, &d->key, (struct sample_event){
+        NIGH_TRACE_LOAD, d->absent ? NIGH_TRACE_ABSENT : NIGH_TRACE_FRESH, (uint32_t)d->bytes.len,
+        d->cost_us}, stores ? &value : NULL);
+}
+
 enum load_next load_fill(struct load *l)
 {
     uint64_t now_ns = clock_now_ns(&l->space->cache->clock);
@@ -269,10 +278,9 @@ enum load_next load_fill(struct load *l)
         return load_fail(l);
     failures_clear(&l->space->cache->failures, l->key.hash);
     describe(l, now_ns, &d);
-    sample_note(l->space, &l->key, (struct sample_event){
-        NIGH_TRACE_LOAD, d.absent ? NIGH_TRACE_ABSENT : NIGH_TRACE_FRESH, (uint32_t)d.bytes.len,
-        d.cost_us});
     bool stores = storable(l, &d) && !(overran && superseded(l, &d));
+    if (sample_takes(l->space, l->key.hash))
+        note_marked_load(&d, stores);
     bool at_once = stores && !l->token; /* L2 need not be told before */
     int rc = at_once ? draft_entry_stored(&d, &l->fresh) : draft_entry(&d, &l->fresh);
     if (rc != 0)

@@ -146,17 +146,40 @@ static int judge(struct nigh_space *space, const struct l1_key *key, uint64_t ti
     return 0;
 }
 
-static void note(struct nigh_space *space, const struct l1_key *key, const struct lookup *found)
+/* Whether L1 may keep what was found, if its policy has room for it. */
+static bool may_keep(const struct nigh_space *space, const struct lookup_of *of,
+                     const struct lookup *found)
 {
-    enum nigh_trace_outcome outcome = NIGH_TRACE_MISS;
-    size_t size = 0;
-    if (found->entry) {
-        outcome = found->verdict != VERDICT_FRESH    ? NIGH_TRACE_STALE
-                  : l1_entry_absent(found->entry) ? NIGH_TRACE_ABSENT
-                                                  : NIGH_TRACE_FRESH;
-        size = l1_entry_value(found->entry).len;
-    }
-    sample_note(space, key, (struct sample_event){NIGH_TRACE_L2, outcome, (uint32_t)size, 0});
+    return !of->passes && found->floors == L1_CURRENT && found->verdict != VERDICT_KEPT &&
+           l1_entry_value(found->entry).len <= space->rules.value_max;
+}
+
+static void note_found(struct nigh_space *space, const struct l1_key *key,
+                       const struct lookup_of *of, const struct lookup *found)
+{
+    const struct l1_entry *e = found->entry;
+    enum nigh_trace_outcome outcome = found->verdict != VERDICT_FRESH ? NIGH_TRACE_STALE
+                                      : l1_entry_absent(e)            ? NIGH_TRACE_ABSENT
+                                                                      : NIGH_TRACE_FRESH;
+    struct l1_value value = {.bytes = l1_entry_value(e),
+                             .fresh_until_ns = l1_entry_fresh_until_ns(e),
+                             .stale_until_ns = l1_entry_stale_until_ns(e)};
+    value.group_count = l1_entry_groups(e, &value.groups);
+    sample_note_value(space, key,
+                      (struct sample_event){NIGH_TRACE_L2, outcome, (uint32_t)value.bytes.len, 0},
+                      may_keep(space, of, found) ? &value : NULL);
+}
+
+static void note(struct nigh_space *space, const struct l1_key *key, const struct lookup_of *of,
+                 const struct lookup *found)
+{
+    if (!sample_takes(space, key->hash))
+        return;
+    if (found->entry)
+        note_found(space, key, of, found);
+    else
+        sample_note_marked(space, key, (struct sample_event){
+            NIGH_TRACE_L2, NIGH_TRACE_MISS, 0, 0});
 }
 
 static void count(struct nigh_space *space, const struct lookup *found)
@@ -200,7 +223,7 @@ int lookup_value(struct nigh_space *space, const struct l1_key *key, uint64_t ti
     if (rc != 0)
         return rc;
     count(space, ret);
-    note(space, key, ret);
+    note(space, key, of, ret);
     return 0;
 }
 

@@ -14,17 +14,40 @@
 #include "cache/space_l1.h"
 
 static NIGH_OUTLINED void note_marked_put(struct nigh_space *space, const struct l1_key *key,
-                                          size_t len, bool stored)
+                                          const struct l1_value *value,
+                                          enum l1_store_result result)
 {
-    sample_note_marked(space, key, (struct sample_event){
-        NIGH_TRACE_PUT, stored ? NIGH_TRACE_FRESH : NIGH_TRACE_REFUSED, (uint32_t)len, 0});
+    bool outdated = result == L1_REFUSED_FLOOR || result == L1_REFUSED_VERSION;
+    enum nigh_trace_outcome outcome = result == L1_STORED ? NIGH_TRACE_FRESH : NIGH_TRACE_REFUSED;
+    sample_note_value(space, key,
+                      (struct sample_event){NIGH_TRACE_PUT, outcome, (uint32_t)value->bytes.len, 0},
+                      outdated ? NULL : value);
 }
 
-static inline void note_put(struct nigh_space *space, const struct l1_key *key, size_t len,
-                            bool stored)
+static inline void note_put(struct nigh_space *space, const struct l1_key *key,
+                            const struct l1_value *value, enum l1_store_result result)
 {
     if (sample_takes(space, key->hash))
-        note_marked_put(space, key, len, stored);
+        note_marked_put(space, key, value, result);
+}
+
+/* L1 drew the lifetimes of a plain value itself: they are in the entry. If that has gone they were
+ * about what the space says. */
+static NIGH_OUTLINED void note_marked_plain(struct nigh_space *space, const struct l1_key *key,
+                                            struct bytes bytes, enum l1_store_result result)
+{
+    uint64_t now_ns = clock_coarse_ns(&space->cache->clock);
+    struct l1_value value = {.bytes = bytes};
+    value.fresh_until_ns = now_ns + space->rules.soft_ttl_ms * NS_PER_MS;
+    value.stale_until_ns = value.fresh_until_ns + space->rules.stale_ms * NS_PER_MS;
+    rcu_enter();
+    const struct l1_entry *e = space_l1_find_rcu(space, key);
+    if (e) {
+        value.fresh_until_ns = l1_entry_fresh_until_ns(e);
+        value.stale_until_ns = l1_entry_stale_until_ns(e);
+    }
+    rcu_leave();
+    note_marked_put(space, key, &value, result);
 }
 
 /* Lifetimes are spread by what differs from key to key and from put to put: a number drawn from the
@@ -128,7 +151,7 @@ void writing_fill_l1(struct writing *w)
         return;
     enum l1_store_result result = space_l1_store(w->draft.space, &w->draft.key, e);
     note_result(w, &value, result);
-    note_put(w->draft.space, &w->draft.key, value.bytes.len, result == L1_STORED);
+    note_put(w->draft.space, &w->draft.key, &value, result);
     l1_entry_unref(e);
 }
 
@@ -143,7 +166,7 @@ static uint64_t write_l1(struct writing *w, uint64_t heard)
     enum l1_store_result result =
         space_l1_write(d->space, &d->key, &value, d->ticket, heard, w->only_newer, &stamp);
     note_result(w, &value, result);
-    note_put(d->space, &d->key, value.bytes.len, result == L1_STORED);
+    note_put(d->space, &d->key, &value, result);
     return result == L1_STORED ? stamp : 0;
 }
 
@@ -161,7 +184,8 @@ int writing_put_plain(struct nigh_space *space, const void *key, size_t key_len,
     struct l1_key k = {key, (uint32_t)key_len, space->id, l1_hash(&space->l1, key, key_len)};
     enum l1_store_result result = space_l1_put(space, space_l1(space), &k, value);
     failures_clear(&space->cache->failures, k.hash);
-    note_put(space, &k, value.len, result == L1_STORED);
+    if (sample_takes(space, k.hash))
+        note_marked_plain(space, &k, value, result);
     if (NIGH_LIKELY(result == L1_STORED)) {
         stats_count(&space->stats, STATS_L1_STORE);
         return 0;
