@@ -216,7 +216,7 @@ TEST(sequences_in_turn_go_round)
 
 static struct trace trace_of(const char *text, struct request *requests)
 {
-    struct trace t = {requests, strlen(text), 0};
+    struct trace t = {.requests = requests, .count = strlen(text), .unique = 0};
     for (size_t i = 0; i < t.count; i++) {
         requests[i] = (struct request){(uint32_t)(text[i] - 'a'), 1};
         t.unique = requests[i].key >= t.unique ? requests[i].key + 1 : t.unique;
@@ -247,7 +247,7 @@ TEST(belady_and_lru_by_hand)
 TEST(belady_beats_a_loop)
 {
     struct request requests[300];
-    struct trace t = {requests, 300, 4};
+    struct trace t = {.requests = requests, .count = 300, .unique = 4};
     for (size_t i = 0; i < 300; i++)
         requests[i] = (struct request){(uint32_t)(i % 4), 1};
     CHECK_EQ(simulate_lru(&t, 3), 0);
@@ -279,7 +279,7 @@ TEST(belady_is_the_best_of_all_choices)
     uint64_t state = check_seed();
     for (unsigned n = 0; n < 100; n++) {
         struct request requests[12];
-        struct trace t = {requests, 12, 5};
+        struct trace t = {.requests = requests, .count = 12, .unique = 5};
         for (size_t i = 0; i < t.count; i++)
             requests[i] = (struct request){(uint32_t)(check_random(&state) % 5), 1};
         for (unsigned room = 1; room <= 4; room++)
@@ -291,7 +291,9 @@ TEST(lru_by_bytes_makes_room_for_the_newcomer)
 {
     struct request requests[] = {{0, 40}, {1, 40}, {0, 40}, {2, 60}, {0, 40}, {1, 40}, {3, 200},
                                  {1, 40}};
-    struct trace t = {requests, sizeof(requests) / sizeof(requests[0]), 4};
+    struct trace t = {.requests = requests,
+                      .count = sizeof(requests) / sizeof(requests[0]),
+                      .unique = 4};
     /* 2 pushes 1 out, not 0; 1 pushes 2 out; 3 is larger than the cache and pushes nobody out */
     CHECK_EQ(simulate_lru_bytes(&t, 100), 3);
 }
@@ -306,7 +308,9 @@ TEST(gdsf_by_hand)
 {
     struct request requests[] = {{0, 40}, {1, 60}, {0, 40}, {2, 50}, {0, 40}, {1, 60}, {3, 200},
                                  {2, 50}, {0, 40}};
-    struct trace t = {requests, sizeof(requests) / sizeof(requests[0]), 4};
+    struct trace t = {.requests = requests,
+                      .count = sizeof(requests) / sizeof(requests[0]),
+                      .unique = 4};
     CHECK_EQ(simulate_gdsf(&t, 100), 3);
     CHECK_EQ(simulate_gdsf(&t, 400), 5);
     CHECK_EQ(simulate_gdsf(&t, 1000), 5);
@@ -317,7 +321,7 @@ TEST(gdsf_by_hand)
 TEST(gdsf_lets_small_ones_stay)
 {
     struct request requests[64];
-    struct trace t = {requests, 64, 34};
+    struct trace t = {.requests = requests, .count = 64, .unique = 34};
     for (uint32_t i = 0; i < 64; i++)
         requests[i] = i % 2 ? (struct request){2 + i / 2, 90} : (struct request){i / 2 % 2, 5};
     CHECK_EQ(simulate_gdsf(&t, 100), 30);
