@@ -24,10 +24,11 @@ static bool is_of_rights(const char *words)
 
 void health_refused(struct link *link)
 {
-    const char *words = link->lacks[0] ? link->lacks : link->conn.words;
+    bool of_rights = is_of_rights(link->conn.words);
+    const char *words = of_rights && link->lacks[0] ? link->lacks : link->conn.words;
     outage_note(&link->refusal, words, link->conn.heard_ns);
     link->refused = true;
-    link->rights_doubted = link->rights_doubted || is_of_rights(link->conn.words);
+    link->rights_doubted = link->rights_doubted || of_rights;
     if (outage_is_news(&link->refusal, words) &&
         LOG(link->env->log, NIGH_LOG_WARN, "redis at %s refuses a request: %s", link_shown(link),
             words))

@@ -202,6 +202,18 @@ TEST(a_right_that_is_missing_is_named_and_its_return_found)
     redis_stop(&server);
 }
 
+/* Asks for what nobody has asked for, and whether that was refused for this, and for no right. (Not
+ * for long: the next beat is served.) */
+static bool is_refused_for(struct world *w, const char *why)
+{
+    static unsigned count;
+    char key[20];
+    snprintf(key, sizeof(key), "new %u", count++);
+    ask_fetch(w->space, key, NULL);
+    CHECK(!tells(w, "\"redis_problem\"", "NOPERM"));
+    return tells(w, "\"redis_problem\"", why);
+}
+
 /* Redis 7.0 does not say of a script what it lacks. */
 TEST(a_right_that_is_taken_away_is_named)
 {
@@ -221,6 +233,8 @@ TEST(a_right_that_is_taken_away_is_named)
     free(redis_command(&server, "ACL SETUSER app +xadd"));
     CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&w, "queued") == 0);
     CHECK(tells(&w, "\"redis_problem\"", "\"redis_problem\": \"\""));
+    free(redis_command(&server, "CONFIG SET maxmemory 1")); /* refused for another reason now */
+    CHECK_WITHIN(WORLD_PATIENCE_MS, is_refused_for(&w, "OOM"));
     world_close(&w);
     redis_stop(&server);
 }
