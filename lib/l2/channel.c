@@ -34,7 +34,8 @@ struct l2_channel {
     struct backoff backoff;          /* (h) */
     bool logs_in;                    /* (h) it is given up for another password */
     bool elsewhere;                  /* (h) what answers here is not what answers requests, yet */
-    bool subscribing;                /* (h) SUBSCRIBE has been sent on this connection */
+    bool subscribing;                /* (h) SUBSCRIBE has been sent on this connection ... */
+    uint64_t asked_ns;               /* (h) ... then */
     bool subscribed;                 /* (h) and confirmed */
     struct outage outage;            /* keys: see outage.h */
     uint64_t switches_due_ns;        /* (h) when `switches` want to be stepped */
@@ -180,8 +181,10 @@ static uint64_t due_ns(const struct l2_channel *ch)
         return ch->beside && !l2_is_gone(ch->config.l2) ? ch->backoff.next_ns : CLOCK_NEVER_NS;
     if (c->state == CONN_UP && !ch->subscribing) /* at once, or l2_channel_wake() ends the wait */
         return ch->elsewhere ? elsewhere_ns(ch) : 0;
-    if (!ch->subscribed)
+    if (c->state != CONN_UP)
         return conn_handshake_deadline_ns(c);
+    if (!ch->subscribed)
+        return ch->asked_ns + c->config->connect_timeout_ns;
     return is_pinged(ch) ? dead_ns(ch) : c->heard_ns + PING_NS;
 }
 
@@ -241,6 +244,7 @@ static int subscribe(struct l2_channel *ch, uint64_t now_ns)
         return NIGH_EOFFLINE;
     }
     ch->subscribing = true;
+    ch->asked_ns = now_ns;
     ch->conn.asked = "SUBSCRIBE";
     return conn_command(&ch->conn, args, 3);
 }

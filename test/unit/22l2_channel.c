@@ -181,13 +181,18 @@ TEST(a_server_that_has_another_replid_is_waited_for_and_not_taken_for_another)
     free(redis_command(&server, "CLIENT KILL TYPE pubsub"));
     STEP_UNTIL(heard.downs == 1);
     STEP_UNTIL(connections() == 2);
-    uint64_t then_ms = check_now_ms() + 200;
+    uint64_t then_ms = check_now_ms() + 1200; /* more than there is to connect in */
     STEP_UNTIL(check_now_ms() >= then_ms);
     CHECK_EQ(heard.ups, 1);
     l2_answer_free(CLIENT_ASK(&c, l2_beat, CLIENT_BEAT(0, 10, 42)));
+    redis_pause(&server);
+    then_ms = check_now_ms() + 50;
+    STEP_UNTIL(check_now_ms() >= then_ms);
+    redis_resume(&server);
     STEP_UNTIL(heard.ups == 2);
     l2_channel_outage_read(heard.channel, &outage);
     CHECK(!strstr(outage.text, "another server"));
+    CHECK(check_now_ms() > then_ms + 500 || !strstr(outage.text, "SUBSCRIBE"));
     change();
     STEP_UNTIL(heard.messages == 1);
     end();
