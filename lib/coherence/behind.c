@@ -11,7 +11,7 @@ void coherence_behind_begin(struct coherence_behind *b, const struct coherence_t
     *b = (struct coherence_behind){
         .told = told->sequence,
         .asked_ns = told->asked_ns,
-        .listens = told->listens,
+        .listens = COHERENCE_LISTENS_NEVER,
     };
 }
 
@@ -43,7 +43,7 @@ bool coherence_behind_told(struct coherence_behind *b, const struct coherence_to
     b->told = u64_max(before.told, told->sequence);
     if (before.owed)
         return !same && settle(b, told->now_ns, ret_ns);
-    if (told->sequence <= before.told)
+    if (told->sequence <= before.told || before.listens == COHERENCE_LISTENS_NEVER)
         return false;
     b->owed = told->sequence;
     b->owed_ns = told_ns(told);

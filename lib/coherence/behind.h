@@ -15,7 +15,9 @@
  *
  * What the channel brings between two beats gives no sample, and of what a beat tells of only the
  * rest of its way is seen: where the channel lags and changes are rare, the middle of the histogram
- * is too low, its upper end is not. A resync gives no sample, for it is counted (`resync`).
+ * is too low, its upper end is not. A resync gives no sample, for it is counted (`resync`); nor
+ * does the beat behind it, which may tell of a change from between the resync and the subscription:
+ * that one the channel never brings.
  *
  * Thread-safety: under the apply lock. The keeper tells, the listener hears.
  */

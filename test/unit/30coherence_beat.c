@@ -447,6 +447,24 @@ TEST(a_resync_is_no_lag)
     world_close(&w);
 }
 
+/* Behind the resync that Redis has executed, and before the subscription: nobody brings that. */
+TEST(what_nobody_brings_after_a_resync_is_not_owed)
+{
+    world w;
+    world_open(&w);
+    world_other(&w, world_key("a"));
+    world_lose_one(&w);
+    for (int i = 0; i < 3; i++)
+        beat_in(&w, 8);
+    CHECK_EQ(lag(&w).count, 0);
+    CHECK_EQ(behind_ms(&w), 0);
+    world_other(&w, world_key("a"));
+    world_hear(&w);
+    beat_in(&w, 8);
+    CHECK_EQ(lag(&w).max_ns, 4 * NS_PER_MS);
+    world_close(&w);
+}
+
 TEST(subscribing_wants_a_beat)
 {
     world w;
