@@ -12,11 +12,17 @@
 #define USAGE_NS (10 * NS_PER_S)
 #define ANSWER_NS NS_PER_S
 
+/* Whether the server runs a script for too long, and refuses all it is asked until it ends. */
+static bool is_busy(const struct link *link)
+{
+    return strncmp(link->conn.words, "BUSY", 4) == 0;
+}
+
 /* An l2_done_fn. */
 static void answered(void *arg, struct l2_answer *answer)
 {
     struct link *link = arg;
-    if (answer->status == NIGH_EREDIS)
+    if (answer->status == NIGH_EREDIS && !is_busy(link))
         atomic_store_explicit(&link->usage_refused, answer->connection, memory_order_relaxed);
     if (answer->status == 0) {
         pthread_mutex_lock(&link->lock);
