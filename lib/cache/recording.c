@@ -107,6 +107,14 @@ void recording_add(struct recording *r, const struct nigh_space *space, const st
     leave(r, &event, 1);
 }
 
+/* Begin another event of the same key. It has the same time, so that the writer, who merges by
+ * time, puts no other stripe's between them. */
+static struct recording_event event_beside(const struct recording_event *first)
+{
+    return (struct recording_event){
+        first->at_us, {.key = first->record.key, .space = first->record.space}};
+}
+
 /* Say of a value how long it lives. */
 static void set_life(struct nigh_trace_record *q, const struct l1_value *value, uint64_t now_ns)
 {
@@ -138,11 +146,10 @@ void recording_add_value(struct recording *r, const struct nigh_space *space,
     if (!takes(r, key))
         return;
     events[0] = event_of(r, space, key, record);
-    record = (struct nigh_trace_record){0};
-    events[1] = event_of(r, space, key, record);
+    events[1] = event_beside(&events[0]);
     set_life(&events[1].record, value, clock_coarse_ns(&r->cache->clock));
     for (uint32_t at = 0; at < value->group_count; at += GROUPS_OF_RECORD) {
-        events[count] = event_of(r, space, key, record);
+        events[count] = event_beside(&events[0]);
         set_groups(r, &events[count++].record, value, at);
     }
     bear(r, (uint16_t)space->l1.group_slot);

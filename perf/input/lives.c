@@ -8,6 +8,7 @@
  */
 #include "input/lives.h"
 
+#include <nigh/options.h>
 #include <string.h>
 
 #include "support/fail.h"
@@ -24,7 +25,7 @@ struct key_life {
     size_t waiting; /* request + 1 that missed, or was stale, and waits for a value; 0: none */
     uint64_t fresh_until_us, stale_until_us; /* of the value that the process has */
     struct life full;                        /* of a value that is new */
-    struct list groups;                      /* but its space's and all */
+    struct list groups;                      /* but its space's and all; NIGH_TAGS_MAX at most */
     uint16_t space;
     bool has_full;
     bool may_be; /* in a cache of some size; then it is in its groups' lists */
@@ -139,7 +140,7 @@ void lives_group_of(struct lives *l, uint64_t key, uint16_t group)
 {
     uint32_t number = key_map_number(&l->b->keys, key);
     struct key_life *k = life_of(l, number);
-    if (belongs(l, k, group))
+    if (k->groups.count == NIGH_TAGS_MAX || belongs(l, k, group))
         return;
     list_add(&k->groups, group);
     if (k->may_be)

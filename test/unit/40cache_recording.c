@@ -239,6 +239,33 @@ TEST(lifetimes_and_groups_are_there)
     remove_folder();
 }
 
+/* Later each time somebody looks. */
+static uint64_t hasty_clock(void *arg)
+{
+    return *(uint64_t *)arg += NS_PER_MS;
+}
+
+/* Else events of other stripes would come between when they are merged. */
+TEST(what_a_request_brought_is_of_the_same_time)
+{
+    struct recorder r;
+    uint64_t now_ns = NS_PER_S;
+    size_t at = 0;
+    make_folder();
+    struct nigh_options o = options(1);
+    o.clock = hasty_clock;
+    o.clock_arg = &now_ns;
+    open_with(&r, &o);
+    put_tagged(&r, "k", 9000);
+    nigh_close(r.cache);
+    read_file();
+    CHECK(next_of(NIGH_TRACE_PUT, &at)->delta_us > 0);
+    CHECK_EQ(next_of(NIGH_TRACE_LIFE, &at)->delta_us, 0);
+    CHECK_EQ(next_of(NIGH_TRACE_GROUPS, &at)->delta_us, 0);
+    CHECK_EQ(next_of(NIGH_TRACE_GROUPS, &at)->delta_us, 0);
+    remove_folder();
+}
+
 /* What the file says is what the counters say, of the keys in the sample. */
 TEST(of_a_sampled_key_each_request_is_there_and_of_others_none)
 {
