@@ -364,4 +364,6 @@ void input_set_sizes(struct input *in, uint32_t bytes)
 {
     for (size_t i = 0; i < in->trace.count; i++)
         in->trace.requests[i].size = bytes;
+    for (size_t i = 0; i < in->trace.change_count; i++)
+        in->trace.changes[i].size = bytes;
 }

@@ -54,7 +54,7 @@ void input_set_life(struct input *in, struct life life);
  */
 double input_expected(const struct input *in);
 
-/* Give every request so many bytes, where the trace has no sizes. */
+/* Give every request and every put so many bytes, where the trace has no sizes. */
 void input_set_sizes(struct input *in, uint32_t bytes);
 
 #endif

@@ -260,13 +260,19 @@ struct replay_result replay_run(const struct replay_source *src, const char *pol
 
 /* ---- exact LRU ---- */
 
+static uint32_t charge_of(uint32_t key_bytes, uint32_t size)
+{
+    double bytes = curve_charge(key_bytes, size);
+    return bytes < UINT32_MAX ? (uint32_t)bytes : UINT32_MAX;
+}
+
 /* Make of the values' sizes what each of them takes in L1. */
 static void charge_all(struct trace *t, uint32_t key_bytes)
 {
     for (size_t i = 0; i < t->count; i++)
-        t->requests[i].size = (uint32_t)curve_charge(key_bytes, t->requests[i].size);
+        t->requests[i].size = charge_of(key_bytes, t->requests[i].size);
     for (size_t i = 0; i < t->change_count; i++)
-        t->changes[i].size = (uint32_t)curve_charge(key_bytes, t->changes[i].size);
+        t->changes[i].size = charge_of(key_bytes, t->changes[i].size);
 }
 
 double replay_lru(const struct replay_source *src, uint64_t bytes, size_t most)
