@@ -112,11 +112,12 @@ int nigh_watch(struct nigh *cache, nigh_watch_fn watch, void *arg);
  *
  * Caps are in bytes of l1.memory, with all bookkeeping; for a cache with l1.entries, counts of
  * values. "now" is the share that was measured; the others are that, and the difference that
- * caches in miniature found, which see every request for some of the keys. "+-" is two deviations
- * by chance, in points. Where too few requests were seen the text says so, and for how long that
- * will be so at the least, and "enough" in JSON is false: a cache that is twice as large has to
- * fill first, in miniature too. What was long ago fades. A cap with room for less than some 2,000
- * values is never told ("few"): one key in 64 of them is too coarse.
+ * caches in miniature found, which see the requests for some of the keys, and of those of a busy
+ * cache pieces. "+-" is two deviations by chance, in points. Where too few requests were seen the
+ * text says so, and for how long that will be so at the least, and "enough" in JSON is false: a
+ * cache that is twice as large has to fill first, in miniature too. What was long ago fades. A cap
+ * with room for less than some 2,000 values is never told ("few"): one key in 64 of them is too
+ * coarse.
  *
  * Where several spaces share the cap there is a table of them: which share of its own reads each
  * would hit at each of these caps, the whole of which they go on sharing, and how many hits a

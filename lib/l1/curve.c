@@ -189,7 +189,7 @@ static void forget_all(struct curve *c)
     c->hits = c->reads = c->seconds = 0;
     c->last_ns = c->seen = 0;
     c->lost = 0;
-    window_close(&c->window);
+    c->lost_before = window_close(&c->window);
 }
 
 bool l1_curve_set(struct l1 *l1, bool on)

@@ -41,7 +41,8 @@
  * in part of the time. The lock is for those who drain, fit and read.
  *
  * Memory: a thousandth of the cap, but at least CURVE_BYTES_LEAST; 64 to 128 bytes for each space;
- * and 4 KiB for each of up to 32 threads that make requests. It is general memory, beside the cap.
+ * and 130 KiB for what threads leave. It is general memory, beside the cap, and is kept when the
+ * curve is turned off.
  *
  * Keys: (l) lock  (a) atomic, relaxed
  *

@@ -240,12 +240,17 @@ static double within_0_1(double x)
     return x < 0 ? 0 : x > 1 ? 1 : x;
 }
 
-/* Returns how many reads a sample of one key in so many should have seen, of `reads` of any keys:
- * some fell between windows. */
+/* Returns the share of the reads of marked keys that fell into windows. */
+static double share_seen(const struct curve *c)
+{
+    double all = (double)c->seen + c->lost;
+    return all > 0 ? (double)c->seen / all : 1;
+}
+
+/* Returns how many of `reads` of any keys a sample of one key in so many should have seen. */
 static double expected(const struct curve *c, double reads, uint32_t sample)
 {
-    double seen = (double)c->seen;
-    double should = seen + c->lost > 0 && sample ? reads / sample * seen / (seen + c->lost) : 0;
+    double should = sample ? reads / sample * share_seen(c) : 0;
     return should > 1 ? should : 1;
 }
 
@@ -338,7 +343,9 @@ bool l1_curve_read(struct l1 *l1, struct l1_curve *ret)
     pthread_mutex_lock(&c->lock);
     ret->ratio = c->reads > 0 ? c->hits / c->reads : 0;
     ret->reads_per_second = c->seconds > 0 ? c->reads / c->seconds : 0;
-    ret->own_bytes = c->block_bytes + c->space_count * sizeof(*c->spaces);
+    ret->seen = share_seen(c);
+    ret->own_bytes =
+        c->block_bytes + c->space_count * sizeof(*c->spaces) + window_bytes(&c->window);
     for (uint32_t i = 0; i < L1_CURVE_POINTS; i++)
         ret->points[i] = tell_point(l1, c, i);
     make_points_rising(ret);

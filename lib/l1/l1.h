@@ -255,6 +255,7 @@ struct l1_curve {
     bool by_count;           /* of l1.entries rather than of bytes */
     double ratio;            /* measured lately */
     double reads_per_second; /* lately */
+    double seen;             /* share of the reads of marked keys that it has seen */
     uint64_t own_bytes;      /* that all this takes */
     struct l1_curve_point points[L1_CURVE_POINTS];
 };

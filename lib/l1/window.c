@@ -6,22 +6,23 @@
 
 #include <string.h>
 
+#define STRIPES_BYTES (THREAD_STRIPES * sizeof(struct window_stripe))
+
 bool window_make(struct window *w, struct mem *mem)
 {
     if (!w->stripes)
-        w->stripes = mem_lines_alloc_zero(mem, window_bytes(w));
+        w->stripes = mem_lines_alloc_zero(mem, STRIPES_BYTES);
     return w->stripes;
 }
 
 void window_free(struct window *w, struct mem *mem)
 {
-    if (w->stripes)
-        mem_lines_free(mem, w->stripes, window_bytes(w));
+    mem_lines_free(mem, w->stripes, STRIPES_BYTES);
 }
 
 size_t window_bytes(const struct window *w)
 {
-    return THREAD_STRIPES * sizeof(*w->stripes);
+    return w->stripes ? STRIPES_BYTES : 0;
 }
 
 /* ---- leaving an event ---- */
@@ -106,11 +107,12 @@ uint64_t window_open(struct window *w)
     return w->pause_ns;
 }
 
-void window_close(struct window *w)
+uint64_t window_close(struct window *w)
 {
     struct window_event events[WINDOW_EVENTS];
     uint64_t lost = 0;
     atomic_store_explicit(&w->open, false, memory_order_relaxed);
     for (uint32_t i = 0; i < THREAD_STRIPES; i++)
         (void)window_take(w, i, events, &lost);
+    return lost;
 }

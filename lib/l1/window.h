@@ -59,7 +59,6 @@ struct window_stripe {
 struct window {
     _Atomic bool open;             /* (a) */
     struct window_stripe *stripes; /* (c) */
-    uint64_t lost;                 /* (d) counted so far */
     uint64_t pause_ns;             /* (d) between two drains */
     uint32_t most;                 /* (d) events that a stripe had when it was drained last */
 };
@@ -67,7 +66,7 @@ struct window {
 /* Make the buffers, once. False: no memory. */
 bool window_make(struct window *w, struct mem *mem);
 void window_free(struct window *w, struct mem *mem);
-/* Bytes of the buffers; those of stripes without a thread are never touched. */
+/* Bytes of the buffers, once they are made. */
 size_t window_bytes(const struct window *w);
 
 static inline bool window_is_open(const struct window *w)
@@ -89,7 +88,7 @@ uint32_t window_take(struct window *w, uint32_t stripe, struct window_event ret[
                      uint64_t *lost);
 /* Begin the next window. Returns in how many nanoseconds to drain it. */
 uint64_t window_open(struct window *w);
-/* End it, and forget what is in it. */
-void window_close(struct window *w);
+/* End it, and forget what is in it. Returns the reads that were lost, ever. */
+uint64_t window_close(struct window *w);
 
 #endif

@@ -146,8 +146,9 @@ static void exact_lru(double entries, double ret_ratios[L1_CURVE_POINTS])
 }
 
 /* Compare what is expected with what is right, in points, where enough was seen. `most` is five
- * deviations over 120 seeds of the point that is off the most, 1/4: it has the hottest keys. */
-static void compare(const struct l1_curve *c, const double right[L1_CURVE_POINTS], double most)
+ * deviations over 120 seeds of the point that is off the most, and `most_mean` of the mean. */
+static void compare(const struct l1_curve *c, const double right[L1_CURVE_POINTS], double most,
+                    double most_mean)
 {
     double sum = 0;
     unsigned count = 0;
@@ -163,7 +164,7 @@ static void compare(const struct l1_curve *c, const double right[L1_CURVE_POINTS
         count++;
     }
     CHECK(count >= 2);
-    if (!CHECK(sum / count < most / 2))
+    if (!CHECK(sum / count < most_mean))
         check_note("mean error %.2f points", sum / count);
 }
 
@@ -177,11 +178,13 @@ TEST(under_lru_it_is_what_stack_distances_say)
     replay(&c);
     REQUIRE(l1_curve_read(c.l1, &curve));
     exact_lru((double)cache_gauges(&c).entries, right);
-    compare(&curve, right, 10);
+    compare(&curve, right, 10, 5);
     cache_close(&c);
 }
 
-/* Of what happens between two drains a buffer takes the beginning: here two fifths. */
+/* Of what happens between two drains a buffer takes the beginning: here two fifths. That is 3 to 4
+ * points off, for a mini cache that sees less fills later than the real one; 1/4 would be 9 off if
+ * nobody allowed for what was lost. */
 TEST(what_is_lost_between_windows_is_as_what_was_seen)
 {
     struct cache c;
@@ -191,9 +194,9 @@ TEST(what_is_lost_between_windows_is_as_what_was_seen)
     open_watched(&c, NIGH_POLICY_LRU, CAP);
     replay_resting(&c, 2048);
     REQUIRE(l1_curve_read(c.l1, &curve));
-    CHECK(c.l1->curve.lost > (double)c.l1->curve.seen);
+    CHECK(curve.seen > 0.1 && curve.seen < 0.5);
     exact_lru((double)cache_gauges(&c).entries, right);
-    compare(&curve, right, 14); /* for it fills later than the real one */
+    compare(&curve, right, 8.5, 7.6);
     cache_close(&c);
 }
 
@@ -213,8 +216,9 @@ TEST(it_takes_a_thousandth_of_the_cap_or_its_least)
         REQUIRE(c.l1->curve.made);
         uint64_t most = u64_max(caps[i] / 1000, CURVE_BYTES_LEAST);
         CHECK_GE(curve.own_bytes, most / 2);
-        CHECK_LE(curve.own_bytes, most + 2 * 40 * sizeof(struct curve_space));
-        CHECK_GT(curve.own_bytes, c.l1->curve.block_bytes);
+        uint64_t buffers = THREAD_STRIPES * sizeof(struct window_stripe);
+        CHECK_LE(curve.own_bytes, most + 2 * 40 * sizeof(struct curve_space) + buffers);
+        CHECK_GT(curve.own_bytes, c.l1->curve.block_bytes + buffers);
         cache_close(&c);
     }
 }
@@ -232,7 +236,7 @@ TEST(under_lfu_it_is_what_other_caps_bring)
             REQUIRE(l1_curve_read(c.l1, &curve));
         cache_close(&c);
     }
-    compare(&curve, right, 6);
+    compare(&curve, right, 6, 3);
 }
 
 /* Counts of all mini caches: of few keys the largest may have none in its sample. */
@@ -401,6 +405,27 @@ TEST(what_is_larger_than_a_mini_cache_under_lru_leaves_the_others_there)
     CHECK(mini_find(&mini, 1) && mini_find(&mini, 5) && !mini_find(&mini, 6));
     mini_store(&mini, &choice, 7, 200);
     CHECK(!mini_find(&mini, 2) && mini_find(&mini, 3) && mini_find(&mini, 7));
+}
+
+/* What was lost belongs to the reads that were counted meanwhile, and goes with them. */
+TEST(what_was_lost_before_it_was_off_is_forgotten)
+{
+    struct cache c;
+    struct l1_curve curve;
+    open_watched(&c, NIGH_POLICY_LFU, CAP);
+    for (unsigned k = 0; k < 20 * WINDOW_EVENTS; k++)
+        ask(&c, k);
+    l1_curve_set(c.l1, false);
+    l1_curve_set(c.l1, true);
+    l1_curve_drain(c.l1);
+    REQUIRE(l1_curve_read(c.l1, &curve));
+    CHECK(curve.seen >= 1);
+    for (unsigned k = 0; k < 20 * WINDOW_EVENTS; k++)
+        ask(&c, k);
+    l1_curve_drain(c.l1);
+    REQUIRE(l1_curve_read(c.l1, &curve));
+    CHECK(curve.seen < 0.5);
+    cache_close(&c);
 }
 
 TEST(it_is_off_until_it_is_on_and_needs_a_model)

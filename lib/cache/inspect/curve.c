@@ -101,7 +101,7 @@ static double ratio_at(const struct l1_curve *c, uint32_t i)
 /* Says when a point will be certain enough, at the rate of now. */
 static void text_lacking(struct text *w, const struct l1_curve *c, const struct l1_curve_point *p)
 {
-    double per_second = p->sample ? c->reads_per_second / p->sample : 0;
+    double per_second = p->sample ? c->reads_per_second / p->sample * c->seen : 0;
     double left_s = per_second > 0 ? p->lacks / per_second : 0;
     if (left_s <= 0)
         text_add(w, "not enough seen yet, no sample lately\n");

@@ -13,7 +13,8 @@ struct nigh;
 /* Turn it on or off. */
 void curve_set(struct nigh *cache, bool on);
 bool curve_is_set(const struct nigh *cache);
-/* Fit it to what is held, if that is due. Returns when to come again. The keeper's. */
+/* Drain it, and fit it to what is held, as far as that is due. Returns when to come again. The
+ * keeper's. */
 uint64_t curve_keep(struct nigh *cache);
 
 #endif
