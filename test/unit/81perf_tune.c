@@ -565,8 +565,8 @@ static void check_live(const char *policy, uint32_t sample, double off)
     input_free(&in);
 }
 
-/* Without lifetimes the first would be 1.2 points off. Which keys are in a sample is luck: it stands
- * for the whole within a point, mostly. */
+/* Without lifetimes the first would be 1.2 points off. Which keys are in a sample is luck: it
+ * mostly stands for the whole within a point. */
 TEST(a_recording_replays_to_what_happened)
 {
     check_live("lfu", 1, 0.005);
