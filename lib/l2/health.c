@@ -18,8 +18,9 @@ void health_judge(struct link *link, bool good, uint64_t now_ns)
 /* Whether a server's words, of a refusal, are about what the user may do. */
 static bool is_of_rights(const char *words)
 {
-    return strncmp(words, "NOPERM", 6) == 0 || /* and of scripts, before Redis 7.2: */
-           strstr(words, "The user executing the script can't");
+    return strncmp(words, "NOPERM", 6) == 0 || /* and of scripts: */
+           strstr(words, "The user executing the script can't") || /* 7.0 */
+           strstr(words, "ACL failure in script");                 /* 8.0 */
 }
 
 void health_refused(struct link *link)

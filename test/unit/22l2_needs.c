@@ -9,6 +9,7 @@
 #include "l2/info.h"
 #include "l2/script.h"
 #include "support/check.h"
+#include "support/redis.h"
 
 static const struct keys names = {.now = {.clk = {"CLOCK", 5}, .channel = {"CHANNEL", 7}}};
 
@@ -60,6 +61,30 @@ TEST(the_question_names_the_clock_and_the_channel)
         bool channel = bytes_equal(args[i], bytes_of("PUBLISH", 7));
         CHECK(bytes_equal(args[i + 1], channel ? names.now.channel : names.now.clk));
     }
+}
+
+/* What Redis 8 has in the place of acl_check_cmd(), for some commands. */
+#define COUNTS_ARGUMENTS                                                                        \
+    "local takes = {TIME = {0, 0}, GET = {1, 1}, SETRANGE = {3, 3}, XADD = {4, 99}}\n"           \
+    "local redis = {acl_check_cmd = function(name, ...)\n"                                       \
+    "    local range, count = takes[name], select('#', ...)\n"                                   \
+    "    if not range then error('ERR Invalid command') end\n"                                   \
+    "    if count < range[1] or count > range[2] then error('ERR Wrong number') end\n"           \
+    "    return name ~= 'GET'\n"                                                                 \
+    "end}\n"
+
+TEST(a_server_that_counts_arguments_has_what_it_has)
+{
+    struct redis server;
+    char text[4096];
+    int len = snprintf(text, sizeof(text), "%s%.*s", COUNTS_ARGUMENTS, (int)script_needs.len,
+                       (const char *)script_needs.data);
+    redis_start(&server, NULL);
+    char *told = redis_command(
+        &server, "EVAL %b 1 k TIME k GET k SETRANGE k XADD k NONE k", text, (size_t)len);
+    CHECK_STR(told, "+!++-");
+    free(told);
+    redis_stop(&server);
 }
 
 /* ---- answers ---- */
