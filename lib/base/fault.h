@@ -21,7 +21,7 @@ enum fault_site {
     FAULT_READ,
     FAULT_WRITE,
     FAULT_THREAD,
-    FAULT_LINK,    /* the file system has no hard links */
+    FAULT_RENAME,  /* the file system cannot be told to replace nothing */
     FAULT_SITE_COUNT,
 };
 

@@ -7,9 +7,10 @@
  * touched.
  *
  * It gets its real name only when somebody listens: it is bound under another name in the same
- * folder, and then linked, which never replaces anything. So whoever finds a file at which nobody
- * listens has found a dead one. Where there are no hard links (some network and FUSE file systems)
- * it is renamed, which is told not to replace anything either.
+ * folder, and then renamed, which is told not to replace anything. So whoever finds a file at which
+ * nobody listens has found a dead one. Where a rename cannot be told so (network and FUSE file
+ * systems) it is linked instead, which never replaces anything, and loses the other name after:
+ * a process that is killed in between leaves that one behind.
  *
  *     A                                          B
  *  1  finds a dead file                          finds the same
@@ -138,11 +139,12 @@ static bool is_socket(const char *path)
  * errno. The name of ours may stay. */
 static int give_name(const struct place *p)
 {
-    int error = fault_fires(FAULT_LINK) ? EPERM : link(p->beside, p->path) == 0 ? 0 : errno;
-    bool linkless = error == EPERM || error == EOPNOTSUPP || error == ENOSYS || error == EMLINK;
-    if (linkless)
+    int error = EINVAL;
+    if (!fault_fires(FAULT_RENAME))
         error = renameat2(AT_FDCWD, p->beside, AT_FDCWD, p->path, RENAME_NOREPLACE) == 0 ? 0
                                                                                          : errno;
+    if (error == EINVAL || error == ENOSYS || error == EOPNOTSUPP)
+        error = link(p->beside, p->path) == 0 ? 0 : errno;
     return error;
 }
 

@@ -19,6 +19,7 @@
 
 #define MUCH 20000u /* lines: more than a socket takes */
 #define SLOW 100u     /* clients: most of them wait in the kernel, some to get there */
+#define STARTS 50u    /* of which many are seen between two steps, were there two */
 #define PATIENCE_MS 60000 /* for what must come; never a verdict about speed */
 
 struct server {
@@ -425,17 +426,36 @@ TEST(a_file_of_the_dead_is_taken_over)
     stop(&s);
 }
 
+/* From the moment that there is a file, it has no other name that a killed process would leave. */
+TEST(a_file_never_has_two_names)
+{
+    struct server s;
+    struct stat file;
+    prepare(&s);
+    for (unsigned i = 0; i < STARTS && check_failed_count() == 0; i++) {
+        pid_t other = start_apart(&s);
+        uint64_t end_ms = check_now_ms() + PATIENCE_MS;
+        while (stat(s.path, &file) != 0 && check_now_ms() < end_ms)
+            ; /* who is in no hurry sees one name only */
+        CHECK_EQ(file.st_nlink, 1);
+        end(other);
+        CHECK_EQ(unlink(s.path), 0);
+    }
+    CHECK_EQ(rmdir(s.folder), 0);
+    env_fini(&s.env);
+}
+
 #if NIGH_FAULTS
 /* As on a network's or a FUSE file system. */
-TEST(without_hard_links_there_is_a_socket_all_the_same)
+TEST(where_a_rename_may_replace_there_is_a_socket_all_the_same)
 {
     struct server s;
     prepare(&s);
-    fault_arm(FAULT_LINK, 1);
+    fault_arm(FAULT_RENAME, 1);
     REQUIRE_EQ(open_at(&s, s.path, 0), 0);
     CHECK_WITHIN(PATIENCE_MS, listens(s.path));
-    CHECK_EQ(fault_count(FAULT_LINK), 1);
-    fault_arm(FAULT_LINK, 0);
+    CHECK_EQ(fault_count(FAULT_RENAME), 1);
+    fault_arm(FAULT_RENAME, 0);
     CHECK_STR(ask(&s, "a\n"), "<a>\n\n");
     stop(&s);
 }
