@@ -61,18 +61,12 @@ int answer_decode_status(struct answer *answer, const struct reply *reply)
     return reply->type == REPLY_STATUS ? 0 : NIGH_EREDIS;
 }
 
-int answer_decode_info(struct answer *answer, const struct reply *reply)
-{
-    answer->public.verdict = L2_VALUE;
-    answer->public.value = reply->bytes;
-    return reply->type == REPLY_STRING ? 0 : NIGH_EREDIS;
-}
-
 int answer_decode_text(struct answer *answer, const struct reply *reply)
 {
-    answer->public.verdict = L2_VALUE;
-    answer->public.value = reply->type == REPLY_STRING ? reply->bytes : bytes_of("", 0);
-    return 0;
+    bool is_text = reply->type == REPLY_STRING;
+    answer->public.verdict = is_text ? L2_VALUE : L2_NONE;
+    answer->public.value = is_text ? reply->bytes : bytes_of("", 0);
+    return is_text || reply->type == REPLY_NIL ? 0 : NIGH_EREDIS;
 }
 
 int answer_decode_get(struct answer *answer, const struct reply *reply)

@@ -39,9 +39,8 @@ void answer_fini(struct answer *answer);
 typedef int (*answer_decode_fn)(struct answer *answer, const struct reply *reply);
 
 int answer_decode_status(struct answer *answer, const struct reply *reply);
-int answer_decode_info(struct answer *answer, const struct reply *reply);
 int answer_decode_get(struct answer *answer, const struct reply *reply);
-/* Takes any reply: `value` is its text, if it is one, else empty. */
+/* Takes a text for people, or nil, which is an empty one. */
 int answer_decode_text(struct answer *answer, const struct reply *reply);
 int answer_decode_many(struct answer *answer, const struct reply *reply);
 /* Takes {number, replid, head, time_ms, verdict, more, registered}, from any script; the verdict

@@ -4,7 +4,7 @@
 // AUTH goes among the other requests, in their order, so no call waits for it or fails by it: what
 // is behind it is answered as whoever the connection was before, or is now, and a server that
 // refuses it leaves the connection as it was. The password is written into the connection's output
-// and wiped there (conn.c); the request that waits for the answer has none.
+// and wiped there (conn.c); the request that awaits the answer has no bytes.
 //
 // A subscriber may not log in again (RESP2), so behind an AUTH that was accepted the channel makes
 // another connection. What is called meanwhile is brought by the next beat.
@@ -53,22 +53,6 @@ static void answered(void *arg, struct l2_answer *answer)
     l2_answer_free(answer);
 }
 
-/* Makes a request of what stands in the output. Its bytes are not in it. */
-static bool await(struct link *link, uint64_t now_ns)
-{
-    struct command unused;
-    struct request *r = request_create(link->l2->pool, link->env->mem, &unused);
-    if (!r)
-        return false;
-    r->done = answered;
-    r->arg = link;
-    r->decode = answer_decode_status;
-    r->deadline_ns = CLOCK_NEVER_NS; /* that of the connection: a silent server loses it */
-    limits_add(link, 0);
-    pipeline_sent(link, r, now_ns);
-    return true;
-}
-
 int auth_step(struct link *link, uint64_t now_ns)
 {
     struct login *login = link->conn_config.login;
@@ -82,8 +66,8 @@ int auth_step(struct link *link, uint64_t now_ns)
     uint64_t number = words.number;
     int failed = number ? conn_log_in(&link->conn, &words) : 0;
     login_wipe(&words);
-    if (number && !failed && !await(link, now_ns))
-        failed = NIGH_ENOMEM;
+    if (number && !failed)
+        failed = pipeline_await(link, answered, answer_decode_status, now_ns);
     link->logging_in = failed ? 0 : number;
     return failed;
 }

@@ -202,6 +202,10 @@ void pipeline_fail(struct link *link, int status);
 void pipeline_note_own(struct link *link, uint64_t own_ns);
 /* Makes a request pending: it is under way. If no other is, the next reply should be its own. */
 void pipeline_sent(struct link *link, struct request *r, uint64_t now_ns);
+/* Awaits the answer to a command of the link's own that was just appended to the connection's
+ * output; `done` gets the link. 0, or NIGH_ENOMEM and the connection has to go: the answer would be
+ * taken for another request's. */
+int pipeline_await(struct link *link, l2_done_fn done, answer_decode_fn decode, uint64_t now_ns);
 /* I/O thread, whoever drives: answers requests that are late and were never sent. */
 void pipeline_time_out(struct link *link, struct request_list *late);
 

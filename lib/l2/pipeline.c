@@ -148,6 +148,21 @@ void pipeline_sent(struct link *link, struct request *r, uint64_t now_ns)
     stats_count(link->stats, STATS_L2_REQUEST);
 }
 
+int pipeline_await(struct link *link, l2_done_fn done, answer_decode_fn decode, uint64_t now_ns)
+{
+    struct command unused;
+    struct request *r = request_create(link->l2->pool, link->env->mem, &unused);
+    if (!r)
+        return NIGH_ENOMEM;
+    r->done = done;
+    r->arg = link;
+    r->decode = decode;
+    r->deadline_ns = CLOCK_NEVER_NS; /* that of the connection: a silent server loses it */
+    limits_add(link, 0);
+    pipeline_sent(link, r, now_ns);
+    return 0;
+}
+
 /* Appends a request to the output. It is pending from here on: part of it may reach the server. */
 static int send_one(struct link *link, struct request *r, uint64_t now_ns)
 {
@@ -260,8 +275,7 @@ static int take_error(struct link *link, struct request *r, const struct reply *
         conn_problem(&link->conn, "", reply->bytes);
     else if (is_of_many(r, reply))
         atomic_store_explicit(&link->many_refused, link->connections, memory_order_relaxed);
-    else if (r->decode == answer_decode_status || r->decode == answer_decode_info ||
-             r->decode == answer_decode_text)
+    else if (r->decode == answer_decode_status || r->decode == answer_decode_text)
         ; /* another password, how full the server is, what it allows: who asked tells */
     else if (!reply_is_error(reply, "NOSCRIPT")) /* gets here when nobody waits any more */
         health_refused(link);

@@ -30,21 +30,8 @@ static void answered(void *arg, struct l2_answer *answer)
 static int ask(struct link *link, uint64_t now_ns)
 {
     struct bytes args[NEEDS_ARGS_MAX];
-    struct command unused;
-    struct request *r = request_create(link->l2->pool, link->env->mem, &unused);
-    if (!r)
-        return NIGH_ENOMEM;
-    if (conn_command(&link->conn, args, needs_question(&link->l2->keys, args))) {
-        request_end(r);
-        return NIGH_ENOMEM;
-    }
-    r->done = answered;
-    r->arg = link;
-    r->decode = answer_decode_text;
-    r->deadline_ns = CLOCK_NEVER_NS; /* that of the connection: a silent server loses it */
-    limits_add(link, 0);
-    pipeline_sent(link, r, now_ns);
-    return 0;
+    int failed = conn_command(&link->conn, args, needs_question(&link->l2->keys, args));
+    return failed ? failed : pipeline_await(link, answered, answer_decode_text, now_ns);
 }
 
 int rights_step(struct link *link, uint64_t now_ns)

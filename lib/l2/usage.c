@@ -36,7 +36,7 @@ static void answered(void *arg, struct l2_answer *answer)
 static void ask(struct link *link, uint64_t now_ns)
 {
     struct l2_op op = l2_op_of(now_ns + ANSWER_NS, answered, link);
-    const struct submit submit = {&op, answer_decode_info, NULL, 0, SUBMIT_READ};
+    const struct submit submit = {&op, answer_decode_text, NULL, 0, SUBMIT_READ};
     struct command c;
     if (submit_begin(link->l2, &c))
         return;
