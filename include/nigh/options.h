@@ -135,10 +135,14 @@ typedef uint64_t (*nigh_clock_fn)(void *arg);
  * @param size       bytes there, 512
  *
  * Returns   0; < 0 when there is none now, and the one before it goes on
- * Threads   nigh-io; with threads=none those that call nigh. Calls nothing of nigh on this cache;
- *           no exception, longjmp() or end of the thread
- * Blocks    must not: requests of all threads wait for it
- * Owns      nothing of what it is given
+ * Threads   nigh-password, which lives as long as the call, one at a time; with threads=none those
+ *           that call nigh. Calls nothing of nigh on this cache; no exception, longjmp() or end of
+ *           the thread
+ * Blocks    must not: requests of all threads wait for it, up to a second each time it is called.
+ *           After that the password before it goes on, and the answer counts when it comes.
+ *           nigh_close() waits two seconds at most, then leaves the thread in the function, as the
+ *           log says. With threads=none all wait until it returns
+ * Owns      nothing of what it is given; `redis_password_arg` has to stay until it has returned
  */
 typedef int (*nigh_password_fn)(void *arg, char *password, size_t size);
 

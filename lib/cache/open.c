@@ -4,7 +4,7 @@
  *
  * Threads (with own threads): nigh-io (l2), nigh-listen (coherence), nigh-keeper (this file),
  * nigh-reclaim (l1), nigh-worker x k, nigh-log (base), nigh-lookup (l2, while a name is looked
- * up). Without: drive.c.
+ * up), nigh-password (l2, while the host's function for it is called). Without: drive.c.
  */
 #include <stdlib.h>
 #include <string.h>

@@ -12,6 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "l2/asker.h"
+
 #define LOOK_NS NS_PER_S
 #define AGAIN_NS (10 * NS_PER_S) /* after a refusal, to a server that is logged in to */
 
@@ -26,8 +28,7 @@ struct login {
     struct env *env;      /* (c) */
     const char *what;     /* (c) */
     char file[LOGIN_FILE_MAX]; /* (c) "": there is none */
-    l2_password_fn fn;    /* (c) NULL: there is none */
-    void *arg;            /* (c) */
+    struct asker *asker;  /* (c) of the host's function; NULL: there is none */
     char user[URI_USER_MAX]; /* (c) */
     pthread_mutex_t lock; /* leaf */
     struct secret now;    /* (q) accepted last; or the only one there is */
@@ -40,7 +41,7 @@ struct login {
 
 static bool may_change(const struct login *l)
 {
-    return l->file[0] || l->fn;
+    return l->file[0] || l->asker;
 }
 
 /* ---- candidates ---- */
@@ -124,11 +125,13 @@ static void read_file(struct login *l, uint64_t now_ns)
 
 static void ask_host(struct login *l, uint64_t now_ns)
 {
+    static const char source[] = "(the host's function)";
     char text[URI_PASSWORD_MAX] = "";
-    if (l->fn(l->arg, text, sizeof(text)) < 0)
-        trouble(l, "", "the host's function has none", now_ns);
+    const char *why = asker_ask(l->asker, text);
+    if (why)
+        trouble(l, source, why, now_ns);
     else
-        consider(l, "", text, sizeof(text), strnlen(text, sizeof(text)), now_ns);
+        consider(l, source, text, sizeof(text), strnlen(text, sizeof(text)), now_ns);
     explicit_bzero(text, sizeof(text));
 }
 
@@ -196,16 +199,19 @@ struct login *login_create(struct env *env, const struct l2_login *config, const
     if (!l)
         return NULL;
     l->env = env;
-    l->what = what;
+    l->what = config->fn ? "redis_password" : what;
     snprintf(l->file, sizeof(l->file), "%s", config->file ? config->file : "");
-    l->fn = config->fn;
-    l->arg = config->arg;
     snprintf(l->user, sizeof(l->user), "%s", config->user ? config->user : "");
     pthread_mutex_init(&l->lock, NULL);
     outage_init(&l->trouble, "", 0);
     if (config->password)
         find(l, config->password);
-    return l;
+    if (config->fn)
+        l->asker = asker_create(config->fn, config->arg, env->own_threads);
+    if (!config->fn || l->asker)
+        return l;
+    login_destroy(l);
+    return NULL;
 }
 
 void login_destroy(struct login *l)
@@ -213,6 +219,9 @@ void login_destroy(struct login *l)
     if (!l)
         return;
     struct mem *mem = l->env->mem;
+    if (!asker_leave(l->asker))
+        LOG(l->env->log, NIGH_LOG_ERROR,
+            "closed while the host's redis_password has not returned: its thread is left");
     outage_fini(&l->trouble);
     pthread_mutex_destroy(&l->lock);
     explicit_bzero(l, sizeof(*l));

@@ -44,13 +44,13 @@ const char *login_check_uri(const struct l2_config *config, const struct uri *ur
 /* `what` names the file's option. The config's strings are copied, and wiped with the login.
  * NULL: no memory. */
 struct login *login_create(struct env *env, const struct l2_login *config, const char *what);
-/* NULL is fine. */
+/* Leaves a function that has not returned, see asker.h. NULL is fine. */
 void login_destroy(struct login *l);
 /* Whether anybody has to log in. NULL: no. */
 bool login_is_wanted(const struct login *l);
 
-/* Looks for another password, if it is time, or `at_once`. May read the file or call the host's
- * function. NULL is fine. */
+/* Looks for another password, if it is time, or `at_once`. May read the file, or ask the host's
+ * function and wait a moment for it. NULL is fine. */
 void login_refresh(struct login *l, bool at_once, uint64_t now_ns);
 /* Returns when to look again: never, if the password cannot change. NULL is fine. */
 uint64_t login_due_ns(const struct login *l);

@@ -22,7 +22,8 @@ struct vault {
     pthread_mutex_t lock;
     char log[TEXT_BYTES]; /* (l) all that was logged */
     char password[64];    /* (l) what the host's function says; "": it has none */
-    _Atomic bool stands;  /* it does not return */
+    _Atomic bool stands;  /* it does not return ... */
+    _Atomic int inside;   /* ... so many calls of it */
     _Atomic bool mute;    /* it returns 0, and has written nothing */
 };
 
@@ -49,14 +50,15 @@ static unsigned said(struct vault *v, const char *words)
 static int say_password(void *arg, char *password, size_t size)
 {
     struct vault *v = arg;
+    v->inside++;
     while (v->stands)
         check_pause();
-    if (v->mute)
-        return 0;
     pthread_mutex_lock(&v->lock);
-    snprintf(password, size, "%s", v->password);
+    snprintf(password, size, "%s", v->mute ? "" : v->password);
     pthread_mutex_unlock(&v->lock);
-    return password[0] ? 0 : -1;
+    int got = v->mute || password[0] ? 0 : -1;
+    v->inside--;
+    return got;
 }
 
 static void set_password(struct vault *v, const char *password)
@@ -160,13 +162,23 @@ static void begin(struct vault *v)
     CHECK_WITHIN(WORLD_PATIENCE_MS, is_ready(v));
 }
 
-static void finish(struct vault *v)
+static void close_world(struct vault *v)
 {
     check_discreet(v);
     world_close(&v->w);
     CHECK_EQ(said(v, SECRET), 0);
+}
+
+static void dispose(struct vault *v)
+{
     redis_stop(&v->server);
     pthread_mutex_destroy(&v->lock);
+}
+
+static void finish(struct vault *v)
+{
+    close_world(v);
+    dispose(v);
 }
 
 static bool has_stats(struct vault *v, const char *words)
@@ -266,7 +278,7 @@ TEST(a_password_of_the_hosts_rotates_and_no_call_fails)
     CHECK_WITHIN(WORLD_PATIENCE_MS, is_ready(&v));
     rotate(&v, set_password);
     set_password(&v, "");
-    CHECK_WITHIN(WORLD_PATIENCE_MS, said(&v, "the host's function has none") == 1);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, said(&v, "redis_password (the host's function): it has none"));
     CHECK_EQ(nigh_put(v.w.space, "k", 1, "v", 1, NULL), 0);
     finish(&v);
 }
@@ -302,8 +314,9 @@ TEST(the_end_of_the_line_is_not_of_the_password)
     finish(&v);
 }
 
-/* It must not, for requests wait; but calls keep their deadlines, and L1 goes on. */
-TEST(a_function_of_the_hosts_that_stands_still_costs_requests_alone)
+/* It must not, for requests wait a second for it; but calls keep their deadlines, and L1 goes on.
+ * Behind that the password before it goes on, also for a connection that is new. */
+TEST(a_function_of_the_hosts_that_stands_still_costs_requests_a_second)
 {
     struct vault v;
     struct nigh_call call = NIGH_CALL_INIT;
@@ -316,12 +329,33 @@ TEST(a_function_of_the_hosts_that_stands_still_costs_requests_alone)
     v.stands = true;
     CHECK_WITHIN(WORLD_PATIENCE_MS, nigh_put(v.w.space, "x", 1, "v", 1, &call) != 0);
     CHECK(peer_sees_row(&v.w, &v.w.origin, "k"));
+    CHECK_WITHIN(WORLD_PATIENCE_MS, said(&v, "it has not returned") == 1);
+    goes_on(&v);
+    set_user(&v, ">" SECRET "2");
+    set_password(&v, SECRET "2");
     v.stands = false;
-    CHECK_WITHIN(WORLD_PATIENCE_MS, nigh_put(v.w.space, "x", 1, "v", 1, NULL) == 0);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, said(&v, "has taken another password") == 1);
     v.mute = true;
     CHECK_WITHIN(WORLD_PATIENCE_MS, has_stats(&v, "it is empty"));
     goes_on(&v);
     finish(&v);
+}
+
+TEST(closing_leaves_a_function_of_the_hosts_that_never_returns)
+{
+    struct vault v;
+    prepare(&v);
+    set_password(&v, SECRET "1");
+    open_world(&v, false, NIGH_THREADS_OWN);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, is_ready(&v));
+    v.stands = true;
+    CHECK_WITHIN(WORLD_PATIENCE_MS, v.inside == 1);
+    close_world(&v); /* returns */
+    CHECK_EQ(said(&v, "closed while the host's redis_password has not returned"), 1);
+    CHECK_EQ(v.inside, 1);
+    v.stands = false;
+    CHECK_WITHIN(WORLD_PATIENCE_MS, v.inside == 0);
+    dispose(&v);
 }
 
 /* ---- files that are not what they should be ---- */
