@@ -77,6 +77,17 @@ static void check_goes_on(struct world *w, const char *why)
     CHECK_EQ(peer_tell(w, NIGH_TARGET_KEY, "k"), NIGH_QUEUED);
 }
 
+static bool tells_nothing(struct world *w)
+{
+    return tells(w, "\"redis_problem\"", "\"redis_problem\": \"\"");
+}
+
+static void close_at(struct world *w, struct redis *server)
+{
+    world_close(w);
+    redis_stop(server);
+}
+
 /* ---- commands that are not there ---- */
 
 #define NAMES_MAX 16
@@ -112,8 +123,7 @@ TEST(commands_of_scripts_that_are_renamed_are_all_named)
     check_goes_on(&w, "the server has no EVALSHA, TIME");
     CHECK_SAID(all);
     CHECK(said(" (rename-command?)"));
-    world_close(&w);
-    redis_stop(&server);
+    close_at(&w, &server);
 }
 
 static void check_named(char *command, const char *why)
@@ -125,8 +135,7 @@ static void check_named(char *command, const char *why)
     start_without(&server, names, args);
     open_at(&w, server.uri);
     check_goes_on(&w, why);
-    world_close(&w);
-    redis_stop(&server);
+    close_at(&w, &server);
 }
 
 TEST(a_command_that_is_renamed_is_named)
@@ -148,9 +157,8 @@ TEST(a_server_without_subscribe_serves_and_the_listener_says_why)
     CHECK_SAID("redis listener is not connected: SUBSCRIBE: ERR unknown command 'SUBSCRIBE'");
     CHECK_WITHIN(WORLD_PATIENCE_MS, tells(&w, "\"listener_problem\"", why));
     CHECK_WITHIN(WORLD_PATIENCE_MS, nigh_health(w.cache) == NIGH_FRESH);
-    CHECK(tells(&w, "\"redis_problem\"", "\"redis_problem\": \"\""));
-    world_close(&w);
-    redis_stop(&server);
+    CHECK(tells_nothing(&w));
+    close_at(&w, &server);
 }
 
 /* What old nodes alone need is an advice; what is a courtesy is nothing. */
@@ -175,31 +183,38 @@ TEST(commands_that_can_be_done_without_stop_nothing)
         nigh_release(&values[i]);
     }
     CHECK_EQ(peer_tell(&w, NIGH_TARGET_ALL, NULL), 0);
-    world_close(&w);
-    redis_stop(&server);
+    close_at(&w, &server);
 }
 
 /* ---- rights ---- */
 
+/* Starts a server with a user `app` of these rights (three at most, NULL-ended); opens as that. */
+static void open_as_app(struct redis *server, struct world *w, char *const rights[])
+{
+    char *args[] = {"--user", "app", "on", ">old", "allkeys", "allchannels",
+                    NULL, NULL, NULL, NULL};
+    char uri[200];
+    for (size_t i = 0; rights[i]; i++)
+        args[6 + i] = rights[i];
+    redis_start(server, args);
+    snprintf(uri, sizeof(uri), "unix://app:old@%s", server->socket);
+    open_at(w, uri);
+}
+
 TEST(a_right_that_is_missing_is_named_and_its_return_found)
 {
-    static char *const args[] = {"--user", "app", "on", ">old", "allkeys", "allchannels",
-                                 "+@all", "-xadd", "-pttl", NULL};
+    static char *const rights[] = {"+@all", "-xadd", "-pttl", NULL};
     struct redis server;
     struct world w;
-    char uri[200];
-    redis_start(&server, args);
-    snprintf(uri, sizeof(uri), "unix://app:old@%s", server.socket);
-    open_at(&w, uri);
+    open_as_app(&server, &w, rights);
     check_goes_on(&w, "NOPERM for PTTL, XADD, or for our keys and channels");
     free(redis_command(&server, "ACL SETUSER app -@scripting +xadd +pttl"));
     check_goes_on(&w, "EVAL (give this user +eval): NOPERM");
     free(redis_command(&server, "ACL SETUSER app +@scripting"));
     CHECK_WITHIN(WORLD_PATIENCE_MS, peer_is_ready(&w));
     CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&w, "queued") == 0);
-    CHECK(tells(&w, "\"redis_problem\"", "\"redis_problem\": \"\""));
-    world_close(&w);
-    redis_stop(&server);
+    CHECK(tells_nothing(&w));
+    close_at(&w, &server);
 }
 
 /* Asks for what nobody has asked for, and whether that was refused for this, and for no right. (Not
@@ -217,14 +232,10 @@ static bool is_refused_for(struct world *w, const char *why)
 /* Redis 7.0 does not say of a script what it lacks. */
 TEST(a_right_that_is_taken_away_is_named)
 {
-    static char *const args[] = {"--user", "app", "on", ">old", "allkeys", "allchannels", "+@all",
-                                 NULL};
+    static char *const rights[] = {"+@all", NULL};
     struct redis server;
     struct world w;
-    char uri[200];
-    redis_start(&server, args);
-    snprintf(uri, sizeof(uri), "unix://app:old@%s", server.socket);
-    open_at(&w, uri);
+    open_as_app(&server, &w, rights);
     CHECK_WITHIN(WORLD_PATIENCE_MS, peer_is_ready(&w));
     free(redis_command(&server, "ACL SETUSER app -xadd"));
     CHECK_EQ(peer_tell(&w, NIGH_TARGET_KEY, "k"), NIGH_QUEUED);
@@ -232,11 +243,10 @@ TEST(a_right_that_is_taken_away_is_named)
     CHECK_EQ(world_count(&w, "connected"), 1);
     free(redis_command(&server, "ACL SETUSER app +xadd"));
     CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&w, "queued") == 0);
-    CHECK(tells(&w, "\"redis_problem\"", "\"redis_problem\": \"\""));
+    CHECK(tells_nothing(&w));
     free(redis_command(&server, "CONFIG SET maxmemory 1")); /* refused for another reason now */
     CHECK_WITHIN(WORLD_PATIENCE_MS, is_refused_for(&w, "OOM"));
-    world_close(&w);
-    redis_stop(&server);
+    close_at(&w, &server);
 }
 
 /* ---- in between ---- */

@@ -100,6 +100,20 @@ static bool is_up(struct field *f)
     return l2_connected(f->client.l2);
 }
 
+static void open_connected(struct field *f)
+{
+    open_client(f);
+    CHECK_WITHIN(CLIENT_DEADLINE_MS, is_up(f));
+}
+
+static void check_problem(struct field *f, const char *words)
+{
+    struct l2_problem problem;
+    l2_problem_read(f->client.l2, &problem);
+    if (!CHECK(strstr(problem.text, words)))
+        check_note("%s", problem.text);
+}
+
 static void finish(struct field *f)
 {
     client_close(&f->client);
@@ -131,8 +145,7 @@ TEST(the_master_is_found)
 {
     struct field f;
     prepare(&f);
-    open_client(&f);
-    CHECK_WITHIN(CLIENT_DEADLINE_MS, is_up(&f));
+    open_connected(&f);
     CHECK_EQ(useless(&f), 0);
     finish(&f);
 }
@@ -160,8 +173,7 @@ TEST(one_that_says_nothing_costs_the_time_for_connecting_once)
     prepare(&f);
     fake_sentinel_answer(&f.sentinels[0], "");
     f.connect_timeout_ms = 1000;
-    open_client(&f);
-    CHECK_WITHIN(CLIENT_DEADLINE_MS, is_up(&f));
+    open_connected(&f);
     unsigned asked = f.sentinels[0].asked;
     for (uint64_t i = 0; i < 3; i++) {
         struct l2_gauges before, now;
@@ -184,10 +196,7 @@ TEST(a_replica_is_no_master_whoever_says_so)
     open_client(&f);
     CHECK_WITHIN(CLIENT_DEADLINE_MS, f.sentinels[0].asked > 1 && f.sentinels[1].asked > 1);
     CHECK(!is_up(&f));
-    struct l2_problem problem;
-    l2_problem_read(f.client.l2, &problem);
-    if (!CHECK(strstr(problem.text, "the server is not a master")))
-        check_note("%s", problem.text);
+    check_problem(&f, "the server is not a master");
     fake_sentinel_name(&f.sentinels[1], "127.0.0.1", f.master.port);
     CHECK_WITHIN(CLIENT_DEADLINE_MS, is_up(&f));
     finish(&f);
@@ -197,15 +206,13 @@ TEST(a_master_that_writes_alone_is_told_of_once)
 {
     struct field f;
     prepare(&f);
-    open_client(&f);
-    CHECK_WITHIN(CLIENT_DEADLINE_MS, is_up(&f));
+    open_connected(&f);
     CHECK_WITHIN(CLIENT_DEADLINE_MS, advice(&f) == 1);
     client_close(&f.client);
     char *reply = redis_command(&f.master, "CONFIG SET min-replicas-to-write 1");
     CHECK_STR(reply, "OK");
     free(reply);
-    open_client(&f);
-    CHECK_WITHIN(CLIENT_DEADLINE_MS, is_up(&f));
+    open_connected(&f);
     CHECK_EQ(advice(&f), 1);
     finish(&f);
 }
@@ -220,9 +227,7 @@ TEST(all_are_gone)
     CHECK_WITHIN(CLIENT_DEADLINE_MS, f.sentinels[0].asked > 2);
     CHECK_EQ(useless(&f), COUNT); /* each once, however often it is asked */
     CHECK(last_has(&f, "it knows no master of this name"));
-    struct l2_problem problem;
-    l2_problem_read(f.client.l2, &problem);
-    CHECK(strstr(problem.text, "it knows no master of this name"));
+    check_problem(&f, "it knows no master of this name");
     fake_sentinel_name(&f.sentinels[2], "127.0.0.1", f.master.port);
     CHECK_WITHIN(CLIENT_DEADLINE_MS, is_up(&f));
     finish(&f);
@@ -346,6 +351,21 @@ static bool has_client(const struct redis *server)
     return has;
 }
 
+/* Opens a client, and the listener beside it, which hears one of the Sentinels. Returns which. */
+static int open_both(struct field *f, struct listener *l)
+{
+    open_client(f);
+    open_listener(l, f);
+    CHECK_WITHIN(CLIENT_DEADLINE_MS, connection(f) == 1 && subscribed(f) >= 0);
+    return subscribed(f);
+}
+
+static void close_both(struct field *f, struct listener *l)
+{
+    close_listener(l);
+    finish(f);
+}
+
 /* A second master beside the first, which answers still. `form` takes the ports that a Sentinel
  * calls out, the new or the old one first. */
 static void check_moved(const char *channel, const char *form, bool new_first, const char *forbids)
@@ -357,19 +377,16 @@ static void check_moved(const char *channel, const char *form, bool new_first, c
     free(redis_command(&f.replica, "REPLICAOF NO ONE"));
     for (int i = 0; i < COUNT; i++)
         fake_sentinel_forbid(&f.sentinels[i], forbids);
-    open_client(&f);
-    open_listener(&l, &f);
-    CHECK_WITHIN(CLIENT_DEADLINE_MS, connection(&f) == 1 && subscribed(&f) >= 0);
+    int caller = open_both(&f, &l);
     for (int i = 0; i < COUNT; i++)
         fake_sentinel_name(&f.sentinels[i], "127.0.0.1", f.replica.port);
     snprintf(call, sizeof(call), form, new_first ? f.replica.port : f.master.port,
              new_first ? f.master.port : f.replica.port);
-    fake_sentinel_call_on(&f.sentinels[subscribed(&f)], channel, call);
+    fake_sentinel_call_on(&f.sentinels[caller], channel, call);
     CHECK_WITHIN(CLIENT_DEADLINE_MS, connection(&f) == 2);
     CHECK_WITHIN(CLIENT_DEADLINE_MS, has_client(&f.replica));
     CHECK_EQ(useless(&f), 0);
-    close_listener(&l);
-    finish(&f);
+    close_both(&f, &l);
 }
 
 TEST(a_master_that_is_called_out_is_moved_to)
@@ -397,10 +414,7 @@ TEST(a_call_while_another_is_asked_is_not_lost)
     prepare(&f);
     free(redis_command(&f.replica, "REPLICAOF NO ONE"));
     f.connect_timeout_ms = 1000;
-    open_client(&f);
-    open_listener(&l, &f);
-    CHECK_WITHIN(CLIENT_DEADLINE_MS, is_up(&f) && subscribed(&f) >= 0);
-    struct fake_sentinel *caller = &f.sentinels[subscribed(&f)];
+    struct fake_sentinel *caller = &f.sentinels[open_both(&f, &l)];
     unsigned asked = caller->asked;
     fake_sentinel_answer(caller, "");
     l2_drop_connection(f.client.l2);
@@ -410,8 +424,7 @@ TEST(a_call_while_another_is_asked_is_not_lost)
              f.replica.port);
     fake_sentinel_call(caller, call);
     CHECK_WITHIN(CLIENT_DEADLINE_MS, has_client(&f.replica));
-    close_listener(&l);
-    finish(&f);
+    close_both(&f, &l);
 }
 
 TEST(one_that_calls_out_what_is_not_so_is_not_heeded_again)
@@ -419,10 +432,7 @@ TEST(one_that_calls_out_what_is_not_so_is_not_heeded_again)
     struct field f;
     struct listener l;
     prepare(&f);
-    open_client(&f);
-    open_listener(&l, &f);
-    CHECK_WITHIN(CLIENT_DEADLINE_MS, connection(&f) == 1 && subscribed(&f) >= 0);
-    int liar = subscribed(&f);
+    int liar = open_both(&f, &l);
     fake_sentinel_call(&f.sentinels[liar], "mymaster 127.0.0.1 1 127.0.0.1 2");
     CHECK_WITHIN(CLIENT_DEADLINE_MS, connection(&f) == 2);
     CHECK_WITHIN(CLIENT_DEADLINE_MS, useless(&f) == 1);
@@ -435,8 +445,7 @@ TEST(one_that_calls_out_what_is_not_so_is_not_heeded_again)
         check_pause();
     }
     CHECK_EQ(connection(&f), 2);
-    close_listener(&l);
-    finish(&f);
+    close_both(&f, &l);
 }
 
 /* ---- who is to blame ---- */

@@ -17,6 +17,13 @@ static void beat(world *w)
     world_pass(w, WORLD_BEAT_MS + WORLD_BEAT_MS / 5);
 }
 
+/* The same, but it is not answered yet. */
+static void send_beat(world *w)
+{
+    fake_env_advance(&w->fake, 2 * WORLD_BEAT_MS * NS_PER_MS);
+    coherence_tick(w->c);
+}
+
 TEST(beats_come_in_their_time)
 {
     world w;
@@ -134,8 +141,7 @@ TEST(entries_that_came_by_the_channel_meanwhile)
     world w;
     world_open(&w);
     world_other(&w, world_key("a"));
-    fake_env_advance(&w.fake, 2 * WORLD_BEAT_MS * NS_PER_MS);
-    coherence_tick(w.c);
+    send_beat(&w);
     struct world_request *r = world_take(&w, WORLD_BEAT);
     REQUIRE(r);
     world_execute(&w, r);
@@ -153,8 +159,7 @@ TEST(failed_beat_changes_nothing)
     world w;
     world_open(&w);
     uint64_t until_ns = *coherence_trusted_until(w.c);
-    fake_env_advance(&w.fake, 2 * WORLD_BEAT_MS * NS_PER_MS);
-    coherence_tick(w.c);
+    send_beat(&w);
     world_deliver(world_take(&w, WORLD_BEAT), NIGH_ETIMEDOUT);
     coherence_tick(w.c);
     CHECK_EQ(*coherence_trusted_until(w.c), until_ns);
@@ -200,8 +205,7 @@ TEST(failed_resync_is_tried_again)
     world w;
     world_open(&w);
     w.id = 0;
-    fake_env_advance(&w.fake, 2 * WORLD_BEAT_MS * NS_PER_MS);
-    coherence_tick(w.c);
+    send_beat(&w);
     CHECK(world_serve_one(&w, WORLD_BEAT));
     coherence_tick(w.c);
     world_deliver(world_take(&w, WORLD_RESYNC), NIGH_EOFFLINE);
@@ -330,6 +334,15 @@ static void beat_in(world *w, uint64_t way_ms)
     coherence_tick(w->c);
 }
 
+/* A beat has told of a change, and the channel has not brought it. */
+static void open_owing(world *w)
+{
+    world_open(w);
+    beat_in(w, 0);
+    world_other(w, world_key("a"));
+    beat_in(w, 0);
+}
+
 TEST(changes_of_others_that_were_heard_are_as_late_as_the_way)
 {
     world w;
@@ -372,10 +385,7 @@ TEST(changes_of_others_are_late_until_the_channel_brings_them)
 TEST(what_is_owed_since_several_beats_counts_from_the_first)
 {
     world w;
-    world_open(&w);
-    beat_in(&w, 0);
-    world_other(&w, world_key("a"));
-    beat_in(&w, 0);
+    open_owing(&w);
     uint64_t from_ns = w.fake.now_ns;
     world_other(&w, world_key("a"));
     fake_env_advance(&w.fake, 600 * NS_PER_MS);
@@ -414,10 +424,7 @@ TEST(without_a_listener_changes_are_as_late_as_beats_are_apart)
 TEST(a_listener_that_is_lost_was_as_late_as_it_was_known)
 {
     world w;
-    world_open(&w);
-    beat_in(&w, 0);
-    world_other(&w, world_key("a"));
-    beat_in(&w, 0);
+    open_owing(&w);
     uint64_t from_ns = w.fake.now_ns;
     world_lose_one(&w);
     w.channel->config.down(w.c);
@@ -433,10 +440,7 @@ TEST(a_listener_that_is_lost_was_as_late_as_it_was_known)
 TEST(a_resync_is_no_lag)
 {
     world w;
-    world_open(&w);
-    beat_in(&w, 0);
-    world_other(&w, world_key("a"));
-    beat_in(&w, 0);
+    open_owing(&w);
     CHECK_EQ(lag(&w).count, 0);
     w.id += 1; /* another clock */
     beat(&w);
@@ -500,8 +504,7 @@ TEST(answer_after_close)
 {
     world w;
     world_open(&w);
-    fake_env_advance(&w.fake, 2 * WORLD_BEAT_MS * NS_PER_MS);
-    coherence_tick(w.c);
+    send_beat(&w);
     struct world_request *r = world_take(&w, WORLD_BEAT);
     REQUIRE(r);
     unsigned pokes = w.pokes;
@@ -517,8 +520,7 @@ TEST(answer_not_judged_before_close)
 {
     world w;
     world_open(&w);
-    fake_env_advance(&w.fake, 2 * WORLD_BEAT_MS * NS_PER_MS);
-    coherence_tick(w.c);
+    send_beat(&w);
     CHECK(world_serve_one(&w, WORLD_BEAT));
     world_close(&w); /* frees it */
 }
