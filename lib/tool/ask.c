@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * The commands that ask at control sockets: the words go there as they are, the answers come out.
+ * Only those of `invalidate`, which may be many, go in parts, for a line has bounds; what a part
+ * was answered is shown of the last, and where it is not as it should be.
  */
 #include "tool/tool.h"
 
@@ -8,19 +10,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int show(const struct tool_args *args, size_t i, const char *answer)
+#define PART_WORDS 1000u  /* a process takes 1024 words, */
+#define PART_BYTES 60000u /* and 65536 bytes, in a line */
+
+static void show(const struct tool_args *args, size_t i, const char *answer)
 {
+    bool several = args->socket_count > 1;
     if (line_is_error(answer)) {
-        bool several = args->socket_count > 1;
         fflush(stdout);
         fprintf(stderr, "nigh: %s%s%s", several ? args->sockets[i] : "", several ? ": " : "",
                 answer + strlen("error: "));
-        return TOOL_REFUSED;
+        return;
     }
-    if (args->socket_count > 1)
+    if (several)
         printf("%s%s:\n", i ? "\n" : "", args->sockets[i]);
     fputs(answer, stdout);
-    return TOOL_DONE;
 }
 
 static int show_none(const struct tool_args *args, size_t i, const char *why)
@@ -30,9 +34,15 @@ static int show_none(const struct tool_args *args, size_t i, const char *why)
     return TOOL_NOBODY;
 }
 
-/* Asks all sockets. Returns the worst of what they say. */
-static int ask_all(const struct tool_args *args, const char *line,
-                   int (*judge)(const char *answer))
+typedef int (*judge_fn)(const char *answer);
+
+static int status_of(const char *answer, judge_fn judge)
+{
+    return line_is_error(answer) ? TOOL_REFUSED : judge ? judge(answer) : TOOL_DONE;
+}
+
+/* Asks all sockets. Returns the worst of what they say. `quiet`: what is good is not shown. */
+static int ask_all(const struct tool_args *args, const char *line, judge_fn judge, bool quiet)
 {
     struct line_answer answers[TOOL_SOCKETS_MAX];
     int worst = TOOL_DONE;
@@ -40,22 +50,58 @@ static int ask_all(const struct tool_args *args, const char *line,
         return TOOL_NOBODY;
     lines_ask(args->sockets, args->socket_count, line, args->timeout_ms, answers);
     for (size_t i = 0; i < args->socket_count; i++) {
-        int status = answers[i].text ? show(args, i, answers[i].text)
+        int status = answers[i].text ? status_of(answers[i].text, judge)
                                      : show_none(args, i, answers[i].why);
-        if (status == TOOL_DONE && judge)
-            status = judge(answers[i].text);
+        if (answers[i].text && !(quiet && status == TOOL_DONE))
+            show(args, i, answers[i].text);
         worst = status > worst ? status : worst;
         free(answers[i].text);
     }
     return worst;
 }
 
-static int ask(const struct tool_args *args, const char *command, int (*judge)(const char *answer))
+static int ask(const struct tool_args *args, const char *command, judge_fn judge)
 {
     char *line = line_of(command, args->words, args->count, args->escaped);
-    int status = ask_all(args, line, judge);
+    int status = ask_all(args, line, judge, false);
     free(line);
     return status;
+}
+
+/* Returns how many of the words from one on fit into a line; one is always tried. */
+static size_t count_of_part(const struct tool_args *args, size_t from)
+{
+    size_t count = 0;
+    size_t bytes = 0;
+    while (from + count < args->count && count < PART_WORDS) {
+        bytes += 4 * strlen(args->words[from + count]) + 3; /* quoted; a byte as \xNN */
+        if (count > 0 && bytes > PART_BYTES)
+            break;
+        count++;
+    }
+    return count;
+}
+
+/* Asks in as many lines as the words take. What is not accepted ends it, and may be tried again;
+ * what waits for Redis does not. */
+static int ask_in_parts(const struct tool_args *args, const char *command, judge_fn judge)
+{
+    int worst = TOOL_DONE;
+    size_t told = 0;
+    do {
+        size_t count = count_of_part(args, told);
+        char *line = line_of(command, args->words + told, count, args->escaped);
+        int status = ask_all(args, line, judge, told + count < args->count);
+        free(line);
+        worst = status > worst ? status : worst;
+        if (status != TOOL_DONE && status != TOOL_DOUBT)
+            break;
+        told += count;
+    } while (told < args->count);
+    if (told > 0 && told < args->count)
+        fprintf(stderr, "nigh: of %zu words the first %zu were told, the others were not\n",
+                args->count, told);
+    return worst;
 }
 
 int ask_stats(const struct tool_args *args)
@@ -137,7 +183,7 @@ static int ask_of_keys(const struct tool_args *args)
 {
     char *space = strdup(args->space);
     char *head = space ? line_of("invalidate key", &space, 1, args->escaped) : NULL;
-    int status = head ? ask(args, head, judge_change) : TOOL_NOBODY;
+    int status = head ? ask_in_parts(args, head, judge_change) : TOOL_NOBODY;
     free(head);
     free(space);
     return status;
@@ -161,7 +207,10 @@ int ask_invalidate(const struct tool_args *args)
     }
     if (args->redis)
         return redis_invalidate(args);
-    return args->space ? ask_of_keys(args) : ask(args, command_of(args), judge_change);
+    if (args->space)
+        return ask_of_keys(args);
+    return args->tags ? ask_in_parts(args, command_of(args), judge_change)
+                      : ask(args, command_of(args), judge_change);
 }
 
 int ask_send(const struct tool_args *args)

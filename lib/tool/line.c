@@ -3,6 +3,10 @@
  * One line to control sockets, all of them at once, and their whole answers: an answer that does
  * not end with an empty line was cut off, and counts as none. Nothing blocks but poll(), until one
  * deadline for all: a process that is stopped costs the others nothing.
+ *
+ * Whatever listens at a path may be asked, by root, too: another program's socket is told from ours
+ * by what it answers (our line is all we send, so it need not wait for more), no answer fills the
+ * memory, and none has a byte that a terminal acts on.
  */
 #include "tool/tool.h"
 
@@ -20,6 +24,11 @@
 #include <unistd.h>
 
 #define SIZE_FIRST 65536u
+#define SIZE_MOST (32u << 20) /* a process answers half of that at most */
+
+static const char silent[] = "the process does not answer within the time: is it stopped?";
+static const char foreign[] = "what it answers is none of nigh's, or was cut off: is it another "
+                              "program's socket, or has the process just ended?";
 
 /* A question on its way. */
 struct asking {
@@ -44,7 +53,7 @@ static const char *why_not(const char *path, int error)
     if (error == ECONNREFUSED && stat(path, &file) == 0 && !S_ISSOCK(file.st_mode))
         return "it is no socket: control.socket of the process names it";
     return error == ECONNREFUSED ? "nobody listens there any more: its process has ended"
-           : error == EAGAIN     ? "the process does not answer" /* others wait already */
+           : error == EAGAIN     ? "the process does not answer: others wait already"
            : error == EACCES     ? "Permission denied: the process' own user and root may ask"
            : error == ENOENT     ? "No such file or directory: is the process running, and "
                                    "control.socket set?"
@@ -86,7 +95,8 @@ static void finish(struct asking *a, const char *why)
     a->why = why;
 }
 
-/* Sends what the socket takes. A line that was refused need not be whole: an answer says why. */
+/* Sends what the socket takes, and then that this was all. A line that was refused need not be
+ * whole: an answer says why. */
 static void send_some(struct asking *a, const char *line, size_t len)
 {
     ssize_t n = send(a->fd, line + a->sent, len - a->sent, MSG_NOSIGNAL);
@@ -94,6 +104,8 @@ static void send_some(struct asking *a, const char *line, size_t len)
         a->sent += (size_t)n;
     else if (n < 0 && errno != EAGAIN && errno != EINTR)
         a->sent = len;
+    if (a->sent == len)
+        shutdown(a->fd, SHUT_WR);
 }
 
 static bool make_room(struct asking *a)
@@ -101,7 +113,7 @@ static bool make_room(struct asking *a)
     if (a->size - a->len > 1)
         return true;
     size_t size = a->size ? 2 * a->size : SIZE_FIRST;
-    char *text = realloc(a->text, size);
+    char *text = size <= SIZE_MOST ? realloc(a->text, size) : NULL;
     if (!text)
         return false;
     a->text = text;
@@ -112,7 +124,7 @@ static bool make_room(struct asking *a)
 static void receive_some(struct asking *a)
 {
     if (!make_room(a)) {
-        finish(a, "its answer does not fit into memory");
+        finish(a, a->size == SIZE_MOST ? foreign : "its answer does not fit into memory");
         return;
     }
     ssize_t n = recv(a->fd, a->text + a->len, a->size - a->len - 1, 0);
@@ -125,7 +137,21 @@ static void receive_some(struct asking *a)
     bool whole = a->len >= 2 && strcmp(a->text + a->len - 2, "\n\n") == 0;
     if (whole)
         a->text[a->len - 1] = '\0';
-    finish(a, whole ? NULL : "the process does not answer");
+    if (whole)
+        line_make_harmless(a->text, a->len - 1);
+    finish(a, whole ? NULL : a->len > 0 ? foreign : "the process does not answer");
+}
+
+void line_make_harmless(char *text, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        unsigned char c = (unsigned char)text[i];
+        bool c1 = c == 0xc2 && i + 1 < len && (text[i + 1] & 0xe0) == 0x80; /* of UTF-8 */
+        if ((c < ' ' && c != '\n' && c != '\t') || c == 0x7f || c1)
+            text[i] = '?';
+        if (c1)
+            text[++i] = '?';
+    }
 }
 
 /* Waits for what comes, for all. False: all is over, or the time. */
@@ -170,7 +196,7 @@ void lines_ask(const char *const *paths, size_t count, const char *line, unsigne
         ;
     for (size_t i = 0; i < count; i++) {
         if (all[i].fd >= 0)
-            finish(&all[i], "the process does not answer");
+            finish(&all[i], all[i].len > 0 ? foreign : silent);
         if (all[i].why)
             free(all[i].text);
         ret[i] = (struct line_answer){all[i].why ? NULL : all[i].text, all[i].why};

@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: MIT
 /*
- * The program nigh: its commands in one table, from which help and the page nigh(1) are made.
+ * The program nigh: its commands and flags in two tables, from which help and the page nigh(1) are
+ * made.
  *
- * Words that begin with -- are the program's, up to a word "--"; all others are the command's, and
- * go to the socket as they are, quoted where they must be. Of NIGH_CONF only what says how
- * Redis is used is taken (by "--redis -" also where it is), and only by commands that talk to it.
+ * Words that begin with -- are the program's, up to a word "--", wherever they stand; all others
+ * are the command's, and go to the socket as they are, quoted where they must be. A flag that a
+ * command has no use for is refused: whoever gave it meant something. Of NIGH_CONF only what says
+ * how Redis is used is taken (by "--redis -" also where it is), and only by commands that talk to
+ * it.
  */
 #include "tool/tool.h"
 
+#include <errno.h>
 #include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,56 +22,76 @@
 #define TIMEOUT_MS 5000u
 #define TIMEOUT_MAX_MS 86400000u
 
-enum whom { SOCKET, SOCKET_OR_REDIS };
+/* Flags, as bits. */
+enum {
+    SOCKET = 1 << 0,
+    REDIS = 1 << 1,
+    PREFIX = 1 << 2,
+    SPACE = 1 << 3,
+    TAG = 1 << 4,
+    ALL = 1 << 5,
+    SOFT = 1 << 6,
+    RAW = 1 << 7,
+    ESCAPED = 1 << 8,
+    STDIN = 1 << 9,
+    ONCE = 1 << 10,
+    TIMEOUT = 1 << 11,
+};
+#define ANY (SOCKET | ESCAPED | TIMEOUT) /* of use to every command */
+#define WHAT (SPACE | TAG | ALL | SOFT | STDIN)
 
 struct command {
     const char *name;
     const char *args;
     const char *help;
-    size_t min, max; /* words */
-    enum whom whom;  /* it asks */
+    size_t min, max;    /* words */
+    unsigned at_socket; /* flags that say something there, besides ANY */
+    unsigned at_redis;  /* ... and with --redis; 0: it is nothing for the command */
     int (*run)(const struct tool_args *args);
-    const char *more;  /* for its --help and the page */
+    const char *more;   /* for its --help and the page */
 };
 
 #define MANY 1000
+#define NO_END ((size_t)-1)
 
 /* clang-format off */
 static const struct command commands[] = {
-    {"top", "", "what goes on now: rates, latencies, memory, trust", 0, 0, SOCKET, top_run,
+    {"top", "", "what goes on now: rates, latencies, memory, trust", 0, 0, ONCE, 0, top_run,
      "Shows every second what the processes do, until q is typed; with --once, or where the output "
      "is no terminal, one second of it. Several sockets are added up. p99 is of that "
      "second, in the process where it is worst. A low evict age (of the last minute: a tenth of "
      "the evicted were younger) says that l1.memory is too small. Flights are keys being brought "
      "now. While the breaker is open redis is asked only now and then, for it was slow or failed. "
      "A resync turned all that was stored stale."},
-    {"health", "", "ok, degraded or doubt, and why", 0, 0, SOCKET, ask_health,
+    {"health", "", "ok, degraded or doubt, and why", 0, 0, 0, 0, ask_health,
      "The exit status is 0 for ok, 1 for degraded, 2 for doubt (nothing stored is called fresh)."},
-    {"stats", "[text|json|prometheus]", "all counters and gauges", 0, 1, SOCKET, ask_stats, NULL},
-    {"explain", "SPACE KEY [text|json]", "where a key is, and why it misses", 2, 3, SOCKET,
+    {"stats", "[text|json|prometheus]", "all counters and gauges", 0, 1, 0, 0, ask_stats, NULL},
+    {"explain", "SPACE KEY [text|json]", "where a key is, and why it misses", 2, 3, 0, 0,
      ask_explain, NULL},
-    {"hot", "[SPACE] [text|json]", "keys that are hit, missed and changed most", 0, 2, SOCKET,
+    {"hot", "[SPACE] [text|json]", "keys that are hit, missed and changed most", 0, 2, 0, 0,
      ask_hot, NULL},
-    {"curve", "[text|json]", "what another l1.memory would bring", 0, 1, SOCKET, ask_curve, NULL},
-    {"spaces", "", "which spaces there are, and what they hold", 0, 0, SOCKET, ask_spaces, NULL},
-    {"options", "[SPACE]", "all options of a process, or of a space", 0, 1, SOCKET, ask_options,
+    {"curve", "[text|json]", "what another l1.memory would bring", 0, 1, 0, 0, ask_curve, NULL},
+    {"spaces", "", "which spaces there are, and what they hold", 0, 0, 0, 0, ask_spaces, NULL},
+    {"options", "[SPACE]", "all options of a process, or of a space", 0, 1, 0, 0, ask_options,
      NULL},
     {"get", "[SPACE] NAME | --redis URI --space S KEY", "one number or option; or a value in Redis",
-     1, 2, SOCKET_OR_REDIS, ask_get,
+     1, 2, 0, PREFIX | SPACE | RAW, ask_get,
      "An option, counter, gauge or histogram, of the cache or of a space. With --redis it shows "
      "what Redis has of the key: lengths, lifetimes, position, lease. With "
      "--raw it writes the bytes of the value and nothing else."},
-    {"set", "[SPACE] NAME VALUE", "change an option that is live", 2, 3, SOCKET, ask_set, NULL},
-    {"log", "error|warn|info|debug", "what goes out of the log from now on", 1, 1, SOCKET, ask_log,
+    {"set", "[SPACE] NAME VALUE", "change an option that is live", 2, 3, 0, 0, ask_set, NULL},
+    {"log", "error|warn|info|debug", "what goes out of the log from now on", 1, 1, 0, 0, ask_log,
      NULL},
     {"invalidate", "--space S KEY... | --tag TAG... | --all", "tell every node of a change", 0,
-     MANY, SOCKET_OR_REDIS, ask_invalidate,
+     NO_END, WHAT, WHAT | PREFIX, ask_invalidate,
      "At a socket, or with --redis without any process. It returns when Redis has accepted the "
      "change, which counts from then in every node (exit status 0), or when --timeout is over "
-     "(2). With --soft the values of tags, or all, become stale instead of gone. At a socket the "
+     "(2), and says how many others heard of it (of the last part, where there are many keys). "
+     "With --stdin more keys, or tags, come from the standard input, one a line. "
+     "With --soft the values of tags, or all, become stale instead of gone. At a socket the "
      "words key SPACE KEY..., tag TAG..., space SPACE... and all are understood, too."},
-    {"watch", "[--redis URI]", "changes by other nodes as they come", 0, 0, SOCKET_OR_REDIS,
-     redis_watch,
+    {"watch", "[--redis URI]", "changes by other nodes as they come", 0, 0, PREFIX | ONCE,
+     PREFIX | ONCE, redis_watch,
      "Of the Redis that is named, or that a process at the socket uses, with its certificates "
      "and password files; a password that it has in an option it does not tell: NIGH_CONF has to "
      "have the same redis.uri, or redis.sentinel_password, then. One line for "
@@ -75,25 +99,27 @@ static const struct command commands[] = {
      "signal, or after --timeout where --once is said. Changes that the channel has lost come with "
      "the next beat, a second later or so."},
     {"send", "COMMAND [WORD...]", "any command of the control socket (help lists them)", 1, MANY,
-     SOCKET, ask_send, NULL},
+     0, 0, ask_send, NULL},
 };
 /* clang-format on */
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
 
-static const struct {
+static const struct flag {
     const char *name, *arg, *help;
+    unsigned bit;
 } flags[] = {
-    {"-S, --socket", "PATH", "a control socket, or a pattern of several; else NIGH_SOCKET"},
-    {"--redis", "URI", "talk to Redis alone, not to a process; - : the URI in NIGH_CONF"},
-    {"--prefix", "P", "redis.prefix (nigh)"},
-    {"--space", "S", "the space of the keys"},
-    {"--tag", "", "the words are tags"},
-    {"--all", "", "everything"},
-    {"--soft", "", "stale, not gone"},
-    {"--raw", "", "the value's bytes"},
-    {"--escaped", "", "in the words xNN behind a backslash is a byte, as names are shown"},
-    {"--once", "", "top: one second of it"},
-    {"--timeout", "MS", "how long Redis, or the processes, may take (5000)"},
+    {"--socket", "PATH", "a control socket, or a pattern of several; else NIGH_SOCKET", SOCKET},
+    {"--redis", "URI", "talk to Redis alone, not to a process; - : the URI in NIGH_CONF", REDIS},
+    {"--prefix", "P", "redis.prefix (nigh)", PREFIX},
+    {"--space", "S", "the space of the keys", SPACE},
+    {"--tag", "", "the words are tags", TAG},
+    {"--all", "", "everything", ALL},
+    {"--soft", "", "stale, not gone", SOFT},
+    {"--raw", "", "the value's bytes", RAW},
+    {"--escaped", "", "in the words xNN behind a backslash is a byte, as names are shown", ESCAPED},
+    {"--stdin", "", "more keys or tags from the standard input, one a line", STDIN},
+    {"--once", "", "top: one second of it", ONCE},
+    {"--timeout", "MS", "how long Redis, or the processes, may take (5000)", TIMEOUT},
 };
 #define FLAG_COUNT (sizeof(flags) / sizeof(flags[0]))
 
@@ -107,6 +133,11 @@ static const char *const statuses[] = {
 
 /* ---- help ---- */
 
+static const char *letter_of(const struct flag *flag)
+{
+    return flag->bit == SOCKET ? "-S, " : "";
+}
+
 static int help(FILE *out)
 {
     fprintf(out, "nigh: asks processes that have a control.socket, or Redis alone\n\n"
@@ -115,7 +146,8 @@ static int help(FILE *out)
         fprintf(out, "  %-11s %s\n", commands[i].name, commands[i].help);
     fprintf(out, "\n");
     for (size_t i = 0; i < FLAG_COUNT; i++)
-        fprintf(out, "  %-13s %-5s %s\n", flags[i].name, flags[i].arg, flags[i].help);
+        fprintf(out, "  %s%-*s %-5s %s\n", letter_of(&flags[i]), flags[i].bit == SOCKET ? 9 : 13,
+                flags[i].name, flags[i].arg, flags[i].help);
     fprintf(out, "\nexit status:\n");
     for (size_t i = 0; i < sizeof(statuses) / sizeof(statuses[0]); i++)
         fprintf(out, "  %s\n", statuses[i]);
@@ -156,7 +188,8 @@ static int page(void)
                commands[i].more ? commands[i].more : "");
     printf(".SH FLAGS\n");
     for (size_t i = 0; i < FLAG_COUNT; i++)
-        printf(".TP\n.B \\%s %s\n%s\n", flags[i].name, flags[i].arg, flags[i].help);
+        printf(".TP\n.B %s\\%s %s\n%s\n", flags[i].bit == SOCKET ? "\\-S, " : "", flags[i].name,
+               flags[i].arg, flags[i].help);
     printf(".SH EXIT STATUS\n");
     for (size_t i = 0; i < sizeof(statuses) / sizeof(statuses[0]); i++)
         printf("%s\n.br\n", statuses[i]);
@@ -202,6 +235,9 @@ static void find_sockets(struct tool_args *args, const char *pattern, bool quiet
         else if (!quiet)
             fprintf(stderr, "nigh: note: %s: its process is no more\n", paths[i]);
     }
+    if (!quiet && args->socket_count == TOOL_SOCKETS_MAX && count > TOOL_SOCKETS_MAX - before)
+        fprintf(stderr, "nigh: note: no more than %d sockets are asked, the others are not\n",
+                TOOL_SOCKETS_MAX);
 }
 
 void tool_find_sockets(struct tool_args *args)
@@ -232,63 +268,122 @@ static int take_timeout(struct tool_args *args, const char *value)
     return 0;
 }
 
-/* Takes a flag that has a value. Returns 1: it is none of them; 0; or a status. */
-static int take_valued(struct tool_args *args, const char *flag, const char *value)
+static const struct flag *find_flag(const char *word)
 {
-    const char **text = strcmp(flag, "--redis") == 0    ? &args->redis
-                        : strcmp(flag, "--prefix") == 0 ? &args->prefix
-                        : strcmp(flag, "--space") == 0  ? &args->space
-                                                        : NULL;
-    bool socket = strcmp(flag, "-S") == 0 || strcmp(flag, "--socket") == 0;
-    bool timeout = strcmp(flag, "--timeout") == 0;
-    if (!text && !socket && !timeout)
-        return 1;
-    if (!value)
-        return wrong("a value is wanted behind", flag);
-    if (text)
-        *text = value;
-    if (socket)
-        return add_sockets(args, value);
-    return timeout ? take_timeout(args, value) : 0;
+    for (size_t i = 0; i < FLAG_COUNT; i++)
+        if (strcmp(word, flags[i].name) == 0)
+            return &flags[i];
+    return strcmp(word, "-S") == 0 ? &flags[0] : NULL;
 }
 
-static bool take_plain(struct tool_args *args, const char *flag)
+/* Whether a word is the program's, as far as one can see: "-" alone is the command's. */
+static bool is_flag(const char *word)
 {
-    bool *which = strcmp(flag, "--once") == 0   ? &args->once
-                  : strcmp(flag, "--raw") == 0  ? &args->raw
-                  : strcmp(flag, "--soft") == 0 ? &args->soft
-                  : strcmp(flag, "--tag") == 0  ? &args->tags
-                  : strcmp(flag, "--all") == 0  ? &args->all
-                  : strcmp(flag, "--escaped") == 0 ? &args->escaped
-                                                   : NULL;
-    if (which)
-        *which = true;
-    return which != NULL;
+    return word[0] == '-' && word[1] != '\0';
+}
+
+/* Takes a flag, and its value if it has one. 0, or a status. */
+static int take(struct tool_args *args, const struct flag *flag, const char *value)
+{
+    switch (flag->bit) {
+    case SOCKET: return add_sockets(args, value);
+    case REDIS: args->redis = value; break;
+    case PREFIX: args->prefix = value; break;
+    case SPACE: args->space = value; break;
+    case TAG: args->tags = true; break;
+    case ALL: args->all = true; break;
+    case SOFT: args->soft = true; break;
+    case RAW: args->raw = true; break;
+    case ESCAPED: args->escaped = true; break;
+    case ONCE: args->once = true; break;
+    case TIMEOUT: return take_timeout(args, value);
+    default: break;
+    }
+    return 0;
 }
 
 /* Takes flags out of the words. 0, or a status. */
-static int read_flags(struct tool_args *args, int argc, char **argv)
+static int read_flags(struct tool_args *args, int argc, char **argv, unsigned *ret_given)
 {
     bool only_words = false;
     args->words = argv;
     for (int i = 0; i < argc; i++) {
         char *word = argv[i];
-        if (only_words || word[0] != '-' || word[1] == '\0') {
+        const struct flag *flag = find_flag(word);
+        if (only_words || !is_flag(word)) {
             args->words[args->count++] = word;
             continue;
         }
         only_words = strcmp(word, "--") == 0;
-        if (only_words || take_plain(args, word))
+        if (only_words)
             continue;
-        int rc = take_valued(args, word, i + 1 < argc ? argv[i + 1] : NULL);
-        if (rc == 1)
+        if (!flag)
             return wrong("there is no flag", word);
+        if (*flag->arg && ++i == argc)
+            return wrong("a value is wanted behind", word);
+        int rc = take(args, flag, argv[i]);
         if (rc != 0)
             return rc;
-        i++;
+        *ret_given |= flag->bit;
     }
     return 0;
 }
+
+/* Refuses what the command, or whom it asks, has no use for. 0, or a status. */
+static int judge_flags(const struct command *c, unsigned given)
+{
+    unsigned useful = ANY | (given & REDIS ? c->at_redis | REDIS : c->at_socket);
+    if (given & REDIS && !c->at_redis)
+        return wrong("--redis is nothing for the command", c->name);
+    for (size_t i = 0; i < FLAG_COUNT; i++) {
+        if (!(given & flags[i].bit & ~useful))
+            continue;
+        bool elsewhere = flags[i].bit & c->at_redis;
+        fprintf(stderr, "nigh: %s is nothing for the command %s%s: nigh help %s\n", flags[i].name,
+                c->name, elsewhere ? " without --redis" : "", c->name);
+        return TOOL_USAGE;
+    }
+    return 0;
+}
+
+/* ---- more words ---- */
+
+/* Adds a line of the standard input, without its end, to the words. */
+static bool add_word(struct tool_args *args, const char *line, size_t len)
+{
+    if ((args->count & (args->count + 1)) == 0) { /* 0, 1, 3, 7: room for twice as many */
+        char **words = realloc(args->words, 2 * (args->count + 1) * sizeof(*words));
+        if (!words)
+            return false;
+        args->words = words;
+    }
+    args->words[args->count] = strndup(line, len);
+    return args->words[args->count++] != NULL;
+}
+
+/* Reads the standard input to its end. They are kept until the program ends. 0, or a status. */
+static int read_words(struct tool_args *args)
+{
+    struct tool_args all = {.words = NULL};
+    char *line = NULL;
+    size_t size = 0;
+    bool right = true;
+    for (size_t i = 0; right && i < args->count; i++)
+        right = add_word(&all, args->words[i], strlen(args->words[i]));
+    for (ssize_t len; right && (len = getline(&line, &size, stdin)) > 0;) {
+        len -= line[len - 1] == '\n';
+        right = len == 0 || add_word(&all, line, (size_t)len);
+    }
+    right = right && !ferror(stdin);
+    if (!right)
+        fprintf(stderr, "nigh: standard input: %s\n", strerror(errno));
+    free(line);
+    args->words = all.words;
+    args->count = all.count;
+    return right ? 0 : TOOL_REFUSED;
+}
+
+/* ---- running ---- */
 
 static const struct command *find(const char *name)
 {
@@ -298,22 +393,28 @@ static const struct command *find(const char *name)
     return NULL;
 }
 
+/* Finds out what is meant, and does it. */
 static int run(const struct command *c, int argc, char **argv)
 {
     struct tool_args args = {.timeout_ms = TIMEOUT_MS};
     const char *socket = getenv("NIGH_SOCKET");
+    unsigned given = 0;
     for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++)
         if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
             return help_of(c);
-    int rc = read_flags(&args, argc, argv);
+    int rc = read_flags(&args, argc, argv, &given);
+    if (rc == 0)
+        rc = judge_flags(c, given);
+    if (rc == 0 && given & STDIN)
+        rc = read_words(&args);
     if (rc != 0)
         return rc;
     if (args.count < c->min || args.count > c->max) {
         fprintf(stderr, "nigh: usage: nigh %s%s%s\n", c->name, *c->args ? " " : "", c->args);
         return TOOL_USAGE;
     }
-    if (args.redis && c->whom == SOCKET)
-        return wrong("--redis is nothing for the command", c->name);
+    if (given & STDIN && args.count == 0)
+        return TOOL_DONE; /* nothing has changed */
     if (args.socket_count == 0 && !args.redis && socket)
         add_sockets(&args, socket);
     if (args.socket_count == 0 && !args.redis)
@@ -327,10 +428,24 @@ static int say_version(void)
     return TOOL_DONE;
 }
 
-int main(int argc, char **argv)
+/* Puts the command before the flags that stand before it. */
+static void move_command(int argc, char **argv)
 {
-    if (argc < 2)
-        return help(stderr);
+    int i = 1;
+    while (i < argc && is_flag(argv[i])) {
+        const struct flag *flag = find_flag(argv[i]);
+        i += flag && *flag->arg ? 2 : 1;
+    }
+    if (i >= argc)
+        return;
+    char *command = argv[i];
+    memmove(argv + 2, argv + 1, (size_t)(i - 1) * sizeof(*argv));
+    argv[1] = command;
+}
+
+static int run_words(int argc, char **argv)
+{
+    move_command(argc, argv);
     const char *word = argv[1];
     const struct command *asked = argc > 2 ? find(argv[2]) : NULL;
     if (strcmp(word, "help") == 0 && asked)
@@ -343,6 +458,22 @@ int main(int argc, char **argv)
         return say_version();
     if (find(word))
         return run(find(word), argc - 2, argv + 2);
-    return word[0] == '-' ? wrong("flags come behind the command, as in: nigh health", word)
-                          : wrong("there is no command", word);
+    return is_flag(word) ? wrong("which command? Nothing but flags was given:", word)
+                         : wrong("there is no command", word);
+}
+
+/* Says that not all could be written. A disk that was full may have room again by now. */
+static int say_lost(int status, const char *why)
+{
+    fprintf(stderr, "nigh: what was to be written is lost%s%s\n", *why ? ": " : "", why);
+    return status == TOOL_DONE ? TOOL_REFUSED : status;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2)
+        return help(stderr);
+    int status = run_words(argc, argv);
+    const char *why = fflush(stdout) == 0 ? "" : strerror(errno);
+    return *why || ferror(stdout) ? say_lost(status, why) : status;
 }

@@ -19,6 +19,7 @@
 #include <nigh/nigh.h>
 
 #define LOOK_MS 5
+#define TARGETS_MAX 4096u /* in one call */
 #define CHANNEL_MS 500u /* to wait for the channel, which a user may not be allowed to hear */
 #define DEADLINE_MAX_MS 60000u /* of redis.deadline */
 
@@ -205,7 +206,7 @@ static bool wait_for_channel(const struct node *n, unsigned timeout_ms)
     return false;
 }
 
-/* Says who heard of it, and where nobody did why that may be. */
+/* Says who heard of it (of the last part), and where nobody did why that may be. */
 static void say_accepted(const struct node *n, size_t count, bool listens)
 {
     int64_t heard = nigh_stats_value(n->cache, NULL, "listeners") - listens;
@@ -225,13 +226,21 @@ static int tell(const struct tool_args *args, struct node *n, const struct nigh_
     call.deadline_ms = args->timeout_ms;
     call.flags = args->soft ? NIGH_SOFT : 0;
     bool listens = wait_for_channel(n, args->timeout_ms);
-    int rc = nigh_invalidate_many(n->cache, targets, count, &call);
-    if (rc == NIGH_QUEUED && nigh_drain(n->cache, args->timeout_ms) == 0)
-        rc = 0;
+    int rc = 0;
+    size_t told = 0;
+    for (size_t part; rc == 0 && told < count; told += rc == 0 ? part : 0) {
+        part = count - told < TARGETS_MAX ? count - told : TARGETS_MAX;
+        rc = nigh_invalidate_many(n->cache, targets + told, part, &call);
+        if (rc == NIGH_QUEUED && nigh_drain(n->cache, args->timeout_ms) == 0)
+            rc = 0;
+    }
     if (rc == 0) {
         say_accepted(n, count, listens);
         return TOOL_DONE;
     }
+    if (told > 0)
+        fprintf(stderr, "nigh: of %zu the first %zu were accepted, the others were not\n", count,
+                told);
     if (rc != NIGH_QUEUED) {
         fail(nigh_strerror(rc), "");
         return TOOL_REFUSED;

@@ -61,6 +61,8 @@ char *line_of(const char *first, char *const *words, size_t count, bool escaped)
 /* Make bytes of each \xNN of a word, in place. Returns its length. */
 size_t line_unescape(char *word);
 bool line_is_error(const char *answer);
+/* Replace what a terminal acts on, but for ends of lines and tabs. */
+void line_make_harmless(char *text, size_t len);
 
 /* ---- json.c: the numbers of an answer ---- */
 

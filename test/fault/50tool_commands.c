@@ -176,6 +176,16 @@ TEST(what_is_wrong_has_clear_words_and_a_status)
     CHECK(tool_says("No such file or directory"));
     CHECK_EQ(tool_run("invalidate -S /tmp/nigh-there-is-none --space s --all"), 64);
     CHECK_EQ(tool_run("invalidate -S /tmp/nigh-there-is-none --soft --space s k"), 64);
+    CHECK_EQ(tool_run("stats -S /tmp/x --all"), 64); /* nothing is left out without a word */
+    CHECK(tool_says("--all is nothing for the command stats"));
+    CHECK_EQ(tool_run("invalidate -S /tmp/x --prefix p --all"), 64);
+    CHECK(tool_says("--prefix is nothing for the command invalidate without --redis"));
+    CHECK_EQ(tool_run("-S /tmp/nigh-there-is-none --timeout 7 health"), 3);
+    CHECK_EQ(tool_run("-S /tmp/x"), 64);
+    CHECK_EQ(tool_run("health -S"), 64);
+    CHECK(tool_says("a value is wanted behind -S"));
+    CHECK_EQ(tool_run("--help 2>&1 >/dev/full; exit $?"), 1);
+    CHECK(tool_says("what was to be written is lost: No space left"));
     CHECK_EQ(tool_run("--help"), 0);
     CHECK(tool_says("exit status:"));
     CHECK_EQ(tool_run("invalidate --help"), 0);
@@ -190,6 +200,127 @@ TEST(what_is_wrong_has_clear_words_and_a_status)
     CHECK_EQ(tool_run("invalidate -S /tmp/x --space s"), 64); /* which keys? */
     CHECK_EQ(tool_run("invalidate -S /tmp/x"), 64);
     CHECK_EQ(tool_run("invalidate -S /tmp/x --all k"), 64);
+}
+
+/* Writes so many keys, one a line, the last of them in the cache. */
+static void write_keys(const char *path, unsigned count)
+{
+    FILE *file = fopen(path, "w");
+    REQUIRE(file);
+    for (unsigned i = 1; i <= count; i++)
+        fprintf(file, "a key of some bytes %u\n\n", i);
+    fclose(file);
+}
+
+TEST(keys_without_number_go_in_parts)
+{
+    struct redis server;
+    struct world w;
+    struct place p;
+    char keys[80];
+    redis_start(&server, NULL);
+    make_folder(&p);
+    snprintf(keys, sizeof(keys), "%s/keys", p.folder);
+    write_keys(keys, 5000);
+    open_at(&w, &p, "s", server.uri);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, nigh_health(w.cache) == NIGH_FRESH);
+    const char *last = "a key of some bytes 5000";
+    ask_fetch(w.space, last, NULL);
+    CHECK_EQ(tool_run("invalidate -S %s --space %s --stdin <%s", p.path, w.space->name, keys), 0);
+    CHECK_STR(tool_out, "ok: heard by 0 others\n");
+    CHECK_EQ(ask_get(w.space, last, NULL).outcome, NIGH_MISS);
+    ask_fetch(w.space, last, NULL);
+    CHECK_EQ(tool_run("invalidate --redis %s --space %s first --stdin --timeout 60000 <%s",
+                      server.uri, w.space->name, keys), 0);
+    CHECK(tool_says("accepted: 5001, heard by 1\n"));
+    CHECK_WITHIN(WORLD_PATIENCE_MS, ask_get(w.space, last, NULL).outcome == NIGH_MISS);
+    FILE *file = fopen(keys, "a");
+    fprintf(file, "%01025d\n", 1);
+    fclose(file);
+    CHECK_EQ(tool_run("invalidate -S %s --space %s --stdin <%s", p.path, w.space->name, keys), 1);
+    CHECK(tool_says("longer than 1024 bytes"));
+    CHECK(tool_says("of 5001 words the first "));
+    CHECK_EQ(tool_run("invalidate -S %s --tag --stdin </dev/null", p.path), 0); /* none is fine */
+    unlink(keys);
+    world_close(&w);
+    rmdir(p.folder);
+    redis_stop(&server);
+}
+
+/* ---- who answers is no process of ours ---- */
+
+TEST(another_programs_socket_is_told_at_once)
+{
+    struct redis server;
+    redis_start(&server, NULL);
+    CHECK_EQ(tool_run("health -S %s --timeout 86400000", server.socket), 3);
+    CHECK(tool_says("what it answers is none of nigh's"));
+    CHECK_EQ(tool_run("top -S %s --timeout 86400000", server.socket), 3);
+    CHECK(tool_says("what it answers is none of nigh's"));
+    redis_stop(&server);
+}
+
+struct liar {
+    struct place place;
+    const char *text;
+    bool again; /* without an end */
+    int fd;
+    pthread_t thread;
+};
+
+/* Answers one client after the other, until its socket is shut down. */
+static void *lie(void *arg)
+{
+    struct liar *l = arg;
+    for (int fd; (fd = accept(l->fd, NULL, NULL)) >= 0; close(fd)) {
+        char line[100];
+        while (recv(fd, line, sizeof(line), 0) > 0)
+            ;
+        while (dial_send(fd, l->text, strlen(l->text)) && l->again)
+            ;
+    }
+    return NULL;
+}
+
+static void start_liar(struct liar *l, const char *text, bool again)
+{
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+    *l = (struct liar){.text = text, .again = again};
+    make_folder(&l->place);
+    snprintf(l->place.path, sizeof(l->place.path), "%s/s", l->place.folder);
+    strcpy(at.sun_path, l->place.path);
+    l->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    REQUIRE(bind(l->fd, (struct sockaddr *)(void *)&at, sizeof(at)) == 0 && listen(l->fd, 5) == 0);
+    REQUIRE_EQ(pthread_create(&l->thread, NULL, lie, l), 0);
+}
+
+static void stop_liar(struct liar *l)
+{
+    shutdown(l->fd, SHUT_RDWR);
+    pthread_join(l->thread, NULL);
+    close(l->fd);
+    unlink(l->place.path);
+    rmdir(l->place.folder);
+}
+
+TEST(an_answer_without_an_end_fills_no_memory)
+{
+    struct liar l;
+    static char text[65536];
+    memset(text, 'x', sizeof(text) - 1);
+    start_liar(&l, text, true);
+    CHECK_EQ(tool_run("stats -S %s --timeout 86400000", l.place.path), 3);
+    CHECK(tool_says("what it answers is none of nigh's"));
+    stop_liar(&l);
+}
+
+TEST(what_a_process_answers_moves_no_terminal)
+{
+    struct liar l;
+    start_liar(&l, "ok: \033]0;title\a\033[2J\xc2\x9b \xc3\xa9\n\n", false);
+    CHECK_EQ(tool_run("health -S %s", l.place.path), 0);
+    CHECK_STR(tool_out, "ok: ?]0;title??[2J?? \xc3\xa9\n");
+    stop_liar(&l);
 }
 
 TEST(redis_alone_is_enough_to_invalidate_and_to_look)

@@ -262,7 +262,7 @@ TEST(with_redis_it_says_how_things_are)
     CHECK_WITHIN(WORLD_PATIENCE_MS, strncmp(text = ask(&p, "health\n"), "ok\nhere: ", 9) == 0);
     /* What came before the first beat behind the resync has no lag. */
     CHECK_WITHIN(WORLD_PATIENCE_MS,
-                 strcmp(ask(&p, "invalidate tag t\n"), "ok\n\n") == 0 &&
+                 strcmp(ask(&p, "invalidate tag t\n"), "ok: heard by 0 others\n\n") == 0 &&
                      strstr(ask(&p, "health\n"), "\nlag: changes came here within ") != NULL);
     redis_stop(&server);
     CHECK_WITHIN(WORLD_PATIENCE_MS,

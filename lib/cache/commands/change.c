@@ -4,13 +4,25 @@
  */
 #include "cache/commands/command.h"
 
+/* Says how many heard of it beside this process: where nobody did and somebody should have, the
+ * prefix or the database is not theirs. */
+static void say_accepted(struct command *c)
+{
+    int64_t own = nigh_stats_value(c->cache, NULL, "listening");
+    int64_t others = nigh_stats_value(c->cache, NULL, "listeners") - own;
+    if (c->cache->l2)
+        control_print(c->reply, "ok: heard by %lld others\n", others > 0 ? (long long)others : 0);
+    else
+        control_print(c->reply, "ok\n");
+}
+
 static void invalidate(struct command *c, const struct nigh_target *targets, uint32_t n, bool soft)
 {
     struct nigh_call call = NIGH_CALL_INIT;
     call.flags = soft ? NIGH_SOFT : 0;
     int rc = nigh_invalidate_many(c->cache, targets, n, &call);
     if (rc == 0)
-        control_print(c->reply, "ok\n");
+        say_accepted(c);
     else if (rc == NIGH_QUEUED)
         control_print(c->reply, "queued: done here, the others are told once redis accepts it\n");
     else
