@@ -108,8 +108,7 @@ static void read_list(struct json *const *of, size_t count, const char *space, c
 
 /* ---- showing ---- */
 
-/* Adds a name, cut at so many columns and filled up to them, as bytes that no terminal acts on. */
-static char *put_name(char *to, const char *name, size_t columns)
+char *hot_put_name(char *to, const char *name, size_t columns)
 {
     size_t used = 0;
     for (const unsigned char *s = (const unsigned char *)name; *s && used < columns; s++) {
@@ -141,10 +140,11 @@ static char *put_rate(char *to, double rate, int columns)
 static char *put_even(char *to, const struct list *l, size_t columns)
 {
     char text[80] = "";
+    double among = l->most > 0 ? l->rate / l->most : 0;
     if (l->most > 0 && 2 * l->most <= l->rate)
         snprintf(text, sizeof(text), "%*snone above 1 in %u", RATE_COLUMNS - 9, "",
-                 (unsigned)(l->rate / l->most));
-    return put_name(to, text, columns);
+                 (unsigned)(among < RATE_MAX ? among : RATE_MAX));
+    return hot_put_name(to, text, columns);
 }
 
 static char *put_cell(char *to, const struct list *l, size_t i, size_t columns)
@@ -155,7 +155,7 @@ static char *put_cell(char *to, const struct list *l, size_t i, size_t columns)
         return to + sprintf(to, "%*s", (int)columns, "");
     to = put_rate(to, l->keys[i].rate, RATE_COLUMNS - 1);
     *to++ = ' ';
-    return put_name(to, l->keys[i].name, columns - RATE_COLUMNS);
+    return hot_put_name(to, l->keys[i].name, columns - RATE_COLUMNS);
 }
 
 /* Ends a line without the blanks at its end. */
@@ -219,7 +219,7 @@ static size_t put_group(char *to, const struct json_hot *group, size_t columns)
     to = put_rate(stpcpy(to, "  "), group->rate, 0);
     to += sprintf(to, "/s %.5s ", group->kind);
     size_t used = (size_t)(to - start) + name_columns;
-    to = put_name(to, group->name, name_columns);
+    to = hot_put_name(to, group->name, name_columns);
     *(used <= columns ? to : start) = '\0';
     return used <= columns ? used : 0;
 }

@@ -107,6 +107,9 @@ char *hot_table(struct json *const *of, size_t count, const char *space, size_t 
                 size_t rows);
 /* The tags and spaces that are invalidated most, in one line. To be freed, as above. */
 char *hot_groups(struct json *const *of, size_t count, size_t columns);
+/* Add a name, cut at so many columns and filled up to them, as bytes that no terminal acts on; up
+ * to four for a column, and a NUL. Returns its end. */
+char *hot_put_name(char *to, const char *name, size_t columns);
 
 /* ---- the commands ---- */
 

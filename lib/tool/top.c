@@ -20,9 +20,9 @@
 #include <unistd.h>
 
 #define PERIOD_MS 1000
-#define WIDTH 80
+#define WIDTH 80 /* of what is shown at least: a narrower terminal has the left part of it */
 #define WIDTH_MAX 200
-#define HEALTH_COLUMNS 19 /* before the words: "health   12 of 64: " */
+#define SPACE_COLUMNS 13
 #define ROWS_ONCE 12 /* of keys, where it is no terminal */
 #define SPACES_MAX 64
 
@@ -41,16 +41,23 @@ struct screen {
     char who[48];              /* the process, where it is one alone: ", process 7, node 17c2" */
     bool live;
     int rows_left;
-    size_t columns;
+    size_t columns;            /* of what is shown */
+    size_t width;              /* of the terminal */
     struct termios saved;
 };
 
-static volatile sig_atomic_t ended;
+static volatile sig_atomic_t ended, suspended;
 
-static void end(int signal)
+static void end(int number)
 {
-    (void)signal;
+    (void)number;
     ended = 1;
+}
+
+static void suspend(int number)
+{
+    (void)number;
+    suspended = 1;
 }
 
 static double now_s(void)
@@ -144,6 +151,18 @@ static double rate(const struct screen *s, const char *space, const char *name)
 
 /* ---- showing ---- */
 
+/* Cuts a line at the terminal's width, in characters. */
+static void cut(char *text, size_t width)
+{
+    for (; *text; text++) {
+        bool goes_on = ((unsigned char)*text & 0xc0) == 0x80;
+        if (!goes_on && width-- == 0)
+            *text = '\0';
+        if (!*text)
+            return;
+    }
+}
+
 __attribute__((format(printf, 2, 3))) static void line(struct screen *s, const char *fmt, ...)
 {
     char text[4 * WIDTH_MAX + 1];
@@ -153,7 +172,10 @@ __attribute__((format(printf, 2, 3))) static void line(struct screen *s, const c
     va_start(args, fmt);
     vsnprintf(text, sizeof(text), fmt, args);
     va_end(args);
-    printf("%s%s\n", text, s->live ? "\033[K" : "");
+    line_make_harmless(text, strlen(text));
+    if (s->live)
+        cut(text, s->width);
+    printf("%s%s\n", s->live ? "\033[K" : "", text);
 }
 
 /* "12.3k": at most five characters. */
@@ -264,8 +286,6 @@ static void show_health(struct screen *s)
             worst = answers[i].text;
     }
     size_t len = worst ? strcspn(worst, "\n") : 0;
-    if (s->live && len > s->columns - HEALTH_COLUMNS)
-        len = s->columns - HEALTH_COLUMNS;
     if (worst && bad > 0 && s->now.count > 1)
         line(s, "health   %zu of %zu: %.*s", bad, s->now.count, (int)len, worst);
     else if (worst)
@@ -284,7 +304,7 @@ static void show_link(struct screen *s)
          yes_of(gauge(s, "trusted"), n), yes_of(gauge(s, "listening"), n),
          count_text(gauge(s, "queued")), count_text(rate(s, NULL, "frame")),
          count_text(rate(s, NULL, "resync")));
-    line(s, "lag      changes come here after %s; own ones: accepted %s, heard %s (p99)",
+    line(s, "lag, p99 changes come here after %s; own ones: accepted %s, heard %s",
          latency(s, NULL, "coherence_lag"), latency(s, NULL, "latency_change"),
          latency(s, NULL, "latency_heard"));
 }
@@ -322,7 +342,9 @@ static void show_space(struct screen *s, const char *name)
     double stale = rate(s, name, "l1_stale");
     double reads = fresh + stale + rate(s, name, "l1_miss");
     double l2 = rate(s, name, "l2_fresh") + rate(s, name, "l2_stale");
-    line(s, "%-13.13s %6s %5.1f %5.1f %5.1f %5s %6s %5s %5s %5s %5s", name, count_text(reads),
+    char shown[4 * SPACE_COLUMNS + 1];
+    hot_put_name(shown, name, SPACE_COLUMNS);
+    line(s, "%s %6s %5.1f %5.1f %5.1f %5s %6s %5s %5s %5s %5s", shown, count_text(reads),
          reads > 0 ? 100 * (fresh + stale) / reads : 0, reads > 0 ? 100 * stale / reads : 0,
          reads > 0 ? 100 * l2 / reads : 0,
          count_text(rate(s, name, "load")), count_text(rate(s, name, "l1_evict")),
@@ -389,6 +411,7 @@ static void measure(struct screen *s)
     if (s->live)
         ioctl(STDOUT_FILENO, TIOCGWINSZ, &size);
     s->rows_left = size.ws_row ? size.ws_row - 1 : 23;
+    s->width = size.ws_col ? size.ws_col : WIDTH;
     s->columns = size.ws_col < WIDTH ? WIDTH : size.ws_col < WIDTH_MAX ? size.ws_col : WIDTH_MAX;
 }
 
@@ -409,6 +432,8 @@ static void show(struct screen *s)
 
 /* ---- running ---- */
 
+/* Takes another screen, without a cursor, on which no line goes on in the next: there are
+ * characters of two columns. */
 static void prepare_terminal(struct screen *s)
 {
     struct termios raw;
@@ -416,14 +441,44 @@ static void prepare_terminal(struct screen *s)
     raw = s->saved;
     raw.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
     tcsetattr(STDIN_FILENO, TCSANOW, &raw);
-    printf("\033[?1049h\033[?25l\033[2J");
+    printf("\033[?1049h\033[?25l\033[?7l\033[2J");
 }
 
 static void restore_terminal(struct screen *s)
 {
-    printf("\033[?25h\033[?1049l");
+    printf("\033[?7h\033[?25h\033[?1049l");
     fflush(stdout);
     tcsetattr(STDIN_FILENO, TCSANOW, &s->saved);
+}
+
+/* Stops, as the user has asked by ^Z, and goes on when the shell says so. */
+static void rest(struct screen *s)
+{
+    suspended = 0;
+    restore_terminal(s);
+    signal(SIGTSTP, SIG_DFL);
+    raise(SIGTSTP);
+    signal(SIGTSTP, suspend);
+    prepare_terminal(s);
+}
+
+/* The terminal is left as it was found, whichever signal ends or stops the program. */
+static void take_signals(const struct screen *s)
+{
+    signal(SIGINT, end);
+    signal(SIGTERM, end);
+    if (!s->live)
+        return;
+    signal(SIGHUP, end);
+    signal(SIGQUIT, end);
+    signal(SIGTSTP, suspend);
+}
+
+/* Whether it is a terminal on which one may write anywhere. */
+static bool is_screen(void)
+{
+    const char *term = getenv("TERM");
+    return isatty(STDIN_FILENO) && isatty(STDOUT_FILENO) && term && strcmp(term, "dumb") != 0;
 }
 
 /* Waits for the period. Returns whether to go on. */
@@ -431,7 +486,9 @@ static bool wait_period(struct screen *s)
 {
     struct pollfd in = {.fd = s->live ? STDIN_FILENO : -1, .events = POLLIN};
     char key = 0;
-    int ready = poll(&in, 1, PERIOD_MS);
+    int ready = suspended ? -1 : poll(&in, 1, PERIOD_MS);
+    if (suspended)
+        rest(s);
     if (ready > 0 && (read(STDIN_FILENO, &key, 1) != 1 || key == 'q' || key == 'Q'))
         return false;
     return !ended;
@@ -464,18 +521,31 @@ static void step(struct screen *s)
     ask_who(s);
 }
 
+/* Says of each socket why it shows nothing. */
+static int say_nobody(const struct tool_args *args)
+{
+    struct line_answer answers[TOOL_SOCKETS_MAX];
+    lines_ask(args->sockets, args->socket_count, "stats json", args->timeout_ms, answers);
+    for (size_t i = 0; i < args->socket_count; i++) {
+        const char *text = answers[i].text;
+        const char *why = text ? "what it answers is none of nigh's" : answers[i].why;
+        if (text && line_is_error(text))
+            why = text + strlen("error: ");
+        fprintf(stderr, "nigh: %s: %.*s\n", args->sockets[i], (int)strcspn(why, "\n"), why);
+        free(answers[i].text);
+    }
+    return TOOL_NOBODY;
+}
+
 int top_run(const struct tool_args *args)
 {
     static struct screen s;
     s.args = *args;
-    s.live = !args->once && isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
-    signal(SIGINT, end);
-    signal(SIGTERM, end);
+    s.live = !args->once && is_screen();
     look(args, &s.now);
-    if (s.now.count == 0) {
-        free(line_ask(args->sockets[0], "version", args->timeout_ms)); /* says why */
-        return TOOL_NOBODY;
-    }
+    if (s.now.count == 0)
+        return say_nobody(args);
+    take_signals(&s);
     if (s.live)
         prepare_terminal(&s);
     while (wait_period(&s)) {

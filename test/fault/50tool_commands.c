@@ -2,7 +2,11 @@
 // The program nigh as people and scripts use it: at the socket of a process, at those of several,
 // at Redis alone; what it prints, and how it ends.
 
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 
 #include "cache/cache.h"
 #include "support/dial.h"
@@ -79,6 +83,85 @@ TEST(a_process_is_asked_and_told)
     CHECK_EQ(tool_run("top --once -S %s", p.path), 0);
     CHECK(tool_says("1 of 1 processes") && tool_says("health   ok: L1 alone"));
     CHECK(tool_says(w.space->name));
+    world_close(&w);
+    rmdir(p.folder);
+}
+
+/* ---- a terminal ---- */
+
+struct terminal {
+    int fd;
+    pid_t pid;
+    char out[65536];
+    size_t len;
+};
+
+static void start_on_terminal(struct terminal *t, struct winsize size, const char *path)
+{
+    char *argv[] = {NIGH_TOOL, "top", "-S", (char *)(uintptr_t)path, NULL};
+    *t = (struct terminal){.fd = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC)};
+    REQUIRE(t->fd >= 0 && grantpt(t->fd) == 0 && unlockpt(t->fd) == 0);
+    REQUIRE_EQ(ioctl(t->fd, TIOCSWINSZ, &size), 0);
+    int tty = open(ptsname(t->fd), O_RDWR | O_NOCTTY | O_CLOEXEC);
+    REQUIRE(tty >= 0);
+    setenv("TERM", "xterm", 1);
+    t->pid = fork();
+    if (t->pid == 0) {
+        dup2(tty, STDIN_FILENO);
+        dup2(tty, STDOUT_FILENO);
+        execv(argv[0], argv);
+        _exit(127);
+    }
+    close(tty);
+}
+
+/* Reads more of what it shows. Returns whether this is among it. */
+static bool shows(struct terminal *t, const char *wanted)
+{
+    struct pollfd in = {.fd = t->fd, .events = POLLIN};
+    while (t->len < sizeof(t->out) - 1 && poll(&in, 1, 0) > 0) {
+        ssize_t n = read(t->fd, t->out + t->len, sizeof(t->out) - 1 - t->len);
+        if (n <= 0)
+            break;
+        t->len += (size_t)n;
+    }
+    return strstr(t->out, wanted) != NULL;
+}
+
+/* Returns the longest line, in bytes, of the first screen. */
+static size_t longest_line(const char *text)
+{
+    size_t most = 0;
+    const char *at = strstr(text, "\033[H") + 3;
+    for (const char *end = strstr(at, "\033[J"); at < end; at += strcspn(at, "\n") + 1) {
+        at += strncmp(at, "\033[K", 3) == 0 ? 3 : 0;
+        size_t len = strcspn(at, "\r");
+        most = len > most ? len : most;
+    }
+    return most;
+}
+
+TEST(a_narrow_terminal_has_no_line_in_two)
+{
+    static struct terminal t;
+    struct world w;
+    struct place p;
+    int status = -1;
+    make_folder(&p);
+    open_at(&w, &p, "s", NULL);
+    start_on_terminal(&t, (struct winsize){.ws_row = 12, .ws_col = 40}, p.path);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, shows(&t, "\033[J\033[H")); /* once, and once more */
+    CHECK_EQ(longest_line(t.out), 40);
+    CHECK(strstr(t.out, "space         read/s"));
+    kill(t.pid, SIGTSTP); /* as ^Z does */
+    CHECK_WITHIN(WORLD_PATIENCE_MS, waitpid(t.pid, &status, WUNTRACED | WNOHANG) == t.pid);
+    CHECK(WIFSTOPPED(status));
+    CHECK(shows(&t, "\033[?1049l")); /* the shell has its screen */
+    kill(t.pid, SIGCONT);
+    REQUIRE_EQ(write(t.fd, "q", 1), 1);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, waitpid(t.pid, &status, WNOHANG) == t.pid);
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    close(t.fd);
     world_close(&w);
     rmdir(p.folder);
 }

@@ -106,6 +106,11 @@ TEST(misses_that_are_spread_evenly_are_told_in_words)
     struct json *few = read(EVEN("2", "0.9")); /* nobody can tell */
     check_text(hot_table(&few, 1, "s", 78, 9), "");
     json_free(few);
+    few = read(EVEN("1e300", "1e-300")); /* more than any number of keys */
+    check_text(hot_table(&few, 1, "s", 78, 9),
+               "   hits/s                  misses/s                 changes/s\n"
+               "                           none above 1 in 99999999\n");
+    json_free(few);
     json_free(of[0]);
     json_free(of[1]);
 }
