@@ -30,6 +30,8 @@ struct builder {
     struct input *in;
     struct key_map keys;
     size_t room, change_room;
+    uint64_t most_bytes; /* of memory, more or less */
+    bool full;           /* it would take more: nothing is added any more */
     bool has_story;   /* the format tells what requests bring, and how long it lives */
     bool timed;       /* a time was known */
     int64_t first_us; /* the first of them */

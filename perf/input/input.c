@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "input/builder.h"
 #include "input/formats.h"
@@ -13,18 +14,43 @@
 
 #define ROOM_MIN   4096u
 #define HEAD_BYTES 64u /* by which a format is known */
+#define TEXT_LEAST 8u  /* of so many letters no number is meant */
+#define SHARE_MOST 2u  /* of this machine's memory: its half */
 #define US_PER_S   1000000u
 #define BACK_MOST  (60 * (uint64_t)US_PER_S) /* by which a time may go back in one file */
 #define BIAS_US    ((int64_t)1 << 61) /* of times while they are read: some are before the first */
 
 /* ---- a list that grows ---- */
 
+/* What all of it would take if it was twice as much, about. */
+static uint64_t grown_bytes(const struct builder *b)
+{
+    const struct trace *t = &b->in->trace;
+    uint64_t of_request = sizeof(*t->requests) + sizeof(*t->at_us);
+    uint64_t of_key = sizeof(*b->keys.slots) + sizeof(*b->sizes);
+    if (b->has_story) {
+        of_request += sizeof(*t->brings) + sizeof(*t->lives);
+        of_key += sizeof(*b->loads) + sizeof(*b->misses);
+    }
+    return 2 * (b->room * of_request + b->change_room * sizeof(*t->changes) +
+                b->keys.capacity * of_key);
+}
+
+/* Returns how long a list shall be that is full; if there is no memory for it, b->full. */
+static size_t grown(struct builder *b, size_t room)
+{
+    b->full |= room > 0 && grown_bytes(b) > b->most_bytes;
+    return b->full ? room : room ? 2 * room : ROOM_MIN;
+}
+
 static void make_room(struct builder *b)
 {
     struct trace *t = &b->in->trace;
     if (t->count < b->room)
         return;
-    b->room = b->room ? 2 * b->room : ROOM_MIN;
+    b->room = grown(b, b->room);
+    if (b->full)
+        return;
     t->requests = must_grow(t->requests, b->room, sizeof(*t->requests));
     t->at_us = must_grow(t->at_us, b->room, sizeof(*t->at_us));
     if (!b->has_story)
@@ -47,6 +73,8 @@ void builder_add(struct builder *b, uint64_t key, uint32_t size, int64_t at_us)
     struct trace *t = &b->in->trace;
     size_t i = t->count;
     make_room(b);
+    if (b->full)
+        return;
     if (at_us != TIME_UNKNOWN) {
         b->first_us = b->timed ? b->first_us : at_us;
         b->timed = true;
@@ -65,7 +93,9 @@ void builder_change(struct builder *b, const struct change *c)
 {
     struct trace *t = &b->in->trace;
     if (t->change_count == b->change_room) {
-        b->change_room = b->change_room ? 2 * b->change_room : ROOM_MIN;
+        b->change_room = grown(b, b->change_room);
+        if (b->full)
+            return;
         t->changes = must_grow(t->changes, b->change_room, sizeof(*t->changes));
     }
     t->changes[t->change_count] = *c;
@@ -310,6 +340,14 @@ static bool ends_with(const char *path, const char *ending)
     return len >= n && memcmp(path + len - n, ending, n) == 0;
 }
 
+static bool is_text(const char *head, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        if ((head[i] < ' ' && !strchr("\t\r\n", head[i])) || head[i] == 127)
+            return false;
+    return len >= TEXT_LEAST;
+}
+
 static char *read_trace(struct builder *b, struct stream *s)
 {
     char head[HEAD_BYTES];
@@ -318,6 +356,9 @@ static char *read_trace(struct builder *b, struct stream *s)
         return must_print("%s is empty", input_stream_path(s));
     if (format_is_recording(head, len))
         return format_recording(b, s);
+    if (is_text(head, len))
+        return must_print("%s is text, no trace; an access log is given with --log",
+                          input_stream_path(s));
     if (strstr(input_stream_path(s), "oracleGeneral"))
         return format_oracle(b, s);
     if (ends_with(input_stream_path(s), ".t8"))
@@ -328,9 +369,30 @@ static char *read_trace(struct builder *b, struct stream *s)
                       input_stream_path(s));
 }
 
+static char *judge(const struct builder *b, const char *path)
+{
+    size_t count = b->in->trace.count;
+    if (b->full)
+        return must_print("%s has more requests than there is memory for (%zu so far): give a part "
+                          "of it",
+                          path, count);
+    if (count == 0)
+        return must_print("%s has no requests", path);
+    if (count >= UINT32_MAX)
+        return must_print("%s has more than 4 billion requests: give a part of it", path);
+    return NULL;
+}
+
 char *input_read(struct input *in, enum input_kind kind, const char *path)
 {
-    struct builder b = {.in = in};
+    uint64_t pages = (uint64_t)sysconf(_SC_PHYS_PAGES);
+    return input_read_within(in, kind, path, pages * (uint64_t)sysconf(_SC_PAGESIZE) / SHARE_MOST);
+}
+
+char *input_read_within(struct input *in, enum input_kind kind, const char *path,
+                        uint64_t most_bytes)
+{
+    struct builder b = {.in = in, .most_bytes = most_bytes};
     char *why = NULL;
     *in = (struct input){.rate = 1, .has_sizes = true};
     struct stream *s = input_stream_open(path, &why);
@@ -339,10 +401,7 @@ char *input_read(struct input *in, enum input_kind kind, const char *path)
     why = kind == INPUT_LOG ? format_log(&b, s) : read_trace(&b, s);
     if (!why && input_stream_why(s))
         why = must_print("%s", input_stream_why(s));
-    if (!why && in->trace.count == 0)
-        why = must_print("%s has no requests", path);
-    if (!why && in->trace.count >= UINT32_MAX)
-        why = must_print("%s has more than 4 billion requests: give a part of it", path);
+    why = why ? why : judge(&b, input_stream_path(s));
     builder_end(&b);
     input_stream_close(s);
     return why;

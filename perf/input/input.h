@@ -26,19 +26,25 @@ struct input {
     float *load_us;         /* how long loads of each key took in the mean; NULL: not known */
     uint64_t dropped;       /* requests that are not in it, for they came too fast */
     uint64_t reads;         /* of all keys while it was recorded; 0: not known */
+    bool cut;               /* its last record is: it is written still, or its process was killed */
     /* of a log */
     uint64_t lines;
     uint64_t others;        /* requests that are no GET, or have another status than 200 and 304 */
     uint64_t garbage;       /* lines that are no requests */
-    uint64_t first_garbage; /* the number of the first of them */
+    uint64_t first_garbage; /* the number of the first of them ... */
+    char shown[81];         /* ... and how it begins, in printable letters */
     uint64_t unsized;       /* requests whose size no line tells: they got the mean */
 };
 
 /*
  * Read all of it. Returns NULL, or what is wrong, which the caller frees: it cannot be read, it is
- * not what it should be, it is cut off, it has no requests. input_free() is for both cases.
+ * not what it should be, it is cut off, it has no requests, or more than half of this machine's
+ * memory has room for. input_free() is for both cases.
  */
 char *input_read(struct input *in, enum input_kind kind, const char *path);
+/* ... with room for so many bytes, more or less. */
+char *input_read_within(struct input *in, enum input_kind kind, const char *path,
+                        uint64_t most_bytes);
 void input_free(struct input *in);
 
 /* Returns how long it took from the first request to the last, in seconds; 0: not known. */

@@ -11,8 +11,9 @@
 #include "support/fail.h"
 #include "support/hash.h"
 
-#define GARBAGE_MOST 0.5 /* of the lines: more, and this is no access log */
-#define SHOWN_BYTES  40
+#define GARBAGE_MOST   0.5      /* of the lines: more, and this is no access log */
+#define LINES_HOPELESS 1000000u /* so many, most of them garbage: nobody reads on */
+#define HEAD_BYTES     64u      /* by which is guessed what it is instead */
 
 static uint32_t size_of(const struct log_line *line)
 {
@@ -21,7 +22,16 @@ static uint32_t size_of(const struct log_line *line)
     return line->bytes < SIZE_UNKNOWN ? (uint32_t)line->bytes : SIZE_UNKNOWN - 1;
 }
 
-static void take_line(struct builder *b, struct text text, char *first)
+static void show(struct input *in, struct text text)
+{
+    size_t len = text.len < sizeof(in->shown) - 1 ? text.len : sizeof(in->shown) - 1;
+    in->first_garbage = in->lines;
+    for (size_t i = 0; i < len; i++)
+        in->shown[i] = text.data[i] >= ' ' && text.data[i] < 127 ? text.data[i] : '?';
+    in->shown[len] = '\0';
+}
+
+static void take_line(struct builder *b, struct text text)
 {
     struct input *in = b->in;
     struct log_line line;
@@ -36,27 +46,43 @@ static void take_line(struct builder *b, struct text text, char *first)
         break;
     case LOG_OTHER: in->others++; break;
     case LOG_GARBAGE:
-        if (in->garbage++ == 0) {
-            in->first_garbage = in->lines;
-            size_t len = text.len < SHOWN_BYTES ? text.len : SHOWN_BYTES;
-            for (size_t i = 0; i < len; i++)
-                first[i] = text.data[i] >= ' ' && text.data[i] < 127 ? text.data[i] : '?';
-            first[len] = '\0';
-        }
+        if (in->garbage++ == 0)
+            show(in, text);
     }
 }
 
 /* ---- all of it ---- */
 
-static char *judge(const struct input *in, const char *path, const char *first)
+static bool is_mostly_garbage(const struct input *in)
+{
+    return (double)in->garbage > GARBAGE_MOST * (double)in->lines;
+}
+
+/* Says what a file that is no log may be, from how it begins. */
+static const char *hint(const char *head, size_t len)
+{
+    size_t zeros = 0;
+    for (size_t i = 0; i < len; i++)
+        zeros += head[i] == '\0';
+    if (format_is_recording(head, len))
+        return "\nIt is a recording of nigh's: give it with --trace";
+    if (len > 0 && head[0] == '{')
+        return "\nOf JSON make such lines first";
+    if (zeros > 0 && (zeros == len / 2 || zeros == len / 2 - 1))
+        return "\nIt looks like UTF-16: iconv -f UTF-16 -t UTF-8 FILE | perf/run ... -";
+    return zeros > 0 ? "\nIt is no text: is it a trace (--trace)?" : "";
+}
+
+static char *judge(const struct input *in, const char *path, const char *hint)
 {
     if (in->lines == 0)
         return must_print("%s is empty", path);
-    if ((double)in->garbage > GARBAGE_MOST * (double)in->lines)
-        return must_print("%s is no access log in the common or combined format: %llu of %llu "
-                          "lines are no requests; line %llu: \"%s\"",
+    if (is_mostly_garbage(in))
+        return must_print("%s is no access log in the common or combined format (host - - [time] "
+                          "\"GET /path HTTP/1.1\" 200 bytes): %llu of %llu lines are no requests; "
+                          "line %llu: \"%s\"%s",
                           path, (unsigned long long)in->garbage, (unsigned long long)in->lines,
-                          (unsigned long long)in->first_garbage, first);
+                          (unsigned long long)in->first_garbage, in->shown, hint);
     if (in->trace.count == 0)
         return must_print("%s has no request that could be cached: no line of %llu is a GET with "
                           "status 200 or 304",
@@ -66,13 +92,16 @@ static char *judge(const struct input *in, const char *path, const char *first)
 
 char *format_log(struct builder *b, struct stream *s)
 {
+    const struct input *in = b->in;
     struct text line;
-    char first[SHOWN_BYTES + 1] = "";
+    char head[HEAD_BYTES];
+    size_t len = input_stream_peek(s, head, sizeof(head));
     b->in->format = "access log";
-    while (input_stream_line(s, &line))
-        take_line(b, line, first);
+    while (!b->full && (in->lines < LINES_HOPELESS || !is_mostly_garbage(in)) &&
+           input_stream_line(s, &line))
+        take_line(b, line);
     char *why = input_stream_why(s) ? must_print("%s", input_stream_why(s))
-                                    : judge(b->in, input_stream_path(s), first);
+                                    : judge(in, input_stream_path(s), hint(head, len));
     builder_settle_sizes(b);
     builder_settle_times(b);
     return why;

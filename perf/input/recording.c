@@ -193,8 +193,10 @@ char *format_recording(struct builder *b, struct stream *s)
         return why;
     r.lives = h.version > VERSION_LEAST ? lives_new(b) : NULL;
     b->in->has_lives = r.lives;
-    while (input_stream_read(s, &next, h.record_bytes) == h.record_bytes)
+    size_t got = 0;
+    while (!b->full && (got = input_stream_read(s, &next, h.record_bytes)) == h.record_bytes)
         take(&r, &next.record);
+    b->in->cut = got > 0 && got < h.record_bytes;
     b->in->reads = h.reads < b->in->trace.count ? 0 : h.reads; /* killed in its first round */
     builder_settle_misses(b);
     builder_settle_sizes(b);

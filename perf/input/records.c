@@ -2,6 +2,7 @@
 /*
  * Traces of records that have all the same size.
  */
+#include <nigh/options.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -11,6 +12,7 @@
 #define T8_BYTES         8u
 #define ORACLE_BYTES     24u
 #define RECORD_BYTES_MAX 24u
+#define WRONG_MOST       0.1 /* of the requests */
 
 static uint32_t u32_at(const unsigned char *p)
 {
@@ -36,24 +38,47 @@ static char *read_records(struct builder *b, struct stream *s, size_t bytes,
                           void (*take)(struct builder *b, const unsigned char *record))
 {
     unsigned char record[RECORD_BYTES_MAX];
-    size_t got;
-    while ((got = input_stream_read(s, record, bytes)) == bytes)
+    size_t got = 0;
+    while (!b->full && (got = input_stream_read(s, record, bytes)) == bytes)
         take(b, record);
     if (input_stream_why(s))
         return must_print("%s", input_stream_why(s));
-    if (got)
+    if (got && got < bytes)
         return must_print("%s is cut off: after %zu requests of %zu bytes there are %zu more bytes",
                           input_stream_path(s), b->in->trace.count, bytes, got);
     return NULL;
 }
 
-/* A trace whose sizes are all 1 or 0 does not know them. */
-static void judge_sizes(struct input *in)
+/*
+ * A trace whose sizes are all 1 or 0 does not know them. Nothing in these formats tells a file of
+ * them from any other: where many sizes are what no value may have it is not what its name says.
+ */
+static char *judge_sizes(struct input *in, const char *path)
 {
     uint32_t most = 0;
-    for (size_t i = 0; i < in->trace.count; i++)
-        most = in->trace.requests[i].size > most ? in->trace.requests[i].size : most;
+    size_t huge = 0, count = in->trace.count;
+    for (size_t i = 0; i < count; i++) {
+        uint32_t size = in->trace.requests[i].size;
+        most = size > most ? size : most;
+        huge += size > NIGH_VALUE_MAX;
+    }
     in->has_sizes = most > 1;
+    if ((double)huge <= WRONG_MOST * (double)count)
+        return NULL;
+    return must_print("%s is no %s: %zu of its %zu sizes are above %u MiB", path, in->format, huge,
+                      count, NIGH_VALUE_MAX >> 20);
+}
+
+/* ... or where times go to and fro. */
+static char *judge_times(const struct input *in, const char *path)
+{
+    size_t back = 0, count = in->trace.count;
+    for (size_t i = 1; i < count; i++)
+        back += in->trace.at_us[i] < in->trace.at_us[i - 1];
+    if ((double)back <= WRONG_MOST * (double)count)
+        return NULL;
+    return must_print("%s is no %s: its times go back %zu times in %zu requests", path, in->format,
+                      back, count);
 }
 
 static void forget_times(struct input *in)
@@ -66,7 +91,7 @@ char *format_t8(struct builder *b, struct stream *s)
 {
     b->in->format = "trace of keys and sizes";
     char *why = read_records(b, s, T8_BYTES, take_t8);
-    judge_sizes(b->in);
+    why = why ? why : judge_sizes(b->in, input_stream_path(s));
     forget_times(b->in);
     return why;
 }
@@ -75,7 +100,8 @@ char *format_oracle(struct builder *b, struct stream *s)
 {
     b->in->format = "oracleGeneral trace";
     char *why = read_records(b, s, ORACLE_BYTES, take_oracle);
-    judge_sizes(b->in);
+    why = why ? why : judge_sizes(b->in, input_stream_path(s));
+    why = why ? why : judge_times(b->in, input_stream_path(s));
     builder_settle_times(b);
     return why;
 }

@@ -60,8 +60,9 @@ static void print_log(const struct input *in, FILE *out)
     fprintf(out, "  %s lines; %s are other requests: no GET, or no status 200 or 304\n",
             table_count(in->lines), table_count(in->others));
     if (in->garbage)
-        fprintf(out, "  %s of %s lines are no requests; first: line %s\n", table_count(in->garbage),
-                table_count(in->lines), table_count(in->first_garbage));
+        fprintf(out, "  %s of %s lines are no requests; first: line %s\n    \"%s\"\n",
+                table_count(in->garbage), table_count(in->lines), table_count(in->first_garbage),
+                in->shown);
     if (in->unsized)
         fprintf(out, "  %s requests are for keys whose size no line tells: the mean was taken\n",
                 table_count(in->unsized));
@@ -111,6 +112,9 @@ static void print_input(const struct tune *t, FILE *out)
         fprintf(out, "  %s puts and %s invalidations between them are replayed, too\n",
                 table_count(in->trace.change_count - in->invalidations),
                 table_count(in->invalidations));
+    if (in->cut)
+        fprintf(out, "  its last record is cut off: it is being written, or who wrote it was "
+                     "killed\n");
     if (in->dropped)
         fprintf(out, "  %s requests are missing in it: they came too fast to record\n",
                 table_count(in->dropped));

@@ -273,6 +273,10 @@ char *tune_run(struct tune *t, const struct tune_settings *s)
         return why;
     progress("stack distances of %zu requests", t->in.trace.count);
     curve_make(&t->curve, &t->in, t->source.key_bytes, CURVE_REQUESTS_MOST, s->seed);
+    if (curve_top(&t->curve) <= 0)
+        return must_print("%s has no request that a cache could have answered: none of %zu is for "
+                          "a key that was there before",
+                          s->path, t->in.trace.count);
     choose_sizes(t);
     progress_plan(1);
     replay_all(t);

@@ -157,15 +157,19 @@ for i in {1..2000}; do
     [ $((i % 500)) -ne 7 ] || echo 'no request at all'
 done >"$folder/access.log"
 : >"$folder/empty.log"
-head -c 1000 "$folder/access.log" >"$folder/cut.oracleGeneral"
+head -n 1 "$folder/access.log" >"$folder/one.log"
+head -c 1000 "$folder/access.log" | tr '[:print:]' '\001' >"$folder/cut.oracleGeneral"
 measure 'NIGH_CONF=l1.memory=4m' tune tune --log "$folder/access.log" --rounds 2 \
     --round-time 5ms --ttl 60s
-has "$folder/out" '4 of 2,004 lines are no requests'
+has "$folder/out" '4 of 2,004 lines are no requests; first: line 8'
+has "$folder/out" '"no request at all"'
 has "$folder/out" 'values live 60 s'
 if [ "$build" != Debug ]; then
     try 2 'is it a log' tune tune access.log
     try 2 'is empty' tune tune --log "$folder/empty.log"
     try 2 'is cut off' tune tune --trace "$folder/cut.oracleGeneral"
     try 2 'no access log' tune tune --log "$0"
+    try 2 'none of 1 is for a key that was there before' tune tune --log "$folder/one.log"
+    try 2 'is a device' tune tune --log /dev/zero
 fi
 [ "$failures" -eq 0 ]

@@ -5,6 +5,7 @@
  */
 #include "support/check.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 
 #include "input/input.h"
 #include "input/log_line.h"
+#include "input/stream.h"
 
 #define S UINT64_C(1000000) /* in microseconds */
 
@@ -240,7 +242,7 @@ TEST(file_that_is_no_log_is_refused_with_its_first_line)
     struct input in;
     const char *why = read_log(&in, "#!/bin/sh\necho one\necho two\n");
     CHECK(says(why, "no access log"));
-    CHECK(says(why, "line 1: \"#!/bin/sh\""));
+    CHECK(says(why, "3 of 3 lines are no requests; line 1: \"#!/bin/sh\""));
     input_free(&in);
     CHECK(says(read_log(&in, ""), "is empty"));
     input_free(&in);
@@ -259,9 +261,133 @@ TEST(what_is_no_readable_file_is_said)
     CHECK(says(why, "cannot read /nonexistent/x.t8: No such file"));
     free(why);
     input_free(&in);
-    CHECK(says(read_as(&in, INPUT_LOG, ".gz", "\x1f\x8b\x08xxxxx", 8), "zcat"));
+    why = input_read(&in, INPUT_LOG, "/dev/zero");
+    CHECK(says(why, "is a device"));
+    free(why);
     input_free(&in);
-    CHECK(says(read_as(&in, INPUT_TRACE, ".bin", "12345678", 8), "no trace that is known"));
+    CHECK(says(read_as(&in, INPUT_TRACE, ".bin", "\1\2345678", 7), "no trace that is known"));
+    input_free(&in);
+}
+
+#define LINE "h - - [29/Nov/2026:10:00:00 +0000] \"GET /a HTTP/1.1\" 200 100\n"
+
+/* Somebody who has it packed, or in another alphabet, is told how to give it. */
+TEST(what_has_to_be_unpacked_first_is_said)
+{
+    static const struct {
+        const char *bytes, *word;
+        size_t len;
+    } files[] = {
+        {"\x1f\x8b\x08xxxxx", "\"zcat ", 8},
+        {"BZh91AY&SY", "\"bzcat ", 10},
+        {"\xfd" "7zXZ\0xx", "\"xzcat ", 8},
+        {"\x04\x22\x4d\x18xxxx", "\"lz4cat ", 8},
+        {"PK\x03\x04xxxx", "\"unzip -p ", 8},
+        {"\xff\xfeh\0 \0-\0 \0", "iconv -f UTF-16 ", 10},
+        {"\xfe\xff\0h\0 \0-\0 ", "iconv -f UTF-16 ", 10},
+        {"h\0 \0-\0 \0", "iconv -f UTF-16 ", 8},
+        {"{\"method\": \"GET\"}", "JSON", 17},
+        {"NIGHTRCE\2\0\0\0\1\0\0\0", "with --trace", 16},
+        {"\1\0\0\0\1\0\0\0\2\0\0\0\1\1\0\0", "--trace", 16},
+    };
+    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+        struct input in;
+        CHECK(says(read_as(&in, INPUT_LOG, ".log", files[i].bytes, files[i].len), files[i].word));
+        input_free(&in);
+    }
+}
+
+/* Other servers' habits are no garbage. */
+TEST(lines_in_other_clothes_are_the_same_requests)
+{
+    static const char *const texts[] = {
+        "\xef\xbb\xbf" LINE LINE, /* UTF-8, and says so */
+        "2001:db8::7 - - [29/Nov/2026:15:30:00 +0530] \"GET /a HTTP/2\" 200 100 \"-\" \"x\" 0.1\r\n"
+        "e.org:80 ::1 - \"a b\" [29/Nov/2026:10:00:00 +0000] \"GET /a HTTP/2.0\" 200 100\r\n",
+        "Nov 29 10:00:00 web nginx: " LINE "\n" LINE,
+    };
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        struct input in;
+        CHECK_STR(read_log(&in, texts[i]), "");
+        CHECK_EQ(in.trace.count, 2);
+        CHECK_EQ(in.trace.unique, 1);
+        CHECK_EQ(in.garbage, 0);
+        CHECK(in.trace.at_us && in.trace.at_us[1] == 0 && !in.turned);
+        input_free(&in);
+    }
+}
+
+/* /dev/zero in a pipe, or a core dump: a line of 64 MiB and more, and garbage that never ends. */
+TEST(what_goes_on_for_ever_is_given_up)
+{
+    struct input in;
+    file_of(".log", LINE, strlen(LINE));
+    REQUIRE(truncate(path, 70 << 20) == 0);
+    char *why = input_read(&in, INPUT_LOG, path);
+    CHECK(says(why, "a line of more than 64 MiB"));
+    unlink(path);
+    free(why);
+    input_free(&in);
+
+    size_t len = 2200000;
+    char *text = malloc(len);
+    for (size_t i = 0; i < len; i++)
+        text[i] = i % 2 ? '\n' : 'x';
+    CHECK(says(read_as(&in, INPUT_LOG, ".log", text, len), "1000000 of 1000000 lines"));
+    free(text);
+    input_free(&in);
+}
+
+/* 20,000 requests of as many keys would take more. */
+TEST(what_memory_has_no_room_for_is_refused)
+{
+    enum { COUNT = 20000 };
+    struct input in;
+    struct request *requests = calloc(COUNT, sizeof(*requests));
+    for (uint32_t i = 0; i < COUNT; i++)
+        requests[i] = (struct request){i, 100};
+    file_of(".t8", requests, COUNT * sizeof(*requests));
+    char *why = input_read_within(&in, INPUT_TRACE, path, 600000);
+    CHECK(says(why, "more requests than there is memory for (8192 so far)"));
+    free(why);
+    input_free(&in);
+    CHECK_STR(input_read_within(&in, INPUT_TRACE, path, 6000000), NULL);
+    CHECK_EQ(in.trace.count, COUNT);
+    unlink(path);
+    input_free(&in);
+    free(requests);
+}
+
+/* A log goes on being written: what came later is another day's. */
+TEST(file_that_grows_is_as_long_as_it_was)
+{
+    char *why;
+    struct text line;
+    unsigned lines = 0;
+    struct stream *s = input_stream_open(file_of(".log", LINE, strlen(LINE)), &why);
+    REQUIRE(s != NULL);
+    FILE *f = fopen(path, "a");
+    fputs(LINE, f);
+    fclose(f);
+    while (input_stream_line(s, &line))
+        lines++;
+    CHECK_EQ(lines, 1);
+    input_stream_close(s);
+    unlink(path);
+}
+
+TEST(pipe_is_read_until_it_ends)
+{
+    struct input in;
+    int fds[2];
+    char name[64];
+    REQUIRE(pipe(fds) == 0);
+    REQUIRE(write(fds[1], LINE LINE, 2 * strlen(LINE)) == (ssize_t)(2 * strlen(LINE)));
+    close(fds[1]);
+    snprintf(name, sizeof(name), "/proc/self/fd/%d", fds[0]);
+    CHECK_STR(input_read(&in, INPUT_LOG, name), NULL);
+    CHECK_EQ(in.trace.count, 2);
+    close(fds[0]);
     input_free(&in);
 }
 
@@ -297,7 +423,16 @@ TEST(trace_is_read_compressed_or_not)
         CHECK_STR(why, "");
         check_three(&in);
         input_free(&in);
-        CHECK(says(read_as(&in, INPUT_TRACE, ".t8.zst", t8_zst, sizeof(t8_zst) - 6), "cut off"));
+        for (size_t len = 1; len < sizeof(t8_zst); len++) {
+            CHECK(says(read_as(&in, INPUT_TRACE, ".t8.zst", t8_zst, len), "cut off"));
+            input_free(&in);
+        }
+        unsigned char more[sizeof(t8_zst) + 1] = {0};
+        memcpy(more, t8_zst, sizeof(t8_zst));
+        CHECK(says(read_as(&in, INPUT_TRACE, ".t8.zst", more, sizeof(more)), "is broken"));
+        input_free(&in);
+        more[20] ^= 1;
+        CHECK(says(read_as(&in, INPUT_TRACE, ".t8.zst", more, sizeof(t8_zst)), "is broken"));
     }
     input_free(&in);
 }
@@ -312,18 +447,42 @@ TEST(trace_that_is_cut_off_is_said)
     input_free(&in);
 }
 
+static const unsigned char oracle[] = {
+    10, 0, 0, 0, 9, 8, 7, 6, 5, 4, 3, 2, 0, 4, 0, 0, 2,   0,   0,   0,   0,   0,   0,   0,
+    70, 0, 0, 0, 9, 8, 7, 6, 5, 4, 3, 2, 0, 4, 0, 0, 255, 255, 255, 255, 255, 255, 255, 255};
+
 TEST(oracle_trace_has_ids_and_times)
 {
-    static const unsigned char bytes[] = {
-        10, 0, 0, 0, 9, 8, 7, 6, 5, 4, 3, 2, 0, 4, 0, 0, 2,   0,   0,   0,   0,   0,   0,   0,
-        70, 0, 0, 0, 9, 8, 7, 6, 5, 4, 3, 2, 0, 4, 0, 0, 255, 255, 255, 255, 255, 255, 255, 255};
     struct input in;
-    CHECK_STR(read_as(&in, INPUT_TRACE, ".oracleGeneral", bytes, sizeof(bytes)), "");
+    CHECK_STR(read_as(&in, INPUT_TRACE, ".oracleGeneral", oracle, sizeof(oracle)), "");
     CHECK_EQ(in.trace.count, 2);
     CHECK_EQ(in.trace.unique, 1);
     CHECK_EQ(in.trace.requests[0].size, 1024);
     CHECK_EQ(in.trace.at_us[1], 60 * S);
     input_free(&in);
+}
+
+/* Nothing but their names tells them apart. */
+TEST(trace_that_is_not_what_its_name_says_is_refused)
+{
+    unsigned char many[sizeof(oracle) * 16];
+    struct input in;
+    CHECK(says(read_as(&in, INPUT_TRACE, ".t8", LINE, strlen(LINE)), "is text, no trace"));
+    input_free(&in);
+    CHECK(says(read_as(&in, INPUT_TRACE, ".oracleGeneral", LINE, strlen(LINE)), "is text"));
+    input_free(&in);
+    CHECK(says(read_as(&in, INPUT_TRACE, ".t8", oracle, sizeof(oracle)), "sizes are above 64 MiB"));
+    input_free(&in);
+    for (size_t i = 0; i < 16; i++)
+        memcpy(many + i * sizeof(oracle), oracle, sizeof(oracle));
+    CHECK(says(read_as(&in, INPUT_TRACE, ".oracleGeneral", many, sizeof(many)),
+               "its times go back 15 times in 32 requests"));
+    input_free(&in);
+    for (size_t cut = 1; cut < sizeof(oracle) / 2; cut++) {
+        CHECK(says(read_as(&in, INPUT_TRACE, ".oracleGeneral", oracle, sizeof(oracle) - cut),
+                   "is cut off"));
+        input_free(&in);
+    }
 }
 
 TEST(trace_whose_sizes_are_ones_has_none)
@@ -551,12 +710,21 @@ TEST(requests_bring_values_as_long_lived_as_those_were)
 TEST(recording_without_its_last_bytes_is_read)
 {
     struct input in;
+    const size_t first_read = offsetof(typeof(recording), records[4]);
+    for (size_t len = sizeof(NIGH_TRACE_MAGIC); len <= sizeof(recording); len++) {
+        const char *why = read_recording(&in, len);
+        if (len < sizeof(recording.header))
+            CHECK(says(why, "cut off in its header"));
+        else if (len < first_read)
+            CHECK(says(why, "has no requests"));
+        else
+            CHECK_STR(why, "");
+        CHECK_EQ(in.cut, len > sizeof(recording.header) &&
+                             (len - sizeof(recording.header)) % sizeof(recording.records[0]) > 0);
+        input_free(&in);
+    }
     CHECK_STR(read_recording(&in, sizeof(recording) - 5), "");
     CHECK_EQ(in.trace.count, 3);
-    input_free(&in);
-    CHECK(says(read_recording(&in, 40), "cut off in its header"));
-    input_free(&in);
-    CHECK(says(read_recording(&in, 64), "has no requests"));
     input_free(&in);
     recording.header.version = 3;
     CHECK(says(read_recording(&in, sizeof(recording)), "of version 3"));
