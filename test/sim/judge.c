@@ -72,6 +72,9 @@ static struct {
     uint64_t incarnations[SIM_NODES_MAX];
     uint32_t stored_floor[SERVERS][KEYS];
     uint32_t stored[SERVERS][KEYS]; /* version of the value that was set last */
+    struct {
+        uint32_t stored, told;
+    } script[KEYS]; /* by the script that runs: version of the value, version in its frame */
     bool invalid[SERVERS];
     uint64_t invalid_ns; /* since when, if one is */
     uint64_t stepped_ns; /* when the wall clock last did */
@@ -100,6 +103,7 @@ void judge_init(const struct judge_config *config)
     memset(j.incarnations, 0, sizeof(j.incarnations));
     memset(j.stored_floor, 0, sizeof(j.stored_floor));
     memset(j.stored, 0, sizeof(j.stored));
+    memset(j.script, 0, sizeof(j.script));
     memset(j.invalid, 0, sizeof(j.invalid));
     memset(j.seen, 0, sizeof(j.seen));
     for (int k = 0; k < KEYS; k++)
@@ -323,6 +327,7 @@ static void executed(struct server *s, const struct coherence_item *item, int no
         struct cover *c = add_cover(k, -1, s->index, version, from_ns);
         c->put = has_put(s, node, call, k, version);
         c->deletes = item->kind == WIRE_KEY ? deletes : 0;
+        j.script[k].told = item->kind == WIRE_KEY ? (uint32_t)item->version : 0;
         if (item->kind == WIRE_KEY && version > j.stored_floor[s->index][k])
             j.stored_floor[s->index][k] = version;
     }
@@ -422,6 +427,17 @@ static void note_clock(struct server *s, unsigned db)
     }
 }
 
+/* At the end of a script. A put that came late is excused elsewhere for what others have told, but
+ * not for what is told together with it. */
+static void check_told(struct session *session)
+{
+    for (int k = 0; k < KEYS; k++)
+        if (j.script[k].stored && j.script[k].stored < j.script[k].told)
+            world_fail("wins", "k%d:%u stored by n%d, which told version %u with it", k,
+                       j.script[k].stored, session->node, j.script[k].told);
+    memset(j.script, 0, sizeof(j.script));
+}
+
 void judge_script(struct session *session, int script, struct bytes reply)
 {
     static const char *const names_of[SCRIPT_COUNT] = {
@@ -431,6 +447,7 @@ void judge_script(struct session *session, int script, struct bytes reply)
         [SCRIPT_BEAT] = "beat",       [SCRIPT_CHANGE_OLD] = "change", [SCRIPT_RESYNC] = "resync",
         [SCRIPT_PEEK] = "peek"};
     (void)reply;
+    check_told(session);
     note_clock(session->server, session->db);
     if (world_tracing && script != SCRIPT_BEAT)
         TRACE(session->node, "      %s at redis %d", names_of[script], session->server->index);
@@ -461,6 +478,7 @@ void judge_stored(struct session *session, struct bytes key, struct bytes value)
           (int)e.payload.len, (const char *)e.payload.data);
     uint32_t floor = j.stored_floor[session->server->index][l->key];
     j.stored[session->server->index][l->key] = l->version;
+    j.script[l->key].stored = l->version;
     if (l->version < floor && !is_late_put(l))
         world_fail("wins", "k%d:%u stored by n%d, though version %u was invalidated here", l->key,
                    l->version, session->node, floor);

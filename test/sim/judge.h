@@ -12,7 +12,8 @@
  *             Redis has lost that
  *   back      a node's FRESH answers for a key do not go back while nothing is broken
  *   lifetime  FRESH is no older than its lifetime, counted from the reading of the origin
- *   wins      no value older than an executed invalidation of its key is stored in Redis
+ *   wins      no value older than an executed invalidation of its key is stored in Redis, nor one
+ *             older than what the script tells that stores it
  *   once      no fill is accepted twice
  *   waits     while nothing is broken no read waits as long as a lease lasts
  *   settled   when all is well again every node is trusted and shows what the origin has

@@ -44,6 +44,13 @@ static uint32_t flags_of(const struct op *o)
     return some_behind && o->step.ms % 2 ? NIGH_BACKGROUND : 0;
 }
 
+/* Returns how slow the thread is that has committed and is about to put: where changes are made in
+ * the background an older version may come behind a newer one's. */
+static uint32_t dawdles(const struct op *o)
+{
+    return some_behind ? 1 + o->step.ms % 40 : 1;
+}
+
 /* ---- reads ---- */
 
 static void answered(struct op *o, int rc, struct nigh_value *value)
@@ -233,7 +240,7 @@ static void run_put(struct op *o)
     call.version = origin_version(key);
     call.flags = flags_of(o);
     origin_text(o->step.node, key, (uint32_t)call.version, true, text, sizeof(text));
-    task_sleep(100 * SIM_US);
+    task_sleep(100 * SIM_US * dawdles(o));
     issue(o, TARGET_KEY, key, (uint32_t)call.version);
     struct nigh_space *space = node_space_of(o->step.node, key);
     int rc = nigh_put(space, o->name, o->name_len, text, strlen(text), &call);
