@@ -63,7 +63,7 @@ int nigh_open(const struct nigh_options *options, struct nigh **ret_cache);
  * after that it gets NIGH_ECLOSED, and so do the nigh_write() or nigh_fetch() around it. If it is
  * inside a call of nigh, nigh_close() first waits for that call, up to the call's deadline. Values
  * that the callback has stay valid until it returns; it must release them. A password function
- * (nigh_password_fn) that is stuck is left after two seconds.
+ * (nigh_password_fn) that is stuck is left when it has run for a second.
  *
  * Queued changes, those in the background among them, are tried once more; to wait for them, call
  * nigh_drain() first. Deferred fills are over. In a child

@@ -138,10 +138,10 @@ typedef uint64_t (*nigh_clock_fn)(void *arg);
  * Threads   nigh-password, which lives as long as the call, one at a time; with threads=none those
  *           that call nigh. Calls nothing of nigh on this cache; no exception, longjmp() or end of
  *           the thread
- * Blocks    must not: requests of all threads wait for it, up to a second each time it is called.
- *           After that the password before it goes on, and the answer counts when it comes.
- *           nigh_close() waits two seconds at most, then leaves the thread in the function, as the
- *           log says. With threads=none all wait until it returns
+ * Blocks    must not. A new connection waits for it, a second at most, and is then made with the
+ *           password before; requests on the one that is there do not wait, and the answer counts
+ *           when it comes. nigh_close() waits until it has run for a second, then leaves its thread
+ *           in it, as the log says. With threads=none all wait until it returns
  * Owns      nothing of what it is given; `redis_password_arg` has to stay until it has returned
  */
 typedef int (*nigh_password_fn)(void *arg, char *password, size_t size);

@@ -4,8 +4,8 @@
 // The record is malloc's and not the cache's: it outlives the cache's memory when its thread is
 // left. Time is the kernel's: the host's clock may stand still where its function does.
 //
-// An answer that comes late is kept for the next question instead of a new one: a function that
-// always takes longer than the wait gives its password a question late, and not never.
+// An answer is taken when it is looked for, however late that is: a function that always takes
+// longer than the wait gives its password late, and not never.
 
 #include "l2/asker.h"
 
@@ -13,7 +13,7 @@
 
 enum state { QUIET, ASKED, ANSWERED };
 
-/* Keys: (c) constant after create   (l) lock */
+/* Keys: (c) constant after create   (l) lock   (o) the owner */
 struct asker {
     pthread_mutex_t lock;
     pthread_cond_t came;
@@ -22,8 +22,9 @@ struct asker {
     bool apart;                  /* (c) */
     unsigned refs;               /* (l) the owner's, and the thread's */
     enum state state;            /* (l) */
-    bool has_none;               /* (l) the answer: there is none; or else ... */
-    char text[URI_PASSWORD_MAX]; /* (l) ... this */
+    struct timespec until;       /* (o) ASKED: how long the answer is waited for */
+    enum asker_answer answer;    /* (l) */
+    char text[URI_PASSWORD_MAX]; /* (l) */
 };
 
 struct asker *asker_create(l2_password_fn fn, void *arg, bool apart)
@@ -63,7 +64,7 @@ static void *call(void *arg)
     char text[URI_PASSWORD_MAX] = "";
     int got = a->fn(a->arg, text, sizeof(text));
     pthread_mutex_lock(&a->lock);
-    a->has_none = got < 0;
+    a->answer = got < 0 ? ASKER_NONE : ASKER_PASSWORD;
     memcpy(a->text, text, sizeof(text));
     explicit_bzero(text, sizeof(text));
     a->state = ANSWERED;
@@ -72,57 +73,66 @@ static void *call(void *arg)
     return NULL;
 }
 
-/* Begins a question. False: there is no thread for it. */
-static bool begin_locked(struct asker *a) REQUIRES(a->lock)
+static void begin(struct asker *a)
 {
     pthread_t thread;
-    a->state = ASKED;
-    a->refs++;
     if (!a->apart) {
-        pthread_mutex_unlock(&a->lock);
         call(a);
-        pthread_mutex_lock(&a->lock);
     } else if (thread_start(&thread, "nigh-password", THREAD_STACK_BYTES, call, a) == 0) {
         pthread_detach(thread);
     } else {
-        a->state = QUIET;
-        a->refs--;
+        pthread_mutex_lock(&a->lock);
+        a->answer = ASKER_NO_THREAD;
+        a->state = ANSWERED;
+        unref_locked(a);
     }
-    return a->state != QUIET;
+}
+
+void asker_ask(struct asker *a)
+{
+    pthread_mutex_lock(&a->lock);
+    bool asks = a->state == QUIET;
+    if (asks) {
+        a->state = ASKED;
+        a->refs++;
+        clock_gettime(CLOCK_MONOTONIC, &a->until);
+        a->until.tv_sec += (time_t)(ASKER_WAIT_NS / NS_PER_S);
+    }
+    pthread_mutex_unlock(&a->lock);
+    if (asks)
+        begin(a);
 }
 
 static void await_locked(struct asker *a) REQUIRES(a->lock)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += (time_t)(ASKER_WAIT_NS / NS_PER_S);
-    while (a->state == ASKED && pthread_cond_timedwait(&a->came, &a->lock, &until) == 0)
+    while (a->state == ASKED && pthread_cond_timedwait(&a->came, &a->lock, &a->until) == 0)
         ;
 }
 
-/* Takes what has come, if anything has. */
-static const char *take_locked(struct asker *a, char text[URI_PASSWORD_MAX]) REQUIRES(a->lock)
+static bool is_late(const struct asker *a)
 {
-    if (a->state == ASKED)
-        return "it has not returned";
-    memcpy(text, a->text, sizeof(a->text));
-    explicit_bzero(a->text, sizeof(a->text));
-    a->state = QUIET;
-    return a->has_none ? "it has none" : NULL;
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec > a->until.tv_sec ||
+           (now.tv_sec == a->until.tv_sec && now.tv_nsec >= a->until.tv_nsec);
 }
 
-const char *asker_ask(struct asker *a, char text[URI_PASSWORD_MAX])
+enum asker_answer asker_take(struct asker *a, bool waits, char text[URI_PASSWORD_MAX])
 {
-    const char *why = "there is no thread to ask it on";
+    enum asker_answer answer = ASKER_NOTHING;
     pthread_mutex_lock(&a->lock);
-    bool asks = a->state == QUIET;
-    if (!asks || begin_locked(a)) {
-        if (asks)
-            await_locked(a);
-        why = take_locked(a, text);
+    if (waits)
+        await_locked(a);
+    if (a->state == ANSWERED) {
+        answer = a->answer;
+        memcpy(text, a->text, sizeof(a->text));
+        explicit_bzero(a->text, sizeof(a->text));
+        a->state = QUIET;
+    } else if (a->state == ASKED && is_late(a)) {
+        answer = ASKER_STANDS;
     }
     pthread_mutex_unlock(&a->lock);
-    return why;
+    return answer;
 }
 
 bool asker_leave(struct asker *a)

@@ -123,16 +123,30 @@ static void read_file(struct login *l, uint64_t now_ns)
         close(fd);
 }
 
-static void ask_host(struct login *l, uint64_t now_ns)
+/* Takes what the host has said, or lets people know why it has said nothing. */
+static void heed_host(struct login *l, bool waits, uint64_t now_ns)
 {
+    static const char *const troubles[] = {
+        [ASKER_NONE] = "it has none",
+        [ASKER_STANDS] = "it has not returned",
+        [ASKER_NO_THREAD] = "there is no thread to ask it on",
+    };
     static const char source[] = "(the host's function)";
     char text[URI_PASSWORD_MAX] = "";
-    const char *why = asker_ask(l->asker, text);
-    if (why)
-        trouble(l, source, why, now_ns);
-    else
+    enum asker_answer answer = asker_take(l->asker, waits, text);
+    if (answer == ASKER_PASSWORD)
         consider(l, source, text, sizeof(text), strnlen(text, sizeof(text)), now_ns);
+    else if (answer != ASKER_NOTHING)
+        trouble(l, source, troubles[answer], now_ns);
     explicit_bzero(text, sizeof(text));
+}
+
+/* Takes the answer to what was asked before, and asks anew. `waits`: that is wanted, too. */
+static void ask_host(struct login *l, bool waits, uint64_t now_ns)
+{
+    heed_host(l, false, now_ns);
+    asker_ask(l->asker);
+    heed_host(l, waits, now_ns);
 }
 
 void login_refresh(struct login *l, bool at_once, uint64_t now_ns)
@@ -143,7 +157,7 @@ void login_refresh(struct login *l, bool at_once, uint64_t now_ns)
     if (l->file[0])
         read_file(l, now_ns);
     else
-        ask_host(l, now_ns);
+        ask_host(l, at_once, now_ns);
 }
 
 uint64_t login_due_ns(const struct login *l)

@@ -50,7 +50,7 @@ void login_destroy(struct login *l);
 bool login_is_wanted(const struct login *l);
 
 /* Looks for another password, if it is time, or `at_once`. May read the file, or ask the host's
- * function and wait a moment for it. NULL is fine. */
+ * function, and `at_once` wait a moment for that. NULL is fine. */
 void login_refresh(struct login *l, bool at_once, uint64_t now_ns);
 /* Returns when to look again: never, if the password cannot change. NULL is fine. */
 uint64_t login_due_ns(const struct login *l);
