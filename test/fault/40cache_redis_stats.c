@@ -221,7 +221,7 @@ TEST(all_that_has_a_probe_happens)
     world_open(&w, &o, NULL);
     CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&w, "trusted") == 1);
     CHECK_WITHIN(WORLD_PATIENCE_MS, a_hit_is_timed());
-    CHECK_EQ(w.origin.loads, 1);
+    CHECK_GE(w.origin.loads, 1); /* more where the machine stalls for longer than trust lasts */
     CHECK_WITHIN(WORLD_PATIENCE_MS, one_is_evicted());
     CHECK_GE(nigh_invalidate(w.space, "k", 1, NULL), 0);
     redis_kill(&server);
