@@ -9,7 +9,9 @@
 // A Sentinel that calls out a switch (switch.c) is a reason to ask, never an answer: a connection
 // to another place than the one called is given up, and the walk begins with who called. If it ends
 // where it began that one was wrong, and is not heeded for a while; so whatever a Sentinel says
-// costs a connection once in that time. Where another one calls before the walk begins, it begins
+// costs a connection once in that time. One that cannot be asked is blamed as well, though it may
+// have been right: else who hides from questions costs a connection with each call. The others are
+// heard meanwhile, and call out the same. Where another one calls before the walk begins, it begins
 // with that one, who is the one to blame then. (The first may have been right, and not be asked: S
 // calls that B follows A; T, that C does; T is asked, and names A.) One that calls the place which
 // was just left changes nothing.

@@ -456,22 +456,49 @@ static bool is_heeded(struct field *f, uint32_t i)
     return sentinels_heed(c->l2->home->sentinels, i, clock_now_ns(c->env.clock));
 }
 
-/* Two call while all of them name the old master: the first as one does that is the first to know,
- * the second as given. Returns with the client back at that master. */
-static void two_call(struct field *f, int second_port)
+/* Opens a client that moves only when it is stepped, and steps it until it is connected. */
+static void open_stepped(struct field *f)
 {
     struct client *c = &f->client;
-    struct uri_host to = {.place = "127.0.0.1", .port = 1};
     prepare(f);
     client_init(c, false);
     struct l2_config config = client_config(c, f->uri);
     REQUIRE_EQ(l2_open(&config, &c->l2), 0);
     CHECK_WITHIN(CLIENT_DEADLINE_MS, (l2_step(c->l2, NS_PER_MS), is_up(f)));
-    seek_call(c->l2->home, 0, &to);
-    CHECK_WITHIN(CLIENT_DEADLINE_MS, (l2_step(c->l2, 0), !is_up(f)));
+}
+
+/* The first calls, as one does that is the first to know. Returns when the connection is gone. */
+static void first_calls(struct field *f)
+{
+    struct l2 *l2 = f->client.l2;
+    seek_call(l2->home, 0, &(struct uri_host){.place = "127.0.0.1", .port = 1});
+    CHECK_WITHIN(CLIENT_DEADLINE_MS, (l2_step(l2, 0), !is_up(f)));
+}
+
+/* Two call while all of them name the old master, the second as given. Returns with the client back
+ * at that master. */
+static void two_call(struct field *f, int second_port)
+{
+    struct uri_host to = {.place = "127.0.0.1"};
+    open_stepped(f);
+    struct l2 *l2 = f->client.l2;
+    first_calls(f);
     to.port = (uint16_t)(second_port ? second_port : f->master.port);
-    seek_call(c->l2->home, 1, &to);
-    CHECK_WITHIN(CLIENT_DEADLINE_MS, (l2_step(c->l2, NS_PER_MS), is_up(f)));
+    seek_call(l2->home, 1, &to);
+    CHECK_WITHIN(CLIENT_DEADLINE_MS, (l2_step(l2, NS_PER_MS), is_up(f)));
+}
+
+/* Else who hides from questions costs a connection with each call. */
+TEST(one_that_cannot_be_asked_is_blamed_as_well)
+{
+    struct field f;
+    open_stepped(&f);
+    fake_sentinel_answer(&f.sentinels[0], "-ERR max number of clients reached\r\n");
+    first_calls(&f);
+    CHECK_WITHIN(CLIENT_DEADLINE_MS, (l2_step(f.client.l2, NS_PER_MS), is_up(&f)));
+    CHECK(!is_heeded(&f, 0));
+    CHECK(is_heeded(&f, 1));
+    finish(&f);
 }
 
 TEST(of_two_that_call_the_one_is_blamed_that_was_asked)
