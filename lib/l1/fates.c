@@ -2,8 +2,8 @@
 /*
  * Fates: the two tables, and what they say of a key.
  *
- * The younger of the two words counts. In a full cache the place for frequent causes soon belongs
- * to another key: then the last rare cause is told, and that more may have come (`forgotten`). Ages
+ * The younger of the two words counts. In a full cache the place for frequent causes may belong to
+ * another key: then the last rare cause is told, and that more may have come (`forgotten`). Ages
  * are differences modulo 2^23 ticks: a cause that is older than 26 days, and that nothing has
  * overwritten, seems to be younger than it is.
  */
@@ -13,7 +13,7 @@
 
 #include <nigh/error.h>
 
-#define MEMORY_PER_FATE 16384u /* bytes of the cap: both tables take a thousandth of it */
+#define MEMORY_PER_FATE 2048u /* bytes of the cap, for each place of a frequent cause */
 
 #define FATE_TICK_LAST ((1u << FATE_TIME_BITS) - 1)
 
@@ -25,34 +25,36 @@
 
 _Static_assert(FATE_TAG_BITS + FATE_FATE_BITS + FATE_WHO_BITS + FATE_TIME_BITS == 64, "one word");
 _Static_assert(L1_FATE_COUNT <= 1u << FATE_FATE_BITS, "fates have their bits");
-_Static_assert(FATES_MAX <= 1u << 16, "index and tag are of different bits");
+_Static_assert(FATES_OFTEN_MAX <= 1u << 20, "place and tag are of different bits");
 
 uint32_t fates_count(uint64_t memory_bytes)
 {
-    uint32_t count = FATES_MIN;
-    while (count < FATES_MAX && count * UINT64_C(2) * MEMORY_PER_FATE <= memory_bytes)
+    uint32_t count = FATES_OFTEN_MIN;
+    while (count < FATES_OFTEN_MAX && count * UINT64_C(2) * MEMORY_PER_FATE <= memory_bytes)
         count *= 2;
     return count;
 }
 
-uint64_t fates_bytes(uint32_t count)
+uint64_t fates_bytes(uint32_t often)
 {
-    return count * 2 * sizeof(_Atomic uint64_t);
+    return (often + often / FATES_RARELY) * sizeof(_Atomic uint64_t);
 }
 
-int fates_init(struct l1_fates *f, uint32_t count, uint64_t now_ns)
+int fates_init(struct l1_fates *f, uint32_t often, uint64_t now_ns)
 {
-    f->slots = mem_pages_alloc(fates_bytes(count));
-    if (!f->slots)
+    f->often = mem_pages_alloc(fates_bytes(often));
+    if (!f->often)
         return NIGH_ENOMEM;
-    f->mask = count - 1;
+    f->rare = f->often + often;
+    f->often_mask = often - 1;
+    f->rare_mask = often / FATES_RARELY - 1;
     fates_set_time(f, now_ns);
     return 0;
 }
 
 void fates_fini(struct l1_fates *f)
 {
-    mem_pages_free(f->slots, fates_bytes(f->mask + 1));
+    mem_pages_free(f->often, fates_bytes(f->often_mask + 1));
 }
 
 /* ---- what others call ---- */
@@ -74,11 +76,11 @@ static uint64_t ago_ns(uint64_t word, uint32_t now)
 /* Takes what a word says, if it tells of the key. */
 static void take(uint64_t word, uint64_t hash, uint32_t now, struct l1_fated *ret)
 {
-    uint32_t fate = FIELD(word, 0, FATE_FATE_BITS);
-    if (word >> FATE_TAG_SHIFT != fates_tag(hash) || fate == L1_FATE_NONE)
+    enum l1_fate fate = (enum l1_fate)FIELD(word, 0, FATE_FATE_BITS);
+    if (((word ^ hash) >> FATE_TAG_SHIFT) != 0 || fate == L1_FATE_NONE)
         return;
     *ret = (struct l1_fated){
-        .fate = (enum l1_fate)fate,
+        .fate = fate,
         .who = (uint16_t)FIELD(word, FATE_WHO_SHIFT, FATE_WHO_BITS),
         .ago_ns = ago_ns(word, now),
     };
@@ -113,7 +115,7 @@ struct l1_fated l1_fate_of(const struct l1 *l1, const struct l1_key *key)
     struct l1_fated of[2] = {{.fate = L1_FATE_NONE}, {.fate = L1_FATE_NONE}};
     uint64_t words[2];
     for (int rare = 0; rare < 2; rare++) {
-        words[rare] = atomic_load_explicit(fates_slot(f, key->hash, rare), memory_order_relaxed);
+        words[rare] = atomic_load_explicit(fates_place(f, key->hash, rare), memory_order_relaxed);
         take(words[rare], key->hash, now, &of[rare]);
     }
     struct l1_fated last = last_of(of);
@@ -126,5 +128,5 @@ struct l1_fated l1_fate_of(const struct l1 *l1, const struct l1_key *key)
 
 uint32_t l1_fates_kept(const struct l1 *l1)
 {
-    return l1->fates->mask + 1;
+    return l1->fates->often_mask + 1;
 }

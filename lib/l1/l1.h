@@ -431,7 +431,7 @@ struct l1_fated {
 void l1_note_fate(struct l1 *l1, const struct l1_key *key, enum l1_fate fate, uint16_t who);
 /* Returns the last cause that is remembered; L1_FATE_NONE: nothing is known. */
 struct l1_fated l1_fate_of(const struct l1 *l1, const struct l1_key *key);
-/* Returns how many keys' causes are remembered, at most, of each kind. */
+/* Returns how many keys' frequent causes are remembered, at most. */
 uint32_t l1_fates_kept(const struct l1 *l1);
 
 /*

@@ -221,7 +221,7 @@ TEST(a_key_was_evicted_for_room)
     open_small(&w, NIGH_POLICY_LRU);
     const char *key = key_that_is(&w, "evicted");
     if (CHECK(key))
-        CHECK_REASON(w.space, key, "evicted", "to make room");
+        CHECK_REASON(w.space, key, "evicted", "to make room: with more l1.memory");
     /* Of a key without a trace, too, it is said that there is no room. */
     world_advance(&w, 1500);
     CHECK_WITHIN(WORLD_PATIENCE_MS,

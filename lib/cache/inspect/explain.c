@@ -129,8 +129,8 @@ static void text_last(struct text *w, const struct explanation *x)
         say_ago(t, x->fate.ago_ns);
         text_add(t, x->fate.forgotten ? "; whether it was evicted since is forgotten" : "");
     } else {
-        text_add(t, " (the last causes of %u keys are remembered, of each kind)",
-                 l1_fates_kept(x->space->cache->l1));
+        text_add(t, " (remembered are the last causes of %u keys that were evicted, refused or "
+                    "expired)", l1_fates_kept(x->space->cache->l1));
     }
     end(w, "last", &l);
 }

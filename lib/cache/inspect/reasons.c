@@ -9,6 +9,8 @@
 
 #include <nigh/nigh.h>
 
+#include "cache/space_l1.h"
+
 struct row {
     const char *name;
     const char *sentence;
@@ -347,6 +349,7 @@ SAYS(say_stale, say_either_way(w, x->l1.stale_ns))
 SAYS(say_redis_fresh, say_either_way(w, x->l2.fresh_ns))
 SAYS(say_fate_ago, say_ago(w, x->fate.ago_ns))
 SAYS(say_fate_who, say_node(w, x->fate.who))
+SAYS(say_cap, text_add(w, space_l1_apart(x->space) ? "space.memory" : "l1.memory"))
 SAYS(say_reach, say_reach_of(w, x->fate.reach_ns))
 SAYS(say_rare_reach, say_reach_of(w, x->fate.rare_reach_ns))
 SAYS(say_flight_state, text_add(w, "%s", say_state(&x->flight)))
@@ -370,6 +373,7 @@ static const struct {
     {"redis fresh", say_redis_fresh},
     {"ago", say_fate_ago},
     {"who", say_fate_who},
+    {"cap", say_cap},
     {"reach", say_reach},
     {"rare reach", say_rare_reach},
     {"floor", say_outdating},

@@ -9,6 +9,7 @@
  *     {fresh} {stale}      what the value in L1 has left, or how long ago that ended
  *     {redis fresh} ...    the same of the value in Redis
  *     {ago} {who}          of the fate: what became of the key
+ *     {cap}                the option that is the cap on the space's memory
  *     {reach} {rare reach} since when nothing has, as far as is known
  *     {floor} {floor ago} {floor who}    the group that outdates the value in L1
  *     {redis floor}        what is remembered last of what is over the value in Redis
@@ -57,7 +58,8 @@
     X(FAILED, "load_failed",                                                                       \
       "its load failed ({failures}, error {error}): the origin is spared for {spared} more "       \
       "(space.error_ttl)")                                                                         \
-    X(EVICTED, "evicted", "L1 evicted it {ago}, to make room")                                     \
+    X(EVICTED, "evicted",                                                                          \
+      "L1 evicted it {ago}, to make room: with more {cap} it would have stayed longer")            \
     X(SHED, "shed", "L1 evicted it {ago}, to give memory back (a smaller cap, or sparse pages)")   \
     X(REFUSED_POLICY, "refused_policy",                                                            \
       "it was brought {ago}, but not stored in L1: the policy rates what is there as worth more")  \
