@@ -45,8 +45,8 @@ enum nigh_stats_format { NIGH_STATS_TEXT, NIGH_STATS_JSON, NIGH_STATS_PROMETHEUS
  * @param buffer   may be NULL: then only the length is returned
  *
  * Returns   bytes needed without the final NUL; the text is cut (and ended) at size
- * Errors    NIGH_EINVAL no such format; NIGH_EFORKED; NIGH_ECLOSED to a log hook, while the cache
- *           closes
+ * Errors    NIGH_EINVAL no such format; NIGH_ENOMEM none to gather what Prometheus' form has of all
+ *           spaces, 1 KiB each; NIGH_EFORKED; NIGH_ECLOSED to a log hook, while the cache closes
  * Threads   any; counting goes on meanwhile, so the numbers are sums, not one snapshot
  * Blocks    for short locks, each shard's among them: not for the hot path
  */

@@ -581,6 +581,10 @@ struct l1_level {
     uint64_t bytes; /* charged for them */
 };
 void l1_level_read(struct l1 *l1, const struct stats *set, struct l1_level *ret);
+/* The same, and what has left is added to counts of stats_read_own(): of one visit to each shard,
+ * where stats_read_all() would make another. */
+void l1_level_count(struct l1 *l1, const struct stats *set, struct l1_level *ret,
+                    uint64_t counts[STATS_COUNTER_COUNT]);
 
 /* A shard beside the others: what it has, and how its lock was waited for. */
 struct l1_shard_gauges {

@@ -72,22 +72,41 @@ static struct tally read_family(struct l1 *root, const struct stats *set)
     return sum;
 }
 
+static struct l1_level level_of(const struct tally *sum)
+{
+    struct l1_level level = {sum->came, sum->bytes};
+    for (int i = 0; i < TALLY_CAUSES; i++)
+        level.entries -= sum->left[i];
+    return level;
+}
+
+static void add_left(const struct tally *sum, uint64_t counts[STATS_COUNTER_COUNT])
+{
+    counts[STATS_L1_EVICT] += sum->left[TALLY_EVICTED] + sum->left[TALLY_SHED];
+    counts[STATS_L1_SHED] += sum->left[TALLY_SHED];
+    counts[STATS_L1_DROP] += sum->left[TALLY_DROPPED];
+    counts[STATS_L1_EXPIRE] += sum->left[TALLY_EXPIRED];
+    counts[STATS_L1_REMOVE] += sum->left[TALLY_REMOVED];
+}
+
 void l1_level_read(struct l1 *l1, const struct stats *set, struct l1_level *ret)
 {
     struct tally sum = read_family(l1->member.root, set);
-    *ret = (struct l1_level){sum.came, sum.bytes};
-    for (int i = 0; i < TALLY_CAUSES; i++)
-        ret->entries -= sum.left[i];
+    *ret = level_of(&sum);
+}
+
+void l1_level_count(struct l1 *l1, const struct stats *set, struct l1_level *ret,
+                    uint64_t counts[STATS_COUNTER_COUNT])
+{
+    struct tally sum = read_family(l1->member.root, set);
+    *ret = level_of(&sum);
+    add_left(&sum, counts);
 }
 
 static void add_counts(void *arg, const struct stats *set, uint64_t counts[STATS_COUNTER_COUNT])
 {
     struct tally sum = read_family(arg, set);
-    counts[STATS_L1_EVICT] += sum.left[TALLY_EVICTED] + sum.left[TALLY_SHED];
-    counts[STATS_L1_SHED] += sum.left[TALLY_SHED];
-    counts[STATS_L1_DROP] += sum.left[TALLY_DROPPED];
-    counts[STATS_L1_EXPIRE] += sum.left[TALLY_EXPIRED];
-    counts[STATS_L1_REMOVE] += sum.left[TALLY_REMOVED];
+    add_left(&sum, counts);
 }
 
 static void let_ask(struct l1 *root, struct stats *set)

@@ -166,5 +166,7 @@ void stats_set_source(struct stats *s, const struct stats_source *source);
 /* Sum of all threads, ended ones included, and of the set's source, whose locks it takes. */
 uint64_t stats_read(struct stats *s, enum stats_counter c);
 void stats_read_all(struct stats *s, uint64_t ret[STATS_COUNTER_COUNT]);
+/* The same without the source's part, for who gets that in another way. */
+void stats_read_own(struct stats *s, uint64_t ret[STATS_COUNTER_COUNT]);
 
 #endif

@@ -46,6 +46,19 @@ static void check_level(struct cache *c, const struct stats *set)
     CHECK_EQ(level(c, set).bytes, bytes);
 }
 
+/* One visit to the shards gives what two give. */
+static void check_level_count(struct cache *c, struct stats *set)
+{
+    uint64_t all[STATS_COUNTER_COUNT], own[STATS_COUNTER_COUNT];
+    struct l1_level l;
+    stats_read_all(set, all);
+    stats_read_own(set, own);
+    l1_level_count(c->l1, set, &l, own);
+    for (unsigned i = 0; i < STATS_COUNTER_COUNT; i++)
+        CHECK_EQ(own[i], all[i]);
+    CHECK(l.entries == level(c, set).entries && l.bytes == level(c, set).bytes);
+}
+
 TEST(each_cause_has_a_counter_of_its_own)
 {
     struct cache c;
@@ -58,6 +71,7 @@ TEST(each_cause_has_a_counter_of_its_own)
     store_in(&c, CACHE_SPACE, 20, 3000, CLOCK_NEVER_NS); /* in the place of another: none came */
     CHECK_EQ(level(&c, &c.stats).entries, 90);
     check_level(&c, &c.stats);
+    check_level_count(&c, &c.stats);
     fake_env_advance(&c.fake, 3600 * NS_PER_S);
     l1_expire(c.l1, UINT32_MAX);
     CHECK_EQ(stats_read(&c.stats, STATS_L1_EXPIRE), 40);

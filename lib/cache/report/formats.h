@@ -7,10 +7,11 @@
 
 #include "cache/cache.h"
 
-/* Text leaves out what is 0; the others have all, so that a reader need not guess. */
-void report_text(struct nigh *cache, struct text *w);
-void report_json(struct nigh *cache, struct text *w);
-void report_prometheus(struct nigh *cache, struct text *w);
+/* Text leaves out what is 0; the others have all, so that a reader need not guess. Errors:
+ * NIGH_ENOMEM, of Prometheus' form. */
+int report_text(struct nigh *cache, struct text *w);
+int report_json(struct nigh *cache, struct text *w);
+int report_prometheus(struct nigh *cache, struct text *w);
 
 /* The quantiles that are told of each histogram, as shares of 100,000. */
 struct report_quantile {

@@ -117,13 +117,6 @@ static uint64_t of_l1(const struct nigh_space *space, unsigned which, size_t off
 }
 #define OF_L1(which, field) of_l1(space, which, offsetof(struct l1_gauges, field))
 
-static struct l1_level level(const struct nigh_space *space)
-{
-    struct l1_level l;
-    l1_level_read(space->cache->l1, &space->stats, &l);
-    return l;
-}
-
 static uint64_t ppm(const struct nigh_space *space, enum trend_tier tier, enum trend_window window)
 {
     return atomic_load_explicit(&space->trend.of[tier].ppm[window], memory_order_relaxed);
@@ -149,42 +142,48 @@ static bool is_loader_cheaper(struct nigh_space *space)
            histogram_quantile_ns(&load, 50000) < histogram_quantile_ns(&l2, 50000);
 }
 
-/* X(name, only of a capped space, value, what it is) */
+/* X(name, what it needs, value, what it is) */
 #define SPACE_GAUGES(X)                                                                            \
-    X(entries, false, level(space).entries, "in L1")                                               \
-    X(memory_bytes, true, OF_L1(L1_GAUGE_USED, used_bytes),                                        \
+    X(entries, NEEDS_LEVEL, level->entries, "in L1")                                               \
+    X(memory_bytes, NEEDS_CAP, OF_L1(L1_GAUGE_USED, used_bytes),                                   \
       "everything that counts against its cap")                                                    \
-    X(memory_cap_bytes, true, OF_L1(0, cap_bytes), "space.memory")                                 \
-    X(resident_bytes, true, OF_L1(L1_GAUGE_RESIDENT, resident_bytes),                              \
+    X(memory_cap_bytes, NEEDS_CAP, OF_L1(0, cap_bytes), "space.memory")                            \
+    X(resident_bytes, NEEDS_CAP, OF_L1(L1_GAUGE_RESIDENT, resident_bytes),                         \
       "pages behind it; 0: the allocator does not know")                                           \
-    X(entry_bytes, false, level(space).bytes, "what they are charged")                             \
-    X(l1_hits_1s_ppm, false, ppm(space, TREND_L1, TREND_SECOND),                                   \
+    X(entry_bytes, NEEDS_LEVEL, level->bytes, "what they are charged")                             \
+    X(l1_hits_1s_ppm, NEEDS_NOTHING, ppm(space, TREND_L1, TREND_SECOND),                           \
       "reads that L1 answered, of all reads of the last second (0: there were none)")              \
-    X(l1_hits_1m_ppm, false, ppm(space, TREND_L1, TREND_MINUTE), "the same of the last minute")    \
-    X(l1_hits_1h_ppm, false, ppm(space, TREND_L1, TREND_HOUR), "the same of the last hour")        \
-    X(l2_hits_1s_ppm, false, ppm(space, TREND_L2, TREND_SECOND),                                   \
+    X(l1_hits_1m_ppm, NEEDS_NOTHING, ppm(space, TREND_L1, TREND_MINUTE),                           \
+      "the same of the last minute")                                                               \
+    X(l1_hits_1h_ppm, NEEDS_NOTHING, ppm(space, TREND_L1, TREND_HOUR),                             \
+      "the same of the last hour")                                                                 \
+    X(l2_hits_1s_ppm, NEEDS_NOTHING, ppm(space, TREND_L2, TREND_SECOND),                           \
       "lookups in Redis that gave a value, of all of the last second (0: there were none)")        \
-    X(l2_hits_1m_ppm, false, ppm(space, TREND_L2, TREND_MINUTE), "the same of the last minute")    \
-    X(l2_hits_1h_ppm, false, ppm(space, TREND_L2, TREND_HOUR), "the same of the last hour")        \
-    X(evicted_age_ms, false, evicted_age_ns(space) / NS_PER_MS,                                    \
+    X(l2_hits_1m_ppm, NEEDS_NOTHING, ppm(space, TREND_L2, TREND_MINUTE),                           \
+      "the same of the last minute")                                                               \
+    X(l2_hits_1h_ppm, NEEDS_NOTHING, ppm(space, TREND_L2, TREND_HOUR),                             \
+      "the same of the last hour")                                                                 \
+    X(evicted_age_ms, NEEDS_NOTHING, evicted_age_ns(space) / NS_PER_MS,                            \
       "a tenth of those evicted in the last minute or so were younger: short says that the cap "   \
       "is too small; 0: none was evicted")                                                         \
-    X(evicted_1m, false, lately(space, TREND_EVICTED), "l1_evict of the last minute or so")        \
-    X(refused_1m, false, lately(space, TREND_REFUSED),                                             \
+    X(evicted_1m, NEEDS_NOTHING, lately(space, TREND_EVICTED),                                     \
+      "l1_evict of the last minute or so")                                                         \
+    X(refused_1m, NEEDS_NOTHING, lately(space, TREND_REFUSED),                                     \
       "l1_refused_full of the last minute or so")                                                  \
-    X(loader_cheaper, false, is_loader_cheaper(space),                                             \
+    X(loader_cheaper, NEEDS_NOTHING, is_loader_cheaper(space),                                     \
       "1: a load takes less than a request to Redis: see space.l2")
 
-#define X(name_, capped_, value_, what_)                                                           \
-    static uint64_t space_##name_(struct nigh_space *space)                                        \
+#define X(name_, needs_, value_, what_)                                                            \
+    static uint64_t space_##name_(struct nigh_space *space, const struct l1_level *level)          \
     {                                                                                              \
+        (void)space, (void)level;                                                                  \
         return (uint64_t)(value_);                                                                 \
     }
 SPACE_GAUGES(X)
 #undef X
 
 const struct space_gauge gauges_of_space[] = {
-#define X(name_, capped_, value_, what_) {#name_, capped_, space_##name_, what_},
+#define X(name_, needs_, value_, what_) {#name_, needs_, space_##name_, what_},
     SPACE_GAUGES(X)
 #undef X
 };
@@ -192,7 +191,7 @@ const size_t gauges_of_space_count = ARRAY_COUNT(gauges_of_space);
 
 bool gauges_has(const struct nigh_space *space, const struct space_gauge *g)
 {
-    return !g->capped || space_l1_apart(space);
+    return g->needs != NEEDS_CAP || space_l1_apart(space);
 }
 
 const struct space_gauge *gauges_find_of_space(const char *name)
@@ -201,6 +200,13 @@ const struct space_gauge *gauges_find_of_space(const char *name)
         if (strcmp(gauges_of_space[i].name, name) == 0)
             return &gauges_of_space[i];
     return NULL;
+}
+
+void gauges_look(struct nigh_space *space, struct space_look *ret)
+{
+    ret->space = space;
+    stats_read_own(&space->stats, ret->counts);
+    l1_level_count(space->cache->l1, &space->stats, &ret->level, ret->counts);
 }
 
 /* ---- what is wrong with the link ---- */

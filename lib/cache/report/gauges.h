@@ -39,11 +39,16 @@ void gauges_read(struct nigh *cache, unsigned ask, struct gauges *ret);
 /* The gauge of the cache with this name; NULL: there is none. */
 const struct gauge *gauges_find(const char *name);
 
-/* A gauge of a space. */
+/* Says what a gauge of a space needs. */
+enum space_gauge_needs {
+    NEEDS_NOTHING,
+    NEEDS_CAP,   /* the space has (or had) a cap of its own; else it lacks this gauge */
+    NEEDS_LEVEL, /* `level` has been read, which is a visit to each shard */
+};
 struct space_gauge {
     const char *name;
-    bool capped; /* only of a space that has (or had) a cap of its own */
-    uint64_t (*value)(struct nigh_space *space);
+    enum space_gauge_needs needs;
+    uint64_t (*value)(struct nigh_space *space, const struct l1_level *level);
     const char *what;
 };
 
@@ -53,6 +58,14 @@ extern const size_t gauges_of_space_count;
 /* Whether a space has this gauge. */
 bool gauges_has(const struct nigh_space *space, const struct space_gauge *g);
 const struct space_gauge *gauges_find_of_space(const char *name);
+
+/* A space as a report tells of it, from one visit to each shard and each thread's counters. */
+struct space_look {
+    struct nigh_space *space;
+    struct l1_level level;
+    uint64_t counts[STATS_COUNTER_COUNT];
+};
+void gauges_look(struct nigh_space *space, struct space_look *ret);
 
 /* A connection to Redis: what is wrong with it, and what was before. */
 struct gauges_problem {

@@ -11,10 +11,8 @@
 #include "cache/report/shards.h"
 #include "cache/space.h"
 
-static void print_counters(struct text *w, struct stats *stats)
+static void print_counters(struct text *w, const uint64_t counts[STATS_COUNTER_COUNT])
 {
-    uint64_t counts[STATS_COUNTER_COUNT];
-    stats_read_all(stats, counts);
     for (size_t i = 0; i < STATS_COUNTER_COUNT; i++)
         text_add(w, "%s\"%s\": %" PRIu64, i ? ", " : "", stats_counter_infos[i].name,
                      counts[i]);
@@ -75,13 +73,15 @@ static void print_histograms(struct text *w, struct stats *stats, int from, int 
 
 static void print_space(struct text *w, struct nigh_space *space)
 {
+    struct space_look look;
+    gauges_look(space, &look);
     text_add_json(w, report_space_name(space));
     text_add(w, ": {");
-    print_counters(w, &space->stats);
+    print_counters(w, look.counts);
     for (size_t i = 0; i < gauges_of_space_count; i++) {
         const struct space_gauge *g = &gauges_of_space[i];
         if (gauges_has(space, g))
-            text_add(w, ", \"%s\": %" PRIu64, g->name, g->value(space));
+            text_add(w, ", \"%s\": %" PRIu64, g->name, g->value(space, &look.level));
     }
     print_histograms(w, &space->stats, 0, STATS_SPACE_HISTOGRAM_COUNT);
     text_add(w, "}");
@@ -99,9 +99,10 @@ static void print_shards(struct nigh *cache, struct text *w)
     text_add(w, "}");
 }
 
-void report_json(struct nigh *cache, struct text *w)
+int report_json(struct nigh *cache, struct text *w)
 {
     struct gauges g;
+    uint64_t counts[STATS_COUNTER_COUNT];
     gauges_read(cache, GAUGES_ASK_ALL, &g);
     text_add(w, "{\"gauges\": {");
     for (size_t i = 0; i < gauges_of_cache_count; i++)
@@ -112,7 +113,8 @@ void report_json(struct nigh *cache, struct text *w)
     print_problems(cache, w);
     print_shards(cache, w);
     text_add(w, ", \"cache\": {");
-    print_counters(w, &cache->stats);
+    stats_read_all(&cache->stats, counts);
+    print_counters(w, counts);
     print_histograms(w, &cache->stats, STATS_SPACE_HISTOGRAM_COUNT, STATS_HISTOGRAM_COUNT);
     text_add(w, "}, \"spaces\": {");
     for (uint32_t i = 0; i < space_count(cache); i++) {
@@ -120,4 +122,5 @@ void report_json(struct nigh *cache, struct text *w)
         print_space(w, cache->spaces[i]);
     }
     text_add(w, "}}\n");
+    return 0;
 }

@@ -22,6 +22,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <nigh/error.h>
+
 #include "cache/report/gauges.h"
 #include "cache/space.h"
 
@@ -148,31 +150,40 @@ static void print_names(struct nigh *cache, struct text *w)
     text_add(w, "} 1\n");
 }
 
-static void print_space_gauge(struct nigh *cache, struct text *w, const struct space_gauge *g)
+/* The spaces, each looked at once: the format wants all samples of a metric together, so one space
+ * cannot be read after the other. */
+struct looks {
+    uint32_t count;
+    struct space_look *of;
+};
+
+static void print_space_gauge(struct text *w, const struct looks *looks,
+                              const struct space_gauge *g)
 {
     struct unit unit = unit_of(g->name);
     char name[64];
     snprintf(name, sizeof(name), "space_%.*s", unit.name_len, g->name);
     begin(w, name, unit.suffix, "gauge", g->what);
-    for (uint32_t i = 0; i < space_count(cache); i++) {
-        struct nigh_space *space = cache->spaces[i];
+    for (uint32_t i = 0; i < looks->count; i++) {
+        struct nigh_space *space = looks->of[i].space;
         if (!gauges_has(space, g))
             continue;
         text_add(w, PREFIX "%s%s{space=", name, unit.suffix);
         text_add_label(w, report_space_name(space));
         text_add(w, "}");
-        print_in(w, &unit, g->value(space));
+        print_in(w, &unit, g->value(space, &looks->of[i].level));
     }
 }
 
-static void print_counter(struct nigh *cache, struct text *w, enum stats_counter c)
+/* `of_none`: the count that belongs to no space. */
+static void print_counter(struct text *w, const struct looks *looks, enum stats_counter c,
+                          uint64_t of_none)
 {
     const struct stats_counter_info *info = &stats_counter_infos[c];
     begin(w, info->name, "_total", "counter", info->doc);
-    text_add(w, PREFIX "%s_total %" PRIu64 "\n", info->name, stats_read(&cache->stats, c));
-    for (uint32_t i = 0; i < space_count(cache); i++)
-        print_space_sample(w, info->name, "_total", cache->spaces[i],
-                           stats_read(&cache->spaces[i]->stats, c));
+    text_add(w, PREFIX "%s_total %" PRIu64 "\n", info->name, of_none);
+    for (uint32_t i = 0; i < looks->count; i++)
+        print_space_sample(w, info->name, "_total", looks->of[i].space, looks->of[i].counts[c]);
 }
 
 /* ---- histograms ---- */
@@ -244,15 +255,32 @@ static void print_histogram(struct nigh *cache, struct text *w, enum stats_histo
         print_histogram_of(w, &cache->spaces[i]->stats, cache->spaces[i], h);
 }
 
-void report_prometheus(struct nigh *cache, struct text *w)
+static void print_spaces(struct nigh *cache, struct text *w, const struct looks *looks)
 {
+    uint64_t of_none[STATS_COUNTER_COUNT];
+    stats_read_all(&cache->stats, of_none);
+    for (size_t i = 0; i < gauges_of_space_count; i++)
+        print_space_gauge(w, looks, &gauges_of_space[i]);
+    for (int c = 0; c < STATS_COUNTER_COUNT; c++)
+        print_counter(w, looks, (enum stats_counter)c, of_none[c]);
+}
+
+int report_prometheus(struct nigh *cache, struct text *w)
+{
+    struct looks looks = {.count = space_count(cache)};
+    size_t size = looks.count * sizeof(*looks.of);
+    looks.of = looks.count ? mem_lines_alloc_zero(cache->env.mem, size) : NULL;
+    if (looks.count && !looks.of)
+        return NIGH_ENOMEM;
+    for (uint32_t i = 0; i < looks.count; i++)
+        gauges_look(cache->spaces[i], &looks.of[i]);
     print_gauges(cache, w);
     print_names(cache, w);
     print_problems(cache, w);
-    for (size_t i = 0; i < gauges_of_space_count; i++)
-        print_space_gauge(cache, w, &gauges_of_space[i]);
-    for (int c = 0; c < STATS_COUNTER_COUNT; c++)
-        print_counter(cache, w, (enum stats_counter)c);
+    print_spaces(cache, w, &looks);
     for (int h = 0; h < STATS_HISTOGRAM_COUNT; h++)
         print_histogram(cache, w, (enum stats_histogram)h);
+    if (looks.of)
+        mem_lines_free(cache->env.mem, looks.of, size);
+    return 0;
 }

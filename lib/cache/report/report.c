@@ -15,7 +15,7 @@
 
 long nigh_stats(struct nigh *cache, enum nigh_stats_format format, char *buffer, size_t size)
 {
-    static void (*const forms[])(struct nigh *cache, struct text *w) = {
+    static int (*const forms[])(struct nigh *cache, struct text *w) = {
         [NIGH_STATS_TEXT] = report_text,
         [NIGH_STATS_JSON] = report_json,
         [NIGH_STATS_PROMETHEUS] = report_prometheus,
@@ -26,8 +26,8 @@ long nigh_stats(struct nigh *cache, enum nigh_stats_format format, char *buffer,
         return rc;
     if ((size_t)format >= ARRAY_COUNT(forms))
         return NIGH_EINVAL;
-    forms[format](cache, &w);
-    return (long)w.needed;
+    rc = forms[format](cache, &w);
+    return rc != 0 ? rc : (long)w.needed;
 }
 
 /* ---- what there is ---- */
@@ -108,7 +108,12 @@ static int64_t gauge_value(struct nigh *cache, const char *name)
 static int64_t space_gauge_value(struct nigh_space *space, const char *name)
 {
     const struct space_gauge *g = gauges_find_of_space(name);
-    return g && gauges_has(space, g) ? (int64_t)g->value(space) : NIGH_EINVAL;
+    struct l1_level level = {0};
+    if (!g || !gauges_has(space, g))
+        return NIGH_EINVAL;
+    if (g->needs == NEEDS_LEVEL)
+        l1_level_read(space->cache->l1, &space->stats, &level);
+    return (int64_t)g->value(space, &level);
 }
 
 int64_t nigh_stats_value(struct nigh *cache, const char *space_name, const char *name)

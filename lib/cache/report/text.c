@@ -55,10 +55,8 @@ static void print_number(struct text *w, const char *name, uint64_t value, const
     text_add(w, "  %-18s %14" PRIu64 "  %s\n", name, value, what);
 }
 
-static void print_counters(struct text *w, struct stats *stats)
+static void print_counters(struct text *w, const uint64_t counts[STATS_COUNTER_COUNT])
 {
-    uint64_t counts[STATS_COUNTER_COUNT];
-    stats_read_all(stats, counts);
     for (size_t i = 0; i < STATS_COUNTER_COUNT; i++)
         if (counts[i])
             print_number(w, stats_counter_infos[i].name, counts[i], stats_counter_infos[i].doc);
@@ -119,16 +117,18 @@ static void print_histograms(struct text *w, struct stats *stats, int from, int 
 
 static void print_space(struct text *w, struct nigh_space *space)
 {
+    struct space_look look;
+    gauges_look(space, &look);
     text_add(w, "\nspace ");
     text_add_name(w, report_space_name(space));
     text_add(w, "\n");
     for (size_t i = 0; i < gauges_of_space_count; i++) {
         const struct space_gauge *g = &gauges_of_space[i];
-        uint64_t value = gauges_has(space, g) ? g->value(space) : 0;
-        if (value || i == 0 || (g->capped && gauges_has(space, g)))
+        uint64_t value = gauges_has(space, g) ? g->value(space, &look.level) : 0;
+        if (value || i == 0 || (g->needs == NEEDS_CAP && gauges_has(space, g)))
             print_number(w, g->name, value, g->what);
     }
-    print_counters(w, &space->stats);
+    print_counters(w, look.counts);
     print_histograms(w, &space->stats, 0, STATS_SPACE_HISTOGRAM_COUNT);
 }
 
@@ -142,15 +142,18 @@ static void print_shards(struct nigh *cache, struct text *w)
                  spreads[i].least, spreads[i].median, spreads[i].most);
 }
 
-void report_text(struct nigh *cache, struct text *w)
+int report_text(struct nigh *cache, struct text *w)
 {
+    uint64_t counts[STATS_COUNTER_COUNT];
     print_gauges(cache, w);
     print_names(cache, w);
     print_problems(cache, w);
     print_shards(cache, w);
     text_add(w, "\ncache\n");
-    print_counters(w, &cache->stats);
+    stats_read_all(&cache->stats, counts);
+    print_counters(w, counts);
     print_histograms(w, &cache->stats, STATS_SPACE_HISTOGRAM_COUNT, STATS_HISTOGRAM_COUNT);
     for (uint32_t i = 0; i < space_count(cache); i++)
         print_space(w, cache->spaces[i]);
+    return 0;
 }
