@@ -31,6 +31,7 @@ struct builder {
     struct key_map keys;
     size_t room, change_room;
     uint64_t most_bytes; /* of memory, more or less */
+    uint64_t other_bytes; /* that the format has beside what is here */
     bool full;           /* it would take more: nothing is added any more */
     bool has_story;   /* the format tells what requests bring, and how long it lives */
     bool timed;       /* a time was known */

@@ -33,7 +33,7 @@ static uint64_t grown_bytes(const struct builder *b)
         of_key += sizeof(*b->loads) + sizeof(*b->misses);
     }
     return 2 * (b->room * of_request + b->change_room * sizeof(*t->changes) +
-                b->keys.capacity * of_key);
+                b->keys.capacity * of_key + b->other_bytes);
 }
 
 /* Returns how long a list shall be that is full; if there is no memory for it, b->full. */

@@ -2,9 +2,10 @@
 /*
  * Keys by the groups they belong to.
  *
- * A key that a cache may have is in the list of each of its groups, of its space's and of all
- * (group 0). It may be in a list twice, or in one that it has left: who empties a list asks the
- * key.
+ * A key that a cache may have is on the roll of each of its groups, of its space's and of all (group
+ * 0). It does not look for its places there when it leaves: each of them has the key's generation,
+ * which is another one from then on. A roll that is full is first rid of such places, and grows if
+ * half of it is left: so it has room for four times its members, however often these come and go.
  */
 #include "input/lives.h"
 
@@ -16,8 +17,19 @@
 #define NUMBERS 65536u /* of groups, of spaces */
 #define ALL     0u     /* the group of all */
 
-struct list {
-    uint32_t *items;
+#define ROLL_LEAST 4u
+
+struct place {
+    uint32_t key, generation;
+};
+
+struct roll {
+    struct place *places;
+    uint32_t count, room;
+};
+
+struct groups {
+    uint16_t *numbers;
     uint32_t count, room;
 };
 
@@ -25,10 +37,11 @@ struct key_life {
     size_t waiting; /* request + 1 that missed, or was stale, and waits for a value; 0: none */
     uint64_t fresh_until_us, stale_until_us; /* of the value that the process has */
     struct life full;                        /* of a value that is new */
-    struct list groups;                      /* but its space's and all; NIGH_TAGS_MAX at most */
+    struct groups groups;                    /* but its space's and all; NIGH_TAGS_MAX at most */
+    uint32_t generation;                     /* of its places on rolls that count */
     uint16_t space;
     bool has_full;
-    bool may_be; /* in a cache of some size; then it is in its groups' lists */
+    bool may_be; /* in a cache of some size; then it is on its groups' rolls */
 };
 
 struct lives {
@@ -39,16 +52,37 @@ struct lives {
     bool has_last;
     bool asks_l2;
     uint16_t group_of_space[NUMBERS];
-    struct list members[NUMBERS]; /* of each group */
+    struct roll members[NUMBERS]; /* of each group */
 };
 
-static void list_add(struct list *l, uint32_t item)
+/* ---- rolls ---- */
+
+static bool counts(const struct lives *l, struct place p)
 {
-    if (l->count == l->room) {
-        l->room = l->room ? 2 * l->room : 4;
-        l->items = must_grow(l->items, l->room, sizeof(*l->items));
-    }
-    l->items[l->count++] = item;
+    return l->keys[p.key].may_be && l->keys[p.key].generation == p.generation;
+}
+
+/* Of a full roll. */
+static void make_room(struct lives *l, struct roll *r)
+{
+    uint32_t kept = 0, room = r->room ? 2 * r->room : ROLL_LEAST;
+    for (uint32_t i = 0; i < r->count; i++)
+        if (counts(l, r->places[i]))
+            r->places[kept++] = r->places[i];
+    r->count = kept;
+    if (kept < r->room / 2)
+        return;
+    l->b->other_bytes += (room - r->room) * sizeof(*r->places);
+    r->places = must_grow(r->places, room, sizeof(*r->places));
+    r->room = room;
+}
+
+static void enroll(struct lives *l, uint16_t group, uint32_t number)
+{
+    struct roll *r = &l->members[group];
+    if (r->count == r->room)
+        make_room(l, r);
+    r->places[r->count++] = (struct place){number, l->keys[number].generation};
 }
 
 struct lives *lives_new(struct builder *b)
@@ -63,9 +97,9 @@ void lives_free(struct lives *l)
     if (!l)
         return;
     for (uint32_t i = 0; i < l->count; i++)
-        free(l->keys[i].groups.items);
+        free(l->keys[i].groups.numbers);
     for (uint32_t i = 0; i < NUMBERS; i++)
-        free(l->members[i].items);
+        free(l->members[i].places);
     free(l->keys);
     free(l);
 }
@@ -73,6 +107,7 @@ void lives_free(struct lives *l)
 static struct key_life *life_of(struct lives *l, uint32_t number)
 {
     if (number >= l->room) {
+        l->b->other_bytes += (2 * number + 1024 - l->room) * sizeof(*l->keys);
         l->room = 2 * number + 1024;
         l->keys = must_grow(l->keys, l->room, sizeof(*l->keys));
     }
@@ -97,16 +132,16 @@ static void bring_in(struct lives *l, uint32_t number, uint16_t space)
         return;
     k->may_be = true;
     for (uint32_t i = 0; i < k->groups.count; i++)
-        list_add(&l->members[k->groups.items[i]], number);
+        enroll(l, k->groups.numbers[i], number);
     if (l->group_of_space[space] != ALL)
-        list_add(&l->members[l->group_of_space[space]], number);
-    list_add(&l->members[ALL], number);
+        enroll(l, l->group_of_space[space], number);
+    enroll(l, ALL, number);
 }
 
 static bool belongs(const struct lives *l, const struct key_life *k, uint16_t group)
 {
     for (uint32_t i = 0; i < k->groups.count; i++)
-        if (k->groups.items[i] == group)
+        if (k->groups.numbers[i] == group)
             return true;
     return group == ALL || group == l->group_of_space[k->space];
 }
@@ -114,6 +149,7 @@ static bool belongs(const struct lives *l, const struct key_life *k, uint16_t gr
 static void take_out(struct key_life *k)
 {
     k->may_be = false;
+    k->generation++;
     k->fresh_until_us = k->stale_until_us = 0;
 }
 
@@ -124,16 +160,25 @@ void lives_invalidated(struct lives *l, uint64_t key)
 
 void lives_fall(struct lives *l, uint16_t group, uint64_t at_us)
 {
-    struct list *members = &l->members[group];
+    struct roll *members = &l->members[group];
     for (uint32_t i = 0; i < members->count; i++) {
-        struct key_life *k = &l->keys[members->items[i]];
-        if (!k->may_be || !belongs(l, k, group))
+        uint32_t number = members->places[i].key;
+        if (!counts(l, members->places[i]))
             continue;
-        take_out(k);
-        builder_change(l->b, &(struct change){.key = members->items[i], .at_us = at_us,
-                                              .size = SIZE_UNKNOWN, .kind = CHANGE_FELL});
+        take_out(&l->keys[number]);
+        builder_change(l->b, &(struct change){.key = number, .at_us = at_us, .size = SIZE_UNKNOWN,
+                                              .kind = CHANGE_FELL});
     }
     members->count = 0;
+}
+
+static void add_group(struct groups *g, uint16_t group)
+{
+    if (g->count == g->room) {
+        g->room = g->room ? 2 * g->room : ROLL_LEAST;
+        g->numbers = must_grow(g->numbers, g->room, sizeof(*g->numbers));
+    }
+    g->numbers[g->count++] = group;
 }
 
 void lives_group_of(struct lives *l, uint64_t key, uint16_t group)
@@ -142,9 +187,9 @@ void lives_group_of(struct lives *l, uint64_t key, uint16_t group)
     struct key_life *k = life_of(l, number);
     if (k->groups.count == NIGH_TAGS_MAX || belongs(l, k, group))
         return;
-    list_add(&k->groups, group);
+    add_group(&k->groups, group);
     if (k->may_be)
-        list_add(&l->members[group], number);
+        enroll(l, group, number);
 }
 
 /* ---- lifetimes ---- */
@@ -193,6 +238,7 @@ void lives_value(struct lives *l, uint64_t key, uint16_t space, uint64_t at_us, 
 {
     uint32_t number = key_map_number(&l->b->keys, key);
     struct key_life *k = life_of(l, number);
+    take_out(k); /* of the groups that its last value had */
     k->groups.count = 0;
     k->fresh_until_us = life_end_us(at_us, life, false);
     k->stale_until_us = life_end_us(at_us, life, true);

@@ -11,9 +11,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <nigh/options.h>
 #include <nigh/trace.h>
 
 #include "input/input.h"
+#include "input/lives.h"
 #include "input/log_line.h"
 #include "input/stream.h"
 
@@ -668,6 +670,40 @@ TEST(what_falls_with_a_group_was_invalidated_once)
         CHECK_EQ(in.trace.changes[i].before, falls[i].before);
         CHECK_EQ(in.trace.changes[i].kind, CHANGE_FELL);
     }
+    input_free(&in);
+}
+
+/* Each time the key is on 512 rolls anew, whose old places nobody needs. */
+TEST(a_key_of_many_tags_that_comes_and_goes_takes_no_more_memory)
+{
+    struct input in = {.rate = 1};
+    struct builder b = {.in = &in, .has_story = true, .most_bytes = UINT64_MAX};
+    struct lives *l = lives_new(&b);
+    uint64_t after_ten = 0;
+    lives_space(l, 1, 900);
+    for (unsigned i = 0; i < 100; i++) {
+        builder_add(&b, 7, 100, i);
+        lives_request(l, 7, 1, i, true);
+        lives_value(l, 7, 1, i, (struct life){LIFE_FOREVER, 0}, LIVES_BY_LOAD);
+        for (uint16_t tag = 0; tag < NIGH_TAGS_MAX; tag++)
+            lives_group_of(l, 7, 2000 + tag);
+        if (i % 3 == 0)
+            lives_invalidated(l, 7);
+        after_ten = i == 10 ? b.other_bytes : after_ten;
+    }
+    CHECK_EQ(b.other_bytes, after_ten);
+    CHECK_EQ(in.trace.change_count, 0);
+    lives_fall(l, 2100, 1000); /* it was invalidated when i was 99 */
+    CHECK_EQ(in.trace.change_count, 0);
+    lives_value(l, 7, 1, 1000, (struct life){LIFE_FOREVER, 0}, LIVES_BY_LOAD);
+    lives_fall(l, 2100, 1000); /* this value has no tag */
+    CHECK_EQ(in.trace.change_count, 0);
+    lives_group_of(l, 7, 2100);
+    lives_fall(l, 2100, 1001);
+    lives_fall(l, 900, 1001);
+    CHECK_EQ(in.trace.change_count, 1);
+    lives_free(l);
+    builder_end(&b);
     input_free(&in);
 }
 
