@@ -185,6 +185,21 @@ static double share_of(double hits, double more, double expected)
     return share < 0 ? 0 : share > 1 ? 1 : share;
 }
 
+/*
+ * Each key was taken or not, for itself, and what it misses with it: a sum of independent terms,
+ * whose variance the sample tells (Horvitz and Thompson, A generalization of sampling without
+ * replacement from a finite universe, JASA 47, 1952). Requests are no terms of theirs: hits are
+ * what misses leave. Not in it is that a sample of larger keys than the others has less room for
+ * each.
+ */
+static double error_of(const struct sample *s, const float *misses, double rate)
+{
+    double squares = 0;
+    for (uint32_t key = 0; key < s->trace.unique; key++)
+        squares += (double)misses[key] * misses[key];
+    return rate < 1 && s->expected > 0 ? sqrt((1 - rate) * squares) / s->expected : 0;
+}
+
 static struct replay_result sum_up(const struct sample *s, const double *hits, unsigned copies)
 {
     struct replay_result r = {.rate = s->rate, .requests = s->trace.count};
@@ -209,8 +224,15 @@ static void add_load(struct replay_result *r, const struct replay_source *src,
     r->all_s += load_s;
 }
 
+/* What became of the requests. */
+struct tally {
+    double hits[REPLAY_QUARTERS]; /* of all copies */
+    float *misses;                /* of each key, in the mean of its copies */
+    struct replay_result loads;
+};
+
 static void ask_all(struct replay_cache *c, const struct replay_source *src, const struct sample *s,
-                    uint64_t memory, uint64_t *now, double *hits, struct replay_result *loads)
+                    uint64_t memory, uint64_t *now, struct tally *ret)
 {
     const struct trace *t = &s->trace;
     uint64_t untended = 0;
@@ -222,8 +244,10 @@ static void ask_all(struct replay_cache *c, const struct replay_source *src, con
         *now = clock_at(trace_at_us(t, i));
         struct asked asked = asked_of(t, i);
         unsigned answered = ask_copies(c, &asked);
-        hits[i * REPLAY_QUARTERS / t->count] += answered;
-        add_load(loads, src, s, asked.request.key, 1 - (double)answered / c->copies);
+        double missed = 1 - (double)answered / c->copies;
+        ret->hits[i * REPLAY_QUARTERS / t->count] += answered;
+        ret->misses[asked.request.key] += (float)missed;
+        add_load(&ret->loads, src, s, asked.request.key, missed);
         untended += (uint64_t)(c->copies - answered) * (asked.request.size + ENTRY_BYTES);
         if (untended > memory / TICK_SHARE) {
             nigh_tick(c->cache);
@@ -238,7 +262,7 @@ struct replay_result replay_run(const struct replay_source *src, const char *pol
     struct nigh_options options = NIGH_OPTIONS_INIT;
     struct replay_cache c;
     struct sample s;
-    double hits[REPLAY_QUARTERS] = {0};
+    struct tally tally = {.misses = must_alloc(src->in->trace.unique, sizeof(*tally.misses))};
     uint64_t now = PERF_NS_PER_S;
     struct replay_scale scale = replay_scale_of(src, bytes, src->most);
     options.threads = NIGH_THREADS_NONE;
@@ -248,13 +272,14 @@ struct replay_result replay_run(const struct replay_source *src, const char *pol
     }
     sample_take(&s, src->in, scale.rate, src->seed);
     replay_open(&c, &options, src, &scale, policy, shards);
-    struct replay_result loads = {0};
-    ask_all(&c, src, &s, scale.memory, &now, hits, &loads);
-    struct replay_result r = sum_up(&s, hits, scale.copies);
-    r.load_s = loads.load_s;
-    r.all_s = loads.all_s;
+    ask_all(&c, src, &s, scale.memory, &now, &tally);
+    struct replay_result r = sum_up(&s, tally.hits, scale.copies);
+    r.error = error_of(&s, tally.misses, s.rate * src->in->rate);
+    r.load_s = tally.loads.load_s;
+    r.all_s = tally.loads.all_s;
     replay_close(&c);
     sample_free(&s);
+    free(tally.misses);
     return r;
 }
 

@@ -30,6 +30,7 @@ struct replay_result {
     double hits;                      /* share of the requests, 0 .. 1 */
     double quarters[REPLAY_QUARTERS]; /* the same for each quarter of them */
     double rate;                      /* of the keys that were recorded */
+    double error; /* of `hits`, one standard error, for other keys might have been taken */
     double load_s; /* seconds that loads of what it missed take, of all keys; 0: not known */
     double all_s;  /* the same without any cache */
     size_t requests;

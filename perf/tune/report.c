@@ -317,7 +317,8 @@ static const char *verdict(const struct tune *t)
 {
     double cold = 1 - curve_top(&t->curve);
     size_t requests = knee_of(t)->by[t->policy].requests;
-    if (cold > 0.5 || requests < FEW_REQUESTS || fabs(drift(t)) > 0.05 || missing(&t->in) > 0.2)
+    if (cold > 0.5 || requests < FEW_REQUESTS || fabs(drift(t)) > 0.05 || missing(&t->in) > 0.2 ||
+        knee_of(t)->by[t->policy].error > 0.025)
         return "a guess";
     if (cold < 0.2 && requests >= MANY_REQUESTS && fabs(drift(t)) < 0.01 &&
         missing(&t->in) < 0.01 && t->in.rate >= 1 && t->in.has_sizes)
@@ -359,6 +360,11 @@ static void print_certainty(const struct tune *t, FILE *out)
                 "  replayed was one key in %.1f, in as small a part of the memory "
                 "(--requests)\n",
                 1 / r->rate);
+    if (r->error > 0)
+        fprintf(out,
+                "  which keys are in the sample is chance: hits may be off by %.1f points (two "
+                "standard errors),\n  all rows by about the same\n",
+                percent(2 * r->error));
     if (t->in.rate < 1 && !t->in.reads)
         fprintf(out, "  a recording of some keys has too few or too many of the most popular ones: "
                      "hits may be\n  off by many points, loads (all in all, not of 1,000) by less; "

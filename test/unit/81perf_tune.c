@@ -411,6 +411,32 @@ TEST(replay_of_a_sample_is_near_that_of_the_whole)
     input_free(&in);
 }
 
+/* Ten samples of one key in eight: they are off as far as they say, in the mean of squares. */
+TEST(a_sample_says_how_far_off_it_may_be)
+{
+    enum { SAMPLES = 10 };
+    struct input in = {.rate = 1};
+    double squares = 0;
+    trace_make(&in.trace, "keys=8000,requests=25000,zipf=0.9,seed=4");
+    input_set_sizes(&in, 1000);
+    struct replay_source src = {.in = &in, .key_bytes = KEY_BYTES, .most = in.trace.count};
+    struct replay_result whole = replay_run(&src, "lru", 4u << 20, 1);
+    CHECK(whole.error == 0);
+    for (uint64_t seed = 1; seed <= SAMPLES; seed++) {
+        struct sample s;
+        sample_take(&s, &in, 0.125, seed * 1000003);
+        struct input part = {.rate = 0.125, .reads = in.trace.count};
+        part.trace = s.trace;
+        struct replay_source of_part = {.in = &part, .key_bytes = KEY_BYTES, .most = s.trace.count};
+        struct replay_result r = replay_run(&of_part, "lru", 4u << 20, 1);
+        squares += (r.hits - whole.hits) * (r.hits - whole.hits) / (r.error * r.error) / SAMPLES;
+        sample_free(&s);
+    }
+    if (!CHECK(squares > 0.25 && squares < 4))
+        check_note("%.2f times what they say", sqrt(squares));
+    input_free(&in);
+}
+
 /* ---- what was recorded, live and replayed ---- */
 
 #define TAGS 400u
@@ -545,24 +571,36 @@ static double live_run(struct live *l)
     return share;
 }
 
-static void check_live(const char *policy, uint32_t sample, double off)
+/* A process that was recorded, and what the file makes of it. */
+struct replayed {
+    double live, lru;
+    struct replay_result by;
+};
+
+static struct replayed live_and_replayed(const char *policy, uint32_t sample)
 {
     struct live l;
     struct input in;
     live_open(&l, policy, sample);
-    double live = live_run(&l);
+    struct replayed r = {.live = live_run(&l)};
     char *why = input_read(&in, INPUT_TRACE, l.path);
     CHECK_STR(why, NULL);
     CHECK_EQ(in.dropped, 0);
     struct replay_source src = {.in = &in, .key_bytes = KEY_BYTES, .most = in.trace.count};
-    double replayed = replay_run(&src, policy, LIVE_BYTES, 1).hits;
-    double lru = replay_lru(&src, LIVE_BYTES, in.trace.count);
-    CHECK(fabs(live - lru) < off + 0.04);
-    if (!CHECK(fabs(live - replayed) < off))
-        check_note("%s, 1/%u: live %.4f, replayed %.4f, exact LRU %.4f", policy, sample, live,
-                   replayed, lru);
+    r.by = replay_run(&src, policy, LIVE_BYTES, 1);
+    r.lru = replay_lru(&src, LIVE_BYTES, in.trace.count);
     unlink(l.path);
     input_free(&in);
+    return r;
+}
+
+static void check_live(const char *policy, uint32_t sample, double off)
+{
+    struct replayed r = live_and_replayed(policy, sample);
+    CHECK(fabs(r.live - r.lru) < off + 0.04);
+    if (!CHECK(fabs(r.live - r.by.hits) < off))
+        check_note("%s, 1/%u: live %.4f, replayed %.4f, exact LRU %.4f", policy, sample, r.live,
+                   r.by.hits, r.lru);
 }
 
 /* Without lifetimes the first would be 1.2 points off. Which keys are in a sample is luck: it
@@ -571,4 +609,33 @@ TEST(a_recording_replays_to_what_happened)
 {
     check_live("lfu", 1, 0.005);
     check_live("lru", 8, 0.06);
+}
+
+/* Prints the table of perf/README.md, from as many recordings for each row as NIGH_RECORDINGS says;
+ * nothing without it. */
+static void show_recordings(const char *policy, uint32_t sample, unsigned count)
+{
+    double live = 0, off = 0, squares = 0, said = 0;
+    for (unsigned i = 0; i < count; i++) {
+        struct replayed r = live_and_replayed(policy, sample);
+        double points = 100 * (r.by.hits - r.live);
+        live += 100 * r.live / count;
+        off += points / count;
+        squares += points * points / count;
+        said += 100 * r.by.error / count;
+    }
+    printf("%s %10u %8.2f %12.2f %12.2f %12.2f\n", policy, sample, live, off, sqrt(squares), said);
+}
+
+TEST(recordings_are_shown_beside_what_happened)
+{
+    static const char *const policies[] = {"lfu", "lru"};
+    static const uint32_t samples[] = {1, 8, 64};
+    const char *recordings = getenv("NIGH_RECORDINGS");
+    unsigned count = recordings ? (unsigned)atoi(recordings) : 0;
+    if (count > 0)
+        printf("    1 key of     live  off by: mean  of squares       as said\n");
+    for (unsigned p = 0; p < 2 && count > 0; p++)
+        for (unsigned s = 0; s < 3; s++)
+            show_recordings(policies[p], samples[s], count);
 }
