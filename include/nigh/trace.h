@@ -37,6 +37,10 @@
  *   by this process or by another. A group is a number to which tags and names of spaces are
  *   hashed; two of one number fall together, as in the process. 0 is `all`. Groups that no sampled
  *   key has ever belonged to are not told.
+ * - Not in it: what the caps of single spaces (`space.memory`) drop or move, that values were in
+ * doubt while Redis was away, and what Redis evicted. A process in which these were many hit less
+ * than a replay does. A put is noted when L1 has the value: an invalidation of the same key by
+ * another thread in that moment may stand before it, and a hit of it, too.
  * - Version 1 has neither: values in it live for ever, and only keys are invalidated.
  *
  * `key` is XXH3-64 (seed 0) of the key, xor that of its space's name: the same in each process.

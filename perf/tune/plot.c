@@ -80,7 +80,7 @@ void tune_plot(const struct tune *t, FILE *out)
 {
     struct knee_point points[TUNE_SIZES_MAX];
     struct plot p = {.columns = 0};
-    tune_points(t, points);
+    tune_points(t, false, points);
     scale(&p, t, points);
     draw(&p, t, points);
     for (unsigned row = 0; row <= ROWS; row++) {

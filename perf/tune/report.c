@@ -129,12 +129,9 @@ static void print_input(const struct tune *t, FILE *out)
 
 /* ---- tables ---- */
 
-
 /* Within 80 columns for two policies. Stack distances know no lifetimes: the title says so. */
-static void print_sizes(const struct tune *t, FILE *out)
+static void print_heading(const struct tune *t, FILE *out)
 {
-    struct knee_point points[TUNE_SIZES_MAX];
-    tune_points(t, points);
     fprintf(out,
             "\nShare of requests answered from memory, %%: replayed through nigh, "
             "one shard,\n%s\n",
@@ -142,25 +139,65 @@ static void print_sizes(const struct tune *t, FILE *out)
                 ? table_print("values live %llu s", (unsigned long long)t->settings->ttl_s)
             : tune_has_lives(t) ? "values live as recorded"
                                 : "values live for ever");
+}
+
+static void print_names(const struct tune *t, FILE *out)
+{
     fprintf(out, "%9s", "l1.memory");
     for (unsigned p = 0; p < t->policy_count; p++)
         fprintf(out, "%8s", t->settings->policies[p]);
-    fprintf(out, "%13s%15s%19s\n", "exact LRU",
-            "loads of 1,000", "a doubling saves");
+}
+
+/* Prints what is left of the loads at a row, of `unit` in all, and what twice its memory would
+ * save of that. */
+static void print_saved(const struct tune *t, const struct knee_point *points, unsigned row,
+                        double unit, FILE *out)
+{
+    double left = points[row].misses;
+    double twice = knee_misses_at(points, t->size_count, 2 * points[row].bytes);
+    if (t->cut && 2 * points[row].bytes > points[t->size_count - 1].bytes)
+        fprintf(out, "%15.1f%19s", unit * left, "not replayed");
+    else
+        fprintf(out, "%15.1f%11.1f (%3.0f %%)", unit * left, unit * (left - twice),
+                left > 0 ? percent(1 - twice / left) : 0);
+    fprintf(out, "%s\n", row == t->knee ? " <- knee" : "");
+}
+
+static void print_sizes(const struct tune *t, FILE *out)
+{
+    struct knee_point points[TUNE_SIZES_MAX];
+    tune_points(t, false, points);
+    print_heading(t, out);
+    print_names(t, out);
+    fprintf(out, "%13s%15s%19s\n", "exact LRU", "loads of 1,000", "a doubling saves");
     for (unsigned i = 0; i < t->size_count; i++) {
         const struct tune_size *s = &t->sizes[i];
-        double twice = knee_misses_at(points, t->size_count, 2 * points[i].bytes);
-        bool known = !t->cut || 2 * points[i].bytes <= points[t->size_count - 1].bytes;
         fprintf(out, "%9s", tune_size((double)s->bytes));
         for (unsigned p = 0; p < t->policy_count; p++)
             fprintf(out, "%8.2f", percent(s->by[p].hits));
-        fprintf(out, "%13.2f%15.1f", percent(s->lru), 1000 * points[i].misses);
-        if (known)
-            fprintf(out, "%11.1f (%3.0f %%)", 1000 * (points[i].misses - twice),
-                    points[i].misses > 0 ? percent(1 - twice / points[i].misses) : 0);
-        else
-            fprintf(out, "%19s", "not replayed");
-        fprintf(out, "%s\n", i == t->knee ? " <- knee" : "");
+        fprintf(out, "%13.2f", percent(s->lru));
+        print_saved(t, points, i, 1000, out);
+    }
+}
+
+/* The same by the time of loads: a dear one counts for many cheap ones. */
+static void print_times(const struct tune *t, FILE *out)
+{
+    struct knee_point points[TUNE_SIZES_MAX];
+    if (!tune_knows_time(t))
+        return;
+    tune_points(t, true, points);
+    fprintf(out, "\nShare of the time of loads saved, %%, by the same replays (the knee goes by "
+                 "it)\n");
+    print_names(t, out);
+    fprintf(out, "%13s%15s%19s\n", "", "s of loading", "a doubling saves");
+    for (unsigned i = 0; i < t->size_count; i++) {
+        const struct tune_size *s = &t->sizes[i];
+        fprintf(out, "%9s", tune_size((double)s->bytes));
+        for (unsigned p = 0; p < t->policy_count; p++)
+            fprintf(out, "%8.2f", percent(1 - replay_left(&s->by[p])));
+        fprintf(out, "%13s", "");
+        print_saved(t, points, i, s->by[t->policy].all_s, out);
     }
 }
 
@@ -228,7 +265,7 @@ static void explain_more(const struct tune *t, double bytes, const char *what, F
     struct knee_point points[TUNE_SIZES_MAX];
     double now = (double)knee_of(t)->bytes, saved;
     const char *by = "";
-    tune_points(t, points);
+    tune_points(t, false, points);
     if (bytes > points[t->size_count - 1].bytes && t->cut) {
         saved = curve_at(&t->curve, curve_room(bytes)) - curve_at(&t->curve, curve_room(now));
         by = tune_has_lives(t) ? ",\n             by exact LRU's curve, which has no lifetimes"
@@ -380,6 +417,7 @@ void tune_report(const struct tune *t, FILE *out)
     double now = (double)knee_of(t)->bytes;
     print_input(t, out);
     print_sizes(t, out);
+    print_times(t, out);
     fputc('\n', out);
     tune_plot(t, out);
     for (unsigned i = 0; i < t->shards_count; i++)
@@ -409,6 +447,9 @@ void tune_results(const struct tune *t)
                      t->settings->policies[p]);
             result_add("tune", name, "hit ratio", "percent", percent(s->by[p].hits), "exact lru",
                        percent(s->lru));
+            if (s->by[p].all_s > 0)
+                result_add("tune", name, "time of loads saved", "percent",
+                           percent(1 - replay_left(&s->by[p])), NULL, 0);
         }
     for (unsigned i = 0; i < t->shards_count; i++)
         for (unsigned j = 0; j < t->shards[i].count; j++) {

@@ -117,16 +117,19 @@ static void replay_all(struct tune *t)
 
 /* ---- the choice ---- */
 
-static void points_of(const struct tune *t, unsigned policy, struct knee_point *ret)
+static void points_of(const struct tune *t, unsigned policy, bool by_time, struct knee_point *ret)
 {
-    for (unsigned i = 0; i < t->size_count; i++)
-        ret[i] = (struct knee_point){(double)t->sizes[i].bytes, 1 - t->sizes[i].by[policy].hits};
+    for (unsigned i = 0; i < t->size_count; i++) {
+        const struct replay_result *r = &t->sizes[i].by[policy];
+        ret[i] = (struct knee_point){(double)t->sizes[i].bytes,
+                                     by_time ? replay_left(r) : 1 - r->hits};
+    }
     knee_smooth(ret, t->size_count);
 }
 
-void tune_points(const struct tune *t, struct knee_point *ret)
+void tune_points(const struct tune *t, bool by_time, struct knee_point *ret)
 {
-    points_of(t, t->policy, ret);
+    points_of(t, t->policy, by_time, ret);
 }
 
 bool tune_knows_time(const struct tune *t)
@@ -137,10 +140,7 @@ bool tune_knows_time(const struct tune *t)
 static unsigned knee_of(const struct tune *t, unsigned policy)
 {
     struct knee_point points[TUNE_SIZES_MAX];
-    for (unsigned i = 0; i < t->size_count; i++)
-        points[i] = (struct knee_point){(double)t->sizes[i].bytes,
-                                        replay_left(&t->sizes[i].by[policy])};
-    knee_smooth(points, t->size_count);
+    points_of(t, policy, true, points);
     return (unsigned)knee_find(points, t->size_count, t->settings->worth);
 }
 

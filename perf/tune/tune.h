@@ -70,8 +70,9 @@ void tune_line(const struct tune *t, char *ret, size_t size);
 bool tune_has_lives(const struct tune *t);
 /* Whether the recording says how long loads take: then the knee goes by that. */
 bool tune_knows_time(const struct tune *t);
-/* Misses of the chosen policy by size; to ret[size_count]. */
-void tune_points(const struct tune *t, struct knee_point *ret);
+/* Misses of the chosen policy by size; to ret[size_count]. `by_time`: shares of the time of loads,
+ * where that is known. */
+void tune_points(const struct tune *t, bool by_time, struct knee_point *ret);
 
 /* Print the findings for people: at most 100 columns. */
 void tune_report(const struct tune *t, FILE *out);
