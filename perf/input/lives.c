@@ -2,10 +2,11 @@
 /*
  * Keys by the groups they belong to.
  *
- * A key that a cache may have is on the roll of each of its groups, of its space's and of all (group
- * 0). It does not look for its places there when it leaves: each of them has the key's generation,
- * which is another one from then on. A roll that is full is first rid of such places, and grows if
- * half of it is left: so it has room for four times its members, however often these come and go.
+ * A key that a cache may have is on the roll of each of its groups, of its space's and of all
+ * (group 0). It does not look for its places there when it leaves: each of them has the key's
+ * generation, which is another one from then on. A roll that is full is first rid of such places,
+ * and grows if half of it is left: so it has room for four times its members, however often these
+ * come and go.
  */
 #include "input/lives.h"
 
