@@ -24,6 +24,8 @@ struct vault {
     char password[64];    /* (l) what the host's function says; "": it has none */
     _Atomic bool stands;  /* it does not return ... */
     _Atomic int inside;   /* ... so many calls of it */
+    pthread_t opener;
+    _Atomic int threads;  /* calls of it on another thread than the opener's */
     _Atomic bool mute;    /* it returns 0, and has written nothing */
 };
 
@@ -51,6 +53,7 @@ static int say_password(void *arg, char *password, size_t size)
 {
     struct vault *v = arg;
     v->inside++;
+    v->threads += !pthread_equal(pthread_self(), v->opener);
     while (v->stands)
         check_pause();
     pthread_mutex_lock(&v->lock);
@@ -122,6 +125,7 @@ static void open_world(struct vault *v, bool from_file, enum nigh_threads thread
     else
         o.redis_password = say_password, o.redis_password_arg = v;
     o.threads = threads;
+    v->opener = pthread_self();
     o.log = hear;
     o.log_arg = v;
     origin_init(&v->w.origin);
@@ -283,16 +287,29 @@ TEST(a_password_of_the_hosts_rotates_and_no_call_fails)
     finish(&v);
 }
 
-TEST(a_file_rotates_without_own_threads)
+static void rotate_without_threads(bool from_file)
 {
     struct vault v;
     prepare(&v);
-    open_world(&v, true, NIGH_THREADS_NONE);
+    set_password(&v, SECRET "1");
+    open_world(&v, from_file, NIGH_THREADS_NONE);
     CHECK_WITHIN(WORLD_PATIENCE_MS, is_ready(&v));
     set_user(&v, ">" SECRET "2");
-    replace_file(&v, SECRET "2");
+    (from_file ? replace_file : set_password)(&v, SECRET "2");
     CHECK_WITHIN(WORLD_PATIENCE_MS, (is_ready(&v), said(&v, "has taken another password") == 1));
+    CHECK_EQ(v.threads, 0);
     finish(&v);
+}
+
+TEST(a_file_rotates_without_own_threads)
+{
+    rotate_without_threads(true);
+}
+
+/* It is called on the host's, and no other is started for it. */
+TEST(a_password_of_the_hosts_rotates_without_own_threads)
+{
+    rotate_without_threads(false);
 }
 
 static void goes_on(struct vault *v)
