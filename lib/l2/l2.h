@@ -628,6 +628,7 @@ enum l2_advice { ADVICE_ON_MEMORY, ADVICE_ON_REPLICAS, ADVICE_ON_COMMANDS, L2_AD
 struct l2_server {
     struct l2_usage usage;         /* some seconds old; what it has not told is 0 */
     bool evicts_all;               /* ... also keys that have no end: the order of changes */
+    bool whole_info;               /* its INFO takes no list of sections: Redis before 7 */
     char evicts[L2_POLICY_BYTES];  /* its maxmemory-policy; "": unknown */
     const char *advice[L2_ADVICE]; /* for the operator; NULL: none */
 };

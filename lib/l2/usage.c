@@ -33,16 +33,26 @@ static void answered(void *arg, struct l2_answer *answer)
     l2_answer_free(answer);
 }
 
+static bool takes_sections(struct link *link)
+{
+    pthread_mutex_lock(&link->lock);
+    bool takes = !link->server.whole_info;
+    pthread_mutex_unlock(&link->lock);
+    return takes;
+}
+
 static void ask(struct link *link, uint64_t now_ns)
 {
+    static const char *const sections[] = {"stats", "memory"};
+    size_t count = takes_sections(link) ? ARRAY_COUNT(sections) : 0; /* without any: of all */
     struct l2_op op = l2_op_of(now_ns + ANSWER_NS, answered, link);
     const struct submit submit = {&op, answer_decode_text, NULL, 0, SUBMIT_READ};
     struct command c;
     if (submit_begin(link->l2, &c))
         return;
     command_text(&c, "INFO");
-    command_text(&c, "stats");
-    command_text(&c, "memory");
+    for (size_t i = 0; i < count; i++)
+        command_text(&c, sections[i]);
     submit_queue(link, &c, &submit); /* refused: the next one may do */
 }
 

@@ -58,6 +58,8 @@ static long net_read(void *arg, int fd, void *buffer, size_t size)
 #define HELLO                                                                                      \
     "+OK\r\n$69\r\nrole:master\r\nmaster_replid:0123456789012345678901234567890123456789\r\n\r\n"
 
+#define INFO_ALONE "*1\r\n$4\r\nINFO\r\n"
+
 /* Whether the command of one word stands in there. */
 static bool has_word_alone(const void *data, size_t size, const char *word)
 {
@@ -72,7 +74,9 @@ static long net_write(void *arg, int fd, const void *data, size_t size)
     bool whole = has_word_alone(data, size, "INFO");
     (void)arg;
     server.wholes += whole;
-    if (server.old && !whole && memmem(data, size, "INFO", 4))
+    if (whole && size == strlen(INFO_ALONE))
+        *say = "$17\r\nevicted_keys:12\r\n\r\n";
+    else if (server.old && !whole && memmem(data, size, "INFO", 4))
         *say = "+OK\r\n-ERR syntax error\r\n$-1\r\n+PONG\r\n";
     else if (memmem(data, size, "SUBSCRIBE", 9))
         *say = server.forbids_subscribe ? "-NOPERM no\r\n"
@@ -296,6 +300,15 @@ TEST(a_server_that_takes_no_list_of_sections_is_asked_for_all)
     CHECK(l2_connected(l2));
     CHECK_EQ(server.wholes, 3);
     CHECK_EQ(server.fds, 5);
+    struct l2_gauges g;
+    l2_keep(l2);
+    run(11 * NS_PER_S);
+    l2_keep(l2); /* how full it is now */
+    l2_step(l2, 0); /* before anything else is asked: it alone is written ... */
+    l2_step(l2, 0); /* ... and answered */
+    l2_gauges_read(l2, &g);
+    CHECK_EQ(server.wholes, 4);
+    CHECK_EQ(g.usage.evicted, 12);
     end();
 }
 
