@@ -586,6 +586,10 @@ void l1_level_read(struct l1 *l1, const struct stats *set, struct l1_level *ret)
 void l1_level_count(struct l1 *l1, const struct stats *set, struct l1_level *ret,
                     uint64_t counts[STATS_COUNTER_COUNT]);
 
+/* Returns the bytes of what counts spaces' entries, as far as they are outside of the cap. Threads:
+ * any. Locks: a shard. */
+uint64_t l1_level_bytes(struct l1 *l1);
+
 /* A shard beside the others: what it has, and how its lock was waited for. */
 struct l1_shard_gauges {
     uint64_t entries;

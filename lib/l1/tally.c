@@ -141,6 +141,15 @@ void tally_fini(struct l1 *l1)
         mem_lines_free(l1->env->mem, l1->tallies, block_bytes(l1, l1->shards[0].tally_mask));
 }
 
+uint64_t l1_level_bytes(struct l1 *l1)
+{
+    struct l1_shard *s = &l1->shards[0]; /* all have as many */
+    l1_shard_lock(s);
+    uint32_t mask = s->tally_mask;
+    l1_shard_unlock(l1, s);
+    return mask ? block_bytes(l1, mask) : 0;
+}
+
 static void give_larger(struct l1 *l1, struct l1_shard *s, struct tally *larger, uint32_t mask)
 {
     l1_shard_lock(s);

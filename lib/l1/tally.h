@@ -15,7 +15,10 @@
  * struct stats_source), so its reader need not know who keeps what.
  *
  * Memory: the first tallies lie in the block of the shards, and are charged. Later ones are general
- * memory, as counters are: a line for each shard and space.
+ * memory, as counters are, and in the gauge stats_bytes: a line for each shard and space, of a
+ * power of two of spaces. They are not charged, for a space that is opened in a full cache could
+ * not be refused its counters; and 1,023 spaces of 128 shards would take 8 MiB, twice the least
+ * cap.
  */
 #ifndef NIGH_L1_TALLY_H
 #define NIGH_L1_TALLY_H

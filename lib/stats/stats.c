@@ -336,6 +336,27 @@ void stats_fini(struct stats *s)
     mem_lines_free(s->mem, s->set, sizeof(*s->set));
 }
 
+static uint64_t block_bytes(const struct stats_block *b)
+{
+    uint64_t sum = sizeof(*b);
+    for (int i = 0; i < STATS_HISTOGRAM_COUNT; i++)
+        if (atomic_load_explicit(&b->histograms[i], memory_order_relaxed))
+            sum += sizeof(struct histogram);
+    return sum;
+}
+
+uint64_t stats_bytes(struct stats *s)
+{
+    uint64_t sum = sizeof(*s->set);
+    pthread_mutex_lock(&lock);
+    for (const struct table *t = table_of(s); t; t = t->smaller)
+        sum += table_size(t->room);
+    for (const struct stats_block *b = s->set->blocks; b; b = b->next)
+        sum += block_bytes(b);
+    pthread_mutex_unlock(&lock);
+    return sum;
+}
+
 static struct stats_block *own_block(struct stats *s)
 {
     pthread_mutex_lock(&lock);

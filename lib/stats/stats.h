@@ -163,6 +163,9 @@ bool stats_sample_is_timed(uint32_t stands_for);
  * reads the set. */
 void stats_set_source(struct stats *s, const struct stats_source *source);
 
+/* Sum up the memory behind the set: tables, blocks, histograms. */
+uint64_t stats_bytes(struct stats *s);
+
 /* Sum of all threads, ended ones included, and of the set's source, whose locks it takes. */
 uint64_t stats_read(struct stats *s, enum stats_counter c);
 void stats_read_all(struct stats *s, uint64_t ret[STATS_COUNTER_COUNT]);

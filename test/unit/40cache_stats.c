@@ -267,6 +267,24 @@ TEST(a_gauge_asks_only_what_it_is_about)
     world_close(&w);
 }
 
+/* Counters are outside of the cap, so it is told what they take. */
+TEST(memory_of_counters_is_told)
+{
+    struct world w;
+    world_open(&w, NULL, NULL);
+    int64_t before = nigh_stats_value(w.cache, NULL, "stats_bytes");
+    CHECK_GT(before, (int64_t)sizeof(struct stats_block));
+    for (unsigned i = 0; i < 20; i++) {
+        char name[16];
+        struct nigh_space *space;
+        snprintf(name, sizeof(name), "more %u", i);
+        REQUIRE_EQ(nigh_space_open(w.cache, name, NULL, NULL, NULL, NULL, &space), 0);
+    }
+    int64_t more = nigh_stats_value(w.cache, NULL, "stats_bytes") - before;
+    CHECK_GT(more, 20 * (int64_t)sizeof(struct stats_set));
+    world_close(&w);
+}
+
 TEST(names_that_are_none)
 {
     static const char *const none[] = {"", "no_such", "l1_fresh ", "L1_FRESH", "memory", NULL};

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cache/space.h"
 #include "cache/space_l1.h"
 
 /* Names the part that is asked for a gauge: one of l1.h's, or one of those beside it. */
@@ -16,7 +17,17 @@ enum {
     ASK_FLIGHTS = ASK_PINS << 1,
     ASK_L2 = ASK_PINS << 2,
     ASK_COHERENCE = ASK_PINS << 3,
+    ASK_STATS = ASK_PINS << 4,
 };
+
+/* Sum up what counting takes: of the cache, of each space, in the shards. */
+static uint64_t counters_bytes(struct nigh *cache)
+{
+    uint64_t sum = stats_bytes(&cache->stats) + l1_level_bytes(cache->l1);
+    for (uint32_t i = 0; i < space_count(cache); i++)
+        sum += stats_bytes(&cache->spaces[i]->stats);
+    return sum;
+}
 
 void gauges_read(struct nigh *cache, unsigned ask, struct gauges *g)
 {
@@ -29,6 +40,8 @@ void gauges_read(struct nigh *cache, unsigned ask, struct gauges *g)
         g->pins = l1_pins(cache->l1);
     if (ask & ASK_FLIGHTS)
         g->flights = flight_count(cache->flights);
+    if (ask & ASK_STATS)
+        g->stats_bytes = counters_bytes(cache);
     if (ask & ASK_L2 && cache->l2)
         l2_gauges_read(cache->l2, &g->l2);
     if (ask & ASK_COHERENCE && cache->coherence)
@@ -53,6 +66,8 @@ void gauges_read(struct nigh *cache, unsigned ask, struct gauges *g)
     X(shards, ASK_CHEAP, g->l1.shards, "of L1")                                                    \
     X(lock_waits, L1_GAUGE_WAITS, g->l1.lock_waits, "times that a shard's lock was waited for")    \
     X(lock_wait_us, L1_GAUGE_WAITS, g->l1.lock_wait_ns / 1000, "microseconds of that, in all")     \
+    X(stats_bytes, ASK_STATS, g->stats_bytes,                                                      \
+      "of all spaces' counters and histograms, which are outside of l1.memory")                    \
     X(flights, ASK_FLIGHTS, g->flights, "keys being brought now")                                  \
     X(deferred, ASK_CHEAP, g->deferred, "loads that wait for their deferred answers")              \
     X(async, ASK_CHEAP, g->async, "calls pending on queues, or whose completions are not polled")  \

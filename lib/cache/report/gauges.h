@@ -21,6 +21,7 @@ struct gauges {
     uint64_t log_lost;
     uint64_t async;
     uint64_t deferred;
+    uint64_t stats_bytes;
 };
 
 struct gauge {
