@@ -126,9 +126,10 @@ static inline uint64_t hash_key_again(const struct hash *h, uint32_t space_id, c
 static NIGH_INLINED uint64_t space_hash_key(const struct space_hash *s, const void *key,
                                             size_t len)
 {
-    if (NIGH_LIKELY(len - 17 < s->inlined_lengths))
+    size_t lengths = s->inlined_lengths; /* wide, so that no instruction widens it */
+    if (NIGH_LIKELY(len - 17 < lengths))
         return hash_17_to_32(s->long_words, key, len);
-    if (NIGH_LIKELY(len - 9 < s->inlined_lengths / 2))
+    if (NIGH_LIKELY(len - 9 < HASH_INLINED_LENGTHS / 2) && lengths > 0)
         return hash_9_to_16(s->short_words, key, len);
     return hash_key(s->hash, s->space_id, key, len);
 }

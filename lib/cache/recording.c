@@ -2,27 +2,31 @@
 /*
  * Buffers of stripes, and the writer's round.
  *
- * Times are those of the coarse clock: a request costs some 140 instructions (callgrind counts them
- * within recording_add()), which at one key in 64 is 2 for each hit. Within a stripe the order is
- * that of the requests; stripes are merged by time, and of equal times any may come first.
+ * Times are those of the coarse clock. Within a stripe the order is that of the requests; stripes
+ * are merged by time. Of equal times any may come first, but a hit after what it may have hit: its
+ * time is the end of a tick of lifetimes.
  *
  * A round is short against the time after which a cache evicts what it holds, and long against a
- * wake: at 1,000 sampled requests a second there are 50 in it.
+ * wake: at 1,000 sampled requests a second there are 50 in it. Where buffers become fuller, rounds
+ * become shorter. The writer then wakes by itself: to be woken takes a thread that makes requests
+ * as long as a hundred of them or more.
  */
 #include "cache/recording.h"
 
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cache/cache.h"
-#include "cache/sample.h"
 #include "cache/space.h"
 
 #define ROUND_NS (50 * NS_PER_MS)
+#define ROUND_LEAST_NS NS_PER_MS
 #define BLOCK_BYTES (2 * (size_t)THREAD_STRIPES * RECORDING_EVENTS * sizeof(struct recording_event))
 #define GROUPS_OF_RECORD 4u /* nigh/trace.h */
 #define RECORDS_MAX (2 + NIGH_TAGS_MAX / GROUPS_OF_RECORD) /* of one request */
-#define TRIES 16u /* for a latch that is held for about as many instructions */
+#define TRIES 16u /* for a turn that is held for about as many instructions */
+#define TRIES_OF_WRITER 1000u /* ... who leaves the processor to others between two of them */
 
 static uint64_t now_us(const struct recording *r)
 {
@@ -31,39 +35,34 @@ static uint64_t now_us(const struct recording *r)
 
 /* ---- a request ---- */
 
-static bool take_latch(struct latch *l) ACQUIRES_IF(true, *l) LOCKS_UNCHECKED
+static NIGH_OUTLINED struct recording_stripe *drop(struct recording_stripe *s)
 {
-    for (unsigned n = 0; n < TRIES; n++)
-        if (latch_try(l))
-            return true;
-    return false;
+    atomic_fetch_add_explicit(&s->dropped, 1, memory_order_relaxed);
+    return NULL;
 }
 
-/* Add events, all or none. Returns whether the writer is to be told, for the buffer is half full
- * now. */
-static bool add_locked(struct recording_stripe *s, const struct recording_event *events,
-                       uint32_t count) REQUIRES(s->lock)
+/* Returns this thread's stripe, whose turn is taken, with room for so many events: leave() must
+ * follow. NULL: they are dropped. */
+static struct recording_stripe *enter(struct recording *r, uint32_t count)
+{
+    struct recording_stripe *s = &r->stripes[thread_stripe()];
+    for (unsigned tries = 0; NIGH_UNLIKELY(!turn_take(&s->turn)); tries++)
+        if (tries == TRIES)
+            return drop(s);
+    if (NIGH_LIKELY(s->count + count <= RECORDING_EVENTS))
+        return s;
+    turn_give(&s->turn);
+    return drop(s);
+}
+
+/* Leave what was written from events[count] on. The writer is told when a buffer is half full. */
+static void leave(struct recording *r, struct recording_stripe *s, uint32_t count)
 {
     uint32_t before = s->count;
-    if (before + count > RECORDING_EVENTS) {
-        s->dropped++;
-        return false;
-    }
-    memcpy(s->events + before, events, count * sizeof(*events));
-    s->count += count;
-    return before < RECORDING_EVENTS / 2 && s->count >= RECORDING_EVENTS / 2;
-}
-
-static void leave(struct recording *r, const struct recording_event *events, uint32_t count)
-{
-    struct recording_stripe *s = &r->stripes[thread_stripe() % THREAD_STRIPES];
-    if (!take_latch(&s->lock)) {
-        atomic_fetch_add_explicit(&s->crowded, 1, memory_order_relaxed);
-        return;
-    }
-    bool half = add_locked(s, events, count);
-    latch_unlock(&s->lock);
-    if (NIGH_UNLIKELY(half) && r->cache->env.own_threads)
+    s->count = before + count;
+    turn_give(&s->turn);
+    if (NIGH_UNLIKELY(before < RECORDING_EVENTS / 2 && before + count >= RECORDING_EVENTS / 2) &&
+        r->cache->env.own_threads)
         service_poke(&r->writer);
 }
 
@@ -84,27 +83,67 @@ static uint32_t ms_until(uint64_t until_ns, uint64_t from_ns)
     return (uint32_t)u64_min((ns + NS_PER_MS / 2) / NS_PER_MS, UINT32_MAX);
 }
 
-/* Whether requests of the key are recorded. */
-static bool takes(const struct recording *r, const struct l1_key *key)
+/* Write an event where it is to stay, word by word: on its way through another place the processor
+ * would have to wait for each word to arrive there before it reads two of them at once. */
+static inline void set_event(struct recording_event *e, uint64_t at_us, uint64_t identity,
+                             const struct nigh_space *space, struct sample_event event)
 {
-    return !((uint32_t)(key->hash >> L1_MARK_SHIFT) & r->mark_mask);
+    e->at_us = at_us;
+    e->record.key = identity;
+    e->record.size = event.size;
+    e->record.cost_us = event.cost_us;
+    e->record.delta_us = 0;
+    e->record.space = (uint16_t)space->id;
+    e->record.outcome = (uint8_t)event.outcome;
+    e->record.op = (uint8_t)event.op;
 }
 
-static struct recording_event event_of(const struct recording *r, const struct nigh_space *space,
-                                       const struct l1_key *key, struct nigh_trace_record record)
+/* Whether requests of the key are recorded. */
+static bool takes(const struct recording *r, uint64_t hash)
 {
-    record.key = hash_bytes(bytes_of(key->data, key->len));
-    record.space = (uint16_t)space->id;
-    return (struct recording_event){now_us(r), record};
+    return l1_mask_marks(r->mark_mask, hash);
+}
+
+static uint64_t identity_of(const struct recording *r, const void *key, size_t len)
+{
+    return space_hash_key(&r->identity, key, len);
+}
+
+/* Leave an event. Inline, for the sake of hits. */
+static inline void add(struct recording *r, uint64_t at_us, uint64_t identity,
+                       const struct nigh_space *space, struct sample_event event)
+{
+    struct recording_stripe *s = enter(r, 1);
+    if (NIGH_UNLIKELY(!s))
+        return;
+    set_event(&s->events[s->count], at_us, identity, space, event);
+    leave(r, s, 1);
+}
+
+/* Whether hits of a marked key are recorded. As a rule they all are, and it is not hashed again. */
+static bool takes_marked(const struct recording *r, const struct nigh_space *space,
+                         struct bytes name)
+{
+    return NIGH_LIKELY(r->mark_mask == space->cache->sample.mark_mask) ||
+           takes(r, l1_hash(&space->l1, name.data, name.len));
+}
+
+void recording_add_hit(struct recording *r, const struct nigh_space *space,
+                       const struct l1_entry *e, enum nigh_trace_outcome outcome, uint64_t now)
+{
+    struct bytes name = l1_entry_key(e);
+    if (!takes_marked(r, space, name))
+        return;
+    uint32_t size = (uint32_t)l1_entry_value(e).len;
+    add(r, (l1_ticks_ns(now + 1) - 1) / 1000, identity_of(r, name.data, name.len), space,
+        (struct sample_event){NIGH_TRACE_READ, outcome, size, 0});
 }
 
 void recording_add(struct recording *r, const struct nigh_space *space, const struct l1_key *key,
-                   struct nigh_trace_record record)
+                   struct sample_event event)
 {
-    if (!takes(r, key))
-        return;
-    struct recording_event event = event_of(r, space, key, record);
-    leave(r, &event, 1);
+    if (takes(r, key->hash))
+        add(r, now_us(r), identity_of(r, key->data, key->len), space, event);
 }
 
 /* Begin another event of the same key. It has the same time, so that the writer, who merges by
@@ -138,14 +177,14 @@ static void set_groups(struct recording *r, struct nigh_trace_record *q,
 }
 
 void recording_add_value(struct recording *r, const struct nigh_space *space,
-                         const struct l1_key *key, struct nigh_trace_record record,
+                         const struct l1_key *key, struct sample_event event,
                          const struct l1_value *value)
 {
     struct recording_event events[RECORDS_MAX];
     uint32_t count = 2;
-    if (!takes(r, key))
+    if (!takes(r, key->hash))
         return;
-    events[0] = event_of(r, space, key, record);
+    set_event(&events[0], now_us(r), identity_of(r, key->data, key->len), space, event);
     events[1] = event_beside(&events[0]);
     set_life(&events[1].record, value, clock_coarse_ns(&r->cache->clock));
     for (uint32_t at = 0; at < value->group_count; at += GROUPS_OF_RECORD) {
@@ -153,21 +192,41 @@ void recording_add_value(struct recording *r, const struct nigh_space *space,
         set_groups(r, &events[count++].record, value, at);
     }
     bear(r, (uint16_t)space->l1.group_slot);
-    leave(r, events, count);
+    struct recording_stripe *s = enter(r, count);
+    if (!s)
+        return;
+    memcpy(s->events + s->count, events, count * sizeof(*events));
+    leave(r, s, count);
 }
 
 void recording_add_group(struct recording *r, uint16_t slot, bool soft)
 {
-    struct recording_event event = {now_us(r), {
+    if (!is_borne(r, slot))
+        return;
+    struct recording_stripe *s = enter(r, 1);
+    if (!s)
+        return;
+    s->events[s->count] = (struct recording_event){now_us(r), {
         .key = slot,
         .op = NIGH_TRACE_GROUP,
         .outcome = soft ? NIGH_TRACE_STALE : NIGH_TRACE_FRESH,
     }};
-    if (is_borne(r, slot))
-        leave(r, &event, 1);
+    leave(r, s, 1);
 }
 
 /* ---- the writer ---- */
+
+/* Take a stripe's turn to change its buffer. False: its thread was stopped in the middle of an
+ * event, and the buffer comes with the next round. */
+static bool take_turn(struct recording_stripe *s)
+{
+    for (unsigned tries = 0; tries < TRIES_OF_WRITER; tries++) {
+        if (turn_take(&s->turn))
+            return true;
+        sched_yield();
+    }
+    return false;
+}
 
 /* Change all stripes' buffers for empty ones. Returns how many requests were dropped so far. */
 static uint64_t take_buffers(struct recording *r)
@@ -175,8 +234,10 @@ static uint64_t take_buffers(struct recording *r)
     uint64_t dropped = 0;
     for (uint32_t i = 0; i < THREAD_STRIPES; i++) {
         struct recording_stripe *s = &r->stripes[i];
-        latch_lock(&s->lock);
-        dropped += s->dropped;
+        dropped += atomic_load_explicit(&s->dropped, memory_order_relaxed);
+        r->taken[i] = 0;
+        if (!take_turn(s))
+            continue;
         r->taken[i] = s->count;
         if (s->count > 0) {
             struct recording_event *full = s->events;
@@ -184,8 +245,7 @@ static uint64_t take_buffers(struct recording *r)
             r->spare[i] = full;
             s->count = 0;
         }
-        latch_unlock(&s->lock);
-        dropped += atomic_load_explicit(&s->crowded, memory_order_relaxed);
+        turn_give(&s->turn);
     }
     return dropped;
 }
@@ -307,11 +367,25 @@ static void run_round(struct recording *r)
     r->dropped = dropped;
 }
 
+/* Returns in how many nanoseconds the next round begins: so that buffers are between a sixteenth
+ * and a quarter full then, while the traffic stays as it is. */
+static uint64_t pause_after(struct recording *r)
+{
+    uint32_t most = 0;
+    for (uint32_t i = 0; i < THREAD_STRIPES; i++)
+        most = r->taken[i] > most ? r->taken[i] : most;
+    if (most > RECORDING_EVENTS / 4)
+        r->pause_ns = u64_max(r->pause_ns / 2, ROUND_LEAST_NS);
+    else if (most < RECORDING_EVENTS / 16)
+        r->pause_ns = u64_min(r->pause_ns * 2, ROUND_NS);
+    return r->pause_ns;
+}
+
 static uint64_t write_round(void *arg)
 {
     struct recording *r = arg;
     run_round(r);
-    return r->ended ? CLOCK_NEVER_NS : clock_now_ns(&r->cache->clock) + ROUND_NS;
+    return r->ended ? CLOCK_NEVER_NS : clock_now_ns(&r->cache->clock) + pause_after(r);
 }
 
 void recording_turn(struct nigh *cache)
@@ -350,6 +424,9 @@ int recording_open(struct nigh *cache, const struct nigh_options *o)
         return rc;
     struct recording *r = cache->recording;
     r->mark_mask = o->trace_sample - 1;
+    r->pause_ns = ROUND_NS;
+    hash_init(&r->unseeded, HASH_XXH3, 0, 0);
+    space_hash_init(&r->identity, &r->unseeded, 0);
     rc = trace_file_open(&r->file, o->trace_file, o->trace_size, o->trace_sample, o->l1_memory,
                          now_us(r));
     if (rc == 0)

@@ -12,33 +12,8 @@ static uint32_t wanted(const struct nigh *cache)
     return atomic_load_explicit(&cache->sample.wanted, memory_order_relaxed);
 }
 
-static struct nigh_trace_record record_of(struct sample_event event)
-{
-    return (struct nigh_trace_record){
-        .size = event.size,
-        .cost_us = event.cost_us,
-        .outcome = (uint8_t)event.outcome,
-        .op = (uint8_t)event.op,
-    };
-}
-
-static void record(struct nigh_space *space, const struct l1_key *key, struct sample_event event)
-{
-    recording_add(space->cache->recording, space, key, record_of(event));
-}
-
-static void record_hit(struct nigh_space *space, const struct l1_entry *e,
-                       enum nigh_trace_outcome outcome)
-{
-    struct bytes name = l1_entry_key(e);
-    struct l1_key key = {name.data, (uint32_t)name.len, space->id,
-                         l1_hash(&space->l1, name.data, name.len)};
-    uint32_t size = (uint32_t)l1_entry_value(e).len;
-    record(space, &key, (struct sample_event){NIGH_TRACE_READ, outcome, size, 0});
-}
-
 void sample_hit(struct nigh_space *space, struct l1_entry *e, uint32_t touched,
-                enum nigh_trace_outcome outcome)
+                enum nigh_trace_outcome outcome, uint64_t now)
 {
     if (touched & L1_TOUCHED_SAMPLED)
         l1_report_hit(e);
@@ -51,7 +26,7 @@ void sample_hit(struct nigh_space *space, struct l1_entry *e, uint32_t touched,
     if ((by & SAMPLE_FOR_CURVE) && !space_l1_apart(space))
         l1_curve_hit(space->cache->l1, e);
     if (by & SAMPLE_FOR_TRACE)
-        record_hit(space, e, outcome);
+        recording_add_hit(space->cache->recording, space, e, outcome, now);
 }
 
 void sample_note_value(struct nigh_space *space, const struct l1_key *key,
@@ -61,7 +36,7 @@ void sample_note_value(struct nigh_space *space, const struct l1_key *key,
     if (!value)
         sample_note_marked(space, key, event);
     else if (wanted(cache) & SAMPLE_FOR_TRACE)
-        recording_add_value(cache->recording, space, key, record_of(event), value);
+        recording_add_value(cache->recording, space, key, event, value);
 }
 
 void sample_note_group(struct nigh *cache, uint16_t slot, bool soft)
@@ -79,5 +54,5 @@ void sample_note_marked(struct nigh_space *space, const struct l1_key *key,
     if (misses && (by & SAMPLE_FOR_CURVE) && !space_l1_apart(space))
         l1_curve_miss(cache->l1, key);
     if (by & SAMPLE_FOR_TRACE)
-        record(space, key, event);
+        recording_add(cache->recording, space, key, event);
 }

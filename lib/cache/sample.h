@@ -40,9 +40,11 @@ static inline bool sample_takes(const struct nigh_space *space, uint64_t hash)
 }
 
 /* Note a hit that l1_touch() has answered with `touched`, not 0; `outcome`: FRESH, STALE or ABSENT.
- * The entry is pinned, or was found in the caller's section. Threads: any. */
+ * The entry is pinned, or was found in the caller's section. `now`: in ticks, in which a hit has
+ * it in a register, while to keep the nanoseconds would cost each hit an instruction. Threads:
+ * any. */
 NIGH_OUTLINED void sample_hit(struct nigh_space *space, struct l1_entry *e, uint32_t touched,
-                              enum nigh_trace_outcome outcome);
+                              enum nigh_trace_outcome outcome, uint64_t now);
 /* Note what happened to a marked key. Waits for nothing. Threads: any. Locks: leaves, if free. */
 NIGH_OUTLINED void sample_note_marked(struct nigh_space *space, const struct l1_key *key,
                                       struct sample_event event);

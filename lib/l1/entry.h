@@ -222,9 +222,20 @@ static inline int64_t l1_entry_born_ns(const struct l1_entry *e)
     return ((int64_t)e->fresh - life) * (INT64_C(1) << ENTRY_TICK_SHIFT);
 }
 
+/* Ticks are what lifetimes are counted in: half a millisecond. */
+static inline uint64_t l1_ticks_of(uint64_t ns)
+{
+    return ns >> ENTRY_TICK_SHIFT;
+}
+
+static inline uint64_t l1_ticks_ns(uint64_t ticks)
+{
+    return ticks << ENTRY_TICK_SHIFT;
+}
+
 static inline uint64_t l1_entry_fresh_until_ns(const struct l1_entry *e)
 {
-    return (uint64_t)e->fresh << ENTRY_TICK_SHIFT;
+    return l1_ticks_ns(e->fresh);
 }
 
 static inline uint64_t l1_entry_stale_until_ns(const struct l1_entry *e)
@@ -235,7 +246,7 @@ static inline uint64_t l1_entry_stale_until_ns(const struct l1_entry *e)
 /* now_ns < l1_entry_fresh_until_ns(e), to the ns and in fewer steps. */
 static inline bool l1_entry_fresh_at(const struct l1_entry *e, uint64_t now_ns)
 {
-    return now_ns >> ENTRY_TICK_SHIFT < e->fresh;
+    return l1_ticks_of(now_ns) < e->fresh;
 }
 
 static inline uint64_t l1_entry_stamp(const struct l1_entry *e)

@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#define TRIES 64u /* for a turn that lasts for some ten instructions */
 #define STRIPES_BYTES (THREAD_STRIPES * sizeof(struct window_stripe))
 
 bool window_make(struct window *w, struct mem *mem)
@@ -50,8 +51,7 @@ static void lose(struct window_stripe *s, const struct window_event *event)
         lose_read(s);
 }
 
-static bool leave_locked(struct window_stripe *s, const struct window_event *event)
-    REQUIRES(s->lock)
+static bool leave_in_turn(struct window_stripe *s, const struct window_event *event)
 {
     if (s->count == WINDOW_EVENTS)
         return false;
@@ -64,12 +64,12 @@ static bool leave_locked(struct window_stripe *s, const struct window_event *eve
 void window_add(struct window *w, struct window_event event)
 {
     struct window_stripe *s = own_stripe(w);
-    if (!latch_try(&s->lock)) {
+    if (!turn_take(&s->turn)) {
         lose(s, &event);
         return;
     }
-    bool left = leave_locked(s, &event);
-    latch_unlock(&s->lock);
+    bool left = leave_in_turn(s, &event);
+    turn_give(&s->turn);
     if (NIGH_UNLIKELY(!left)) {
         lose(s, &event);
         atomic_store_explicit(&w->open, false, memory_order_relaxed);
@@ -78,15 +78,25 @@ void window_add(struct window *w, struct window_event event)
 
 /* ---- draining ---- */
 
+static bool take_turn(struct window_stripe *s)
+{
+    for (unsigned tries = 0; tries < TRIES; tries++)
+        if (turn_take(&s->turn))
+            return true;
+    return false;
+}
+
 uint32_t window_take(struct window *w, uint32_t stripe, struct window_event ret[WINDOW_EVENTS],
                      uint64_t *lost)
 {
     struct window_stripe *s = &w->stripes[stripe];
-    latch_lock(&s->lock);
-    uint32_t count = s->count;
-    memcpy(ret, s->events, count * sizeof(*ret));
-    s->count = 0;
-    latch_unlock(&s->lock);
+    uint32_t count = 0;
+    if (take_turn(s)) {
+        count = s->count;
+        memcpy(ret, s->events, count * sizeof(*ret));
+        s->count = 0;
+        turn_give(&s->turn);
+    }
     *lost += atomic_load_explicit(&s->lost, memory_order_relaxed);
     w->most = count > w->most ? count : w->most;
     return count;

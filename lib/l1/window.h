@@ -5,7 +5,7 @@
  *
  *     a thread --(one buffer for a stripe of threads)--> l1_curve_drain() --> curve.c
  *
- * Who makes a request leaves 16 bytes, under a latch that is only tried, and goes on. To ask six
+ * Who makes a request leaves 16 bytes, in a turn that is only tried, and goes on. To ask six
  * mini caches takes some 350 instructions and lines that the thread's own work has not got; that is
  * done by whoever drains: the keeper, or a tick.
  *
@@ -22,7 +22,7 @@
  *
  * The order of one thread's events is kept. Those of several are as far apart as a window is long.
  *
- * Keys: (c) constant once made  (l) the stripe's latch  (d) whoever drains, one thread at a time
+ * Keys: (c) constant once made  (t) the stripe's turn  (d) whoever drains, one thread at a time
  * (a) atomic, relaxed
  */
 #ifndef NIGH_L1_WINDOW_H
@@ -50,10 +50,10 @@ struct window_event {
 };
 
 struct window_stripe {
-    _Alignas(CACHE_LINE_BYTES) struct latch lock;
-    uint32_t count;        /* (l) */
+    _Alignas(CACHE_LINE_BYTES) struct turn turn;
+    uint32_t count;        /* (t) */
     _Atomic uint64_t lost; /* (a) reads; only rises. Threads that share the stripe may lose some */
-    struct window_event events[WINDOW_EVENTS]; /* (l) */
+    struct window_event events[WINDOW_EVENTS]; /* (t) */
 };
 
 struct window {
@@ -75,7 +75,7 @@ static inline bool window_is_open(const struct window *w)
 }
 
 /* Leave an event for who drains: in an open window. In a closed one, count a read as lost. Threads:
- * any. Locks: the stripe's, if it is free. */
+ * any; none waits. */
 void window_add(struct window *w, struct window_event event);
 void window_lose_read(struct window *w);
 
@@ -83,7 +83,8 @@ void window_lose_read(struct window *w);
  * Draining: window_take() for each of THREAD_STRIPES stripes, then window_open().
  */
 
-/* Take what a stripe has, in order. Returns how many events; adds the reads that were lost. */
+/* Take what a stripe has, in order, unless a thread is just leaving something there: then it is for
+ * the next drain. Returns how many events; adds the reads that were lost. */
 uint32_t window_take(struct window *w, uint32_t stripe, struct window_event ret[WINDOW_EVENTS],
                      uint64_t *lost);
 /* Begin the next window. Returns in how many nanoseconds to drain it. */

@@ -36,7 +36,7 @@ static inline bool core_judge(enum core_feature upto, struct nigh_space *space, 
         return false;
     uint32_t touched = upto >= CORE_TOUCH ? l1_touch(e, l1_generation(&space->l1.hit)) : 0;
     if (NIGH_UNLIKELY(touched))
-        sample_hit(space, e, touched, NIGH_TRACE_FRESH);
+        sample_hit(space, e, touched, NIGH_TRACE_FRESH, l1_ticks_of(now_ns));
     return true;
 }
 

@@ -7,14 +7,15 @@
 #include "cache/sample.h"
 #include "cache/space_l1.h"
 
-static void touch(struct nigh_space *space, struct l1_entry *e, int outcome)
+static void touch(struct nigh_space *space, struct l1_entry *e, int outcome, uint64_t now_ns)
 {
     uint32_t touched = l1_touch(e, l1_generation(&space->l1.hit));
     if (NIGH_UNLIKELY(touched))
         sample_hit(space, e, touched,
                    outcome == NIGH_ABSENT  ? NIGH_TRACE_ABSENT
                    : outcome == NIGH_STALE ? NIGH_TRACE_STALE
-                                           : NIGH_TRACE_FRESH);
+                                           : NIGH_TRACE_FRESH,
+                   l1_ticks_of(now_ns));
 }
 
 int read_judged_rcu(struct nigh_space *space, struct l1_entry *e, const struct nigh_call *call,
@@ -34,7 +35,7 @@ int read_judged_rcu(struct nigh_space *space, struct l1_entry *e, const struct n
             return rc;
     }
     if (!(FLAGS_OF(call) & NIGH_QUIET))
-        touch(space, e, outcome);
+        touch(space, e, outcome, moment->now_ns);
     notes->refresh = verdict == VERDICT_STALE; /* in doubt once: then it is LEARNT (rule 11) */
     return outcome;
 }

@@ -38,7 +38,7 @@ static NIGH_INLINED bool read_is_plain(struct nigh_space *space, struct l1_entry
         return false;
     uint32_t touched = quiet ? 0 : l1_touch(e, generation);
     if (NIGH_UNLIKELY(touched))
-        sample_hit(space, e, touched, NIGH_TRACE_FRESH);
+        sample_hit(space, e, touched, NIGH_TRACE_FRESH, l1_ticks_of(now_ns));
     return true;
 }
 
