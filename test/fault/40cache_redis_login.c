@@ -331,6 +331,21 @@ TEST(the_end_of_the_line_is_not_of_the_password)
     finish(&v);
 }
 
+/* Whether requests are answered within a call of it that stands. */
+static bool requests_pass(struct vault *v)
+{
+    struct nigh_call call = NIGH_CALL_INIT;
+    bool pass = true;
+    call.deadline_ms = 300; /* it would be waited for for a second */
+    v->stands = true;
+    CHECK_WITHIN(WORLD_PATIENCE_MS, v->inside == 1);
+    for (int i = 0; i < 5 && pass; i++)
+        pass = nigh_put(v->w.space, "x", 1, "v", 1, &call) == 0;
+    v->stands = false;
+    CHECK_WITHIN(WORLD_PATIENCE_MS, v->inside == 0);
+    return pass;
+}
+
 /* It must not; but requests go on, and new connections with the password before. */
 TEST(a_function_of_the_hosts_that_stands_still_costs_no_request)
 {
@@ -339,6 +354,7 @@ TEST(a_function_of_the_hosts_that_stands_still_costs_no_request)
     set_password(&v, SECRET "1");
     open_world(&v, false, NIGH_THREADS_OWN);
     CHECK_WITHIN(WORLD_PATIENCE_MS, is_ready(&v));
+    CHECK_WITHIN(WORLD_PATIENCE_MS, requests_pass(&v)); /* again where the machine stalls */
     v.stands = true;
     CHECK_WITHIN(WORLD_PATIENCE_MS, v.inside == 1);
     CHECK_WITHIN(WORLD_PATIENCE_MS, (CHECK_EQ(nigh_put(v.w.space, "x", 1, "v", 1, NULL), 0),
