@@ -8,6 +8,7 @@
 
 #include "bench/measure.h"
 #include "support/fail.h"
+#include "support/json.h"
 
 static struct result *results;
 static size_t result_count;
@@ -79,7 +80,7 @@ void result_set_goal(const struct result *r, double goal)
     results[r - results].goal = goal;
 }
 
-/* JSON has no infinities; names here are ours and need no escapes. */
+/* JSON has no infinities. */
 static void write_number(FILE *out, const char *name, double value)
 {
     fprintf(out, ", \"%s\": ", name);
@@ -89,13 +90,21 @@ static void write_number(FILE *out, const char *name, double value)
         fputs("null", out);
 }
 
+static void write_text(FILE *out, const char *before, const char *name, const char *text)
+{
+    fprintf(out, "%s\"%s\": ", before, name);
+    json_text(out, text);
+}
+
 static void write_one(FILE *out, const struct result *r)
 {
-    fprintf(out, "  {\"bench\": \"%s\", \"case\": \"%s\", \"metric\": \"%s\", \"unit\": \"%s\"",
-            r->bench, r->name, r->metric, r->unit);
+    write_text(out, "  {", "bench", r->bench);
+    write_text(out, ", ", "case", r->name);
+    write_text(out, ", ", "metric", r->metric);
+    write_text(out, ", ", "unit", r->unit);
     write_number(out, "value", r->value);
     if (r->baseline) {
-        fprintf(out, ", \"baseline\": \"%s\"", r->baseline);
+        write_text(out, ", ", "baseline", r->baseline);
         write_number(out, "baseline_value", r->baseline_value);
         write_number(out, "ratio", r->ratio);
     } else {

@@ -8,6 +8,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "bench/keys.h"
 #include "bench/measure.h"
@@ -124,6 +125,20 @@ TEST(results_with_long_names_are_found_too)
     REQUIRE(r);
     result_set_goal(r, 8);
     CHECK(near(r->goal, 8));
+}
+
+TEST(results_are_json_whatever_their_names)
+{
+    char path[] = "/tmp/nigh-results-XXXXXX", text[4096] = "";
+    int fd = mkstemp(path);
+    REQUIRE(fd >= 0);
+    result_add("bench", "a \"b\" \\c\n\xff \xc3\xbc", "metric", "bytes", 7, "1\\2", 1);
+    results_write(path);
+    CHECK(read(fd, text, sizeof(text) - 1) > 0);
+    CHECK(strstr(text, "\"case\": \"a \\u0022b\\u0022 \\u005cc\\u000a\\u00ff \xc3\xbc\","));
+    CHECK(strstr(text, "\"baseline\": \"1\\u005c2\","));
+    close(fd);
+    unlink(path);
 }
 
 /* ---- keys ---- */
