@@ -39,13 +39,15 @@ endfunction()
 
 add_executable(perf_bench
     bench/arena.c bench/bars.c bench/ck.c bench/curve.c bench/evicting.c bench/features.c
-    bench/foreign.c bench/glib.c bench/hit.c bench/lfht.c bench/limbo.c bench/limit.c
+    bench/foreign.c bench/forks.c bench/glib.c bench/hit.c bench/lfht.c bench/limbo.c
+    bench/limit.c
     bench/main.c bench/memory.c bench/mutex.c bench/nigh.c bench/peers.c bench/replay.c
     bench/resize.c bench/settings.c bench/shrink.c bench/stage.c bench/telemetry.c bench/trace.c
     bench/trace_file.c bench/write.c)
 target_link_libraries(perf_bench PRIVATE
     perf_bench_maths perf_input perf_support nigh_static PkgConfig::PERF_ck PkgConfig::PERF_glib_2_0
     PkgConfig::PERF_liburcu_cds Threads::Threads)
+target_link_options(perf_bench PRIVATE -Wl,--wrap=pthread_atfork) # forks.c says why
 
 # nigh with another way of freeing: its own gives way where the variant has a function of the name.
 set(weak ${CMAKE_CURRENT_BINARY_DIR}/perf_weak_limbo.o)

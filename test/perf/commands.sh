@@ -130,8 +130,24 @@ if [ "$build" != Debug ]; then
     stopped load load --seconds 60
 fi
 
-# The live curve beside replays.
+# strict FILE: parsers that take no less than JSON take it.
+strict() {
+    [ "$build" = Debug ] || ! command -v python3 >/dev/null ||
+        python3 -m json.tool "$1" >/dev/null || fail "${1##*/} is no JSON"
+}
+strict "$folder/load.json"
+
 if [ -x "$programs/perf_bench" ]; then
+    # A page after several builds of the library, each of which installs liburcu's handlers: these
+    # would stop the fork() for ever, if they were installed twice.
+    if [ -x "$programs/perf_report" ]; then
+        measure 'pictures' bench hit --quick --rounds 1 --only 'features' --html "$folder/hit.html"
+    fi
+    # A name that JSON has to escape.
+    head -c 8000 "$programs/perf_bench" >"$folder/a \"b\" \\c.t8"
+    measure 'belady' bench trace "$folder/a \"b\" \\c.t8" --objects 50 --json "$folder/trace.json"
+    strict "$folder/trace.json"
+    # The live curve beside replays.
     measure 'points in all' bench trace --curve --objects 16000 \
         --generate keys=80000,requests=400000 --json "$folder/curve.json"
     has "$folder/curve.json" '"case": "made 16000, 2x", "metric": "curve"'
