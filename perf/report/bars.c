@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
  * Pictures of bars: limits and how near they came, ratios beside others, and values. A bar is the
- * median, the thin line on it as long as the spread of the rounds, the red line the goal.
+ * median, the thin line on it between which figures that lies, the red line the goal.
  */
 #include <math.h>
 #include <string.h>
@@ -31,6 +31,10 @@ static const char *figure_text(double x)
         return "-";
     if (size >= 1e6)
         return table_print("%.3g M", x / 1e6);
+    if (size >= 99950)
+        return table_print("%.0fk", x / 1e3);
+    if (size >= 9995)
+        return table_print("%.1fk", x / 1e3);
     if (size > 0 && size < 0.01)
         return table_print("%.2g", x);
     return table_print("%.*f", size < 9.995 ? 2 : size < 99.95 ? 1 : 0, x);
@@ -140,14 +144,14 @@ static bool is_plain(const struct rows *rows, size_t first)
 
 static void add_ratio(struct bars *b, const struct row *r, bool plain, FILE *out)
 {
-    double half = isfinite(row_spread(r)) ? r->ratio * row_spread(r) / 2 : NAN;
+    struct row_range range = row_range(r);
     add(b,
         &(struct chart_bar){.group = plain ? NULL : r->name,
                             .name = plain ? r->name : r->baseline,
                             .text = figure_text(r->ratio),
                             .value = r->ratio,
-                            .low = isnan(half) ? NAN : fmax(r->ratio - half, r->ratio / 20),
-                            .high = r->ratio + half,
+                            .low = isnan(range.low) ? NAN : fmax(range.low, r->ratio / 20),
+                            .high = range.high,
                             .goal = r->goal,
                             .tone = tone_of(r, r->ratio, 1)},
         out);
@@ -199,14 +203,14 @@ static size_t values_like(const struct rows *rows, size_t first, bool *ret_short
 
 static void add_value(struct bars *b, const struct row *r, bool is_short, FILE *out)
 {
-    double half = isfinite(row_spread(r)) ? fabs(r->value) * row_spread(r) / 2 : NAN;
+    struct row_range range = row_range(r);
     enum tone tone = isnan(r->goal) ? TONE_PLAIN : tone_of(r, r->value, r->goal);
     add(b,
         &(struct chart_bar){.group = is_short ? NULL : r->name, .name = is_short ? r->name : "",
                             .text = strcmp(r->unit, "count") == 0 ? table_print("%.0f", r->value)
                                                                   : figure_text(r->value),
                             .value = r->value,
-                            .low = r->value - half, .high = r->value + half, .goal = r->goal,
+                            .low = range.low, .high = range.high, .goal = r->goal,
                             .tone = tone},
         out);
 }

@@ -354,6 +354,5 @@ void chart_lines(FILE *out, const struct chart_axes *a, const struct chart_line 
         draw_line(out, &x, &y, &lines[i], i);
     draw_marks(out, a, &x, &y);
     fputs("</svg>\n", out);
-    if (count > 1)
-        draw_key(out, lines, count);
+    draw_key(out, lines, count);
 }

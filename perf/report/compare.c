@@ -72,6 +72,16 @@ enum verdict compare_verdict(const struct row *then, const struct row *now)
     return (by > 0) == row_rises(now) ? VERDICT_BETTER : VERDICT_WORSE;
 }
 
+enum verdict compare_beside(const struct row *r)
+{
+    double by = r->ratio - 1, spread = row_spread(r);
+    if (isnan(by) || isnan(spread))
+        return VERDICT_ONE_ROUND;
+    if (is_sure(r) ? r->low <= 1 && r->high >= 1 : fabs(by) <= spread)
+        return VERDICT_WITHIN;
+    return (by > 0) == row_rises(r) ? VERDICT_BETTER : VERDICT_WORSE;
+}
+
 /* ---- the table ---- */
 
 static const char *number(double x)

@@ -20,6 +20,9 @@ enum verdict {
 
 enum verdict compare_verdict(const struct row *then, const struct row *now);
 
+/* Says the same of a figure and its baseline, in one run. */
+enum verdict compare_beside(const struct row *r);
+
 /* Print the table, at most 100 columns wide. */
 void compare_print(const struct rows *then, const struct rows *now, FILE *out);
 

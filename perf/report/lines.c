@@ -247,16 +247,35 @@ static bool is_first_of(const struct rows *rows, size_t i, bool of_line)
     return true;
 }
 
+static size_t lines_of(const struct row *r)
+{
+    return r->baseline ? 2 : 1;
+}
+
+/* Returns how many lines each of the pictures gets that these quantiles need: as many as the
+ * others, so that none is left with what belongs beside the lines of another. */
+static size_t lines_of_each(const struct rows *rows, size_t first)
+{
+    size_t all = 0, least = lines_of(&rows->all[first]);
+    for (size_t i = first; i < rows->count; i++)
+        if (is_of_picture(&rows->all[first], &rows->all[i]) && is_first_of(rows, i, true))
+            all += lines_of(&rows->all[i]);
+    size_t pictures = (all + CHART_LINES_MAX - 1) / CHART_LINES_MAX;
+    size_t each = (all + pictures - 1) / pictures;
+    return (each + least - 1) / least * least;
+}
+
 static unsigned pictures_of_quantiles(const struct rows *rows, size_t first,
                                       const bool there[QUANTILES], FILE *out)
 {
     unsigned drawn = 0;
+    size_t each = lines_of_each(rows, first);
     plot.count = 0;
     for (size_t i = first; i < rows->count; i++) {
         const struct row *r = &rows->all[i];
         if (!is_of_picture(&rows->all[first], r) || !is_first_of(rows, i, true))
             continue;
-        if (plot.count + (r->baseline ? 2 : 1) > CHART_LINES_MAX) {
+        if (plot.count && plot.count + lines_of(r) > each) {
             draw_quantiles(&rows->all[first], there, out);
             drawn++;
         }

@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "report/compare.h"
 #include "support/fail.h"
 #include "support/folder.h"
 #include "support/output.h"
@@ -123,14 +124,17 @@ static const char *number(double x)
 
 static void print_row(const struct row *r, FILE *out)
 {
-    double spread = row_spread(r);
-    const char *says = r->ratio == 1                   ? "the same"
-                       : (r->ratio > 1) == row_rises(r) ? "nigh is better"
-                                                        : "the peer is better";
-    fprintf(out, "  %-24s%12s%12s%14.3f%10s  %s\n", r->baseline, number(r->value),
-            number(r->baseline_value), r->ratio,
-            isnan(spread) ? "?" : table_print("%.1f %%", 100 * spread),
-            fabs(r->ratio - 1) <= spread ? "within the spread" : says);
+    static const char *const says[VERDICTS] = {
+        [VERDICT_WITHIN] = "no difference is sure",
+        [VERDICT_BETTER] = "nigh is better",
+        [VERDICT_WORSE] = "the peer is better",
+        [VERDICT_ONE_ROUND] = "?",
+    };
+    struct row_range range = row_range(r);
+    fprintf(out, "  %-24s%10s%10s%12s%16s  %s\n", r->baseline, number(r->value),
+            number(r->baseline_value), number(r->ratio),
+            isnan(range.low) ? "?" : table_print("%.2f to %.2f", range.low, range.high),
+            says[compare_beside(r)]);
 }
 
 static void print_missing(const struct rows *rows, FILE *out)
@@ -149,7 +153,7 @@ static void print_missing(const struct rows *rows, FILE *out)
 void peers_print(const struct rows *rows, FILE *out)
 {
     const struct row *last = NULL;
-    fprintf(out, "%-26s%12s%12s%14s%10s\n", "", "nigh", "the peer", "nigh / peer", "spread");
+    fprintf(out, "%-26s%10s%10s%12s%16s\n", "", "nigh", "the peer", "nigh / peer", "between");
     for (size_t i = 0; i < rows->count; i++) {
         const struct row *r = &rows->all[i];
         if (!is_shown(r))
@@ -160,6 +164,8 @@ void peers_print(const struct rows *rows, FILE *out)
         print_row(r, out);
         last = r;
     }
+    fprintf(out, "between: there the median of the ratios lies, 14 times of 15 (of 5 rounds or "
+                 "more);\nbetter or not where 1 lies outside.\n");
     print_missing(rows, out);
     table_end();
 }

@@ -258,6 +258,14 @@ double row_spread(const struct row *r)
     return r->baseline && !isnan(r->ratio_spread) ? r->ratio_spread : r->spread;
 }
 
+struct row_range row_range(const struct row *r)
+{
+    double half = fabs(row_figure(r)) * row_spread(r) / 2;
+    if (r->rounds > 1 && !isnan(r->low) && !isnan(r->high))
+        return (struct row_range){r->low, r->high};
+    return (struct row_range){row_figure(r) - half, row_figure(r) + half};
+}
+
 bool row_rises(const struct row *r)
 {
     static const char *const units[] = {"op/s", "1/s", "percent"};

@@ -40,6 +40,12 @@ void rows_free(struct rows *r);
 double row_figure(const struct row *r);
 /* Its spread, of the ratios where the file has that, else of the value; NAN: one round. */
 double row_spread(const struct row *r);
+/* The figure's median lies between these: by the file's own interval or, where it has none, half of
+ * the spread to either side. NAN: one round. */
+struct row_range {
+    double low, high;
+};
+struct row_range row_range(const struct row *r);
 /* Is more of it better? By its unit. */
 bool row_rises(const struct row *r);
 /* Is what stands beside it a limit, and no other candidate? */

@@ -95,6 +95,38 @@ static struct row measured(struct random_stream *random, double figure, double n
                         .rounds = rounds, .ratio_spread = NAN, .low = low, .high = high};
 }
 
+/* A ratio of rounds whose median lies between two others; `rounds` as in figure(). */
+static struct row ratio(double ratio, double low, double high, unsigned rounds, const char *unit)
+{
+    struct row r = figure(100 * ratio, .5, rounds, unit);
+    r.baseline = "other";
+    r.baseline_value = 100;
+    r.ratio = ratio;
+    r.ratio_spread = .5;
+    r.low = low;
+    r.high = high;
+    return r;
+}
+
+TEST(a_peer_is_judged_by_where_the_median_of_the_ratios_lies)
+{
+    struct row better = ratio(.9, .85, .95, 5, "ns"), same = ratio(.9, .8, 1.01, 5, "ns");
+    struct row worse = ratio(1.1, 1.01, 1.2, 5, "ns"), more = ratio(1.1, 1.01, 1.2, 5, "op/s");
+    struct row few = ratio(.9, .85, .95, 3, "ns"), far = ratio(.4, .35, .5, 3, "ns");
+    struct row one = ratio(.4, .4, .4, 1, "ns"), older = ratio(.9, NAN, NAN, 5, "ns");
+    CHECK_EQ(compare_beside(&better), VERDICT_BETTER);
+    CHECK_EQ(compare_beside(&same), VERDICT_WITHIN);
+    CHECK_EQ(compare_beside(&worse), VERDICT_WORSE);
+    CHECK_EQ(compare_beside(&more), VERDICT_BETTER);
+    CHECK_EQ(compare_beside(&few), VERDICT_WITHIN);
+    CHECK_EQ(compare_beside(&far), VERDICT_BETTER);
+    CHECK_EQ(compare_beside(&one), VERDICT_ONE_ROUND);
+    CHECK_EQ(compare_beside(&older), VERDICT_WITHIN);
+    CHECK(row_range(&better).low == .85 && row_range(&better).high == .95);
+    CHECK(fabs(row_range(&older).low - .675) < 1e-9); /* half of the spread to either side */
+    CHECK(isnan(row_range(&one).low));
+}
+
 /* How many of a thousand figures are called worse (better ones count, too, where nothing is). */
 static unsigned found(double then, double now, double noise, unsigned rounds)
 {
@@ -284,6 +316,32 @@ TEST(page_has_the_pictures_that_its_rows_make)
     CHECK(says("tune: requests / the best"));
     CHECK(says("&lt;script&gt;alert(1)&lt;/script&gt; &amp; &quot;so&quot; &#39;on&#39; ??"));
     CHECK(says("<details>"));
+}
+
+TEST(lines_are_shared_out_so_that_none_is_left_alone)
+{
+    static const char *const names[] = {"L1", "L2", "load", "write", "drop", "since due", "alone"};
+    static const char *const metrics[] = {"p50", "p99", "max"};
+    struct rows rows;
+    char path[] = "/tmp/nigh-report-XXXXXX";
+    int fd = mkstemp(path);
+    REQUIRE(fd >= 0);
+    for (unsigned i = 0; i < 21; i++)
+        dprintf(fd,
+                "%s{\"bench\": \"load\", \"case\": \"%s\", \"metric\": \"%s\", "
+                "\"unit\": \"ns\", \"value\": %u}%s",
+                i ? "," : "[", names[i / 3], metrics[i % 3], 100 + i, i < 20 ? "" : "]");
+    close(fd);
+    char *why = rows_read(&rows, path);
+    REQUIRE(!why);
+    FILE *out = begin_text();
+    CHECK_EQ(report_write(&rows, 1, out), 2);
+    fclose(out);
+    const char *second = strstr(strstr(text, "<figure") + 1, "<figure");
+    CHECK(strstr(second, "</svg>drop<") && strstr(second, "</svg>since due<"));
+    CHECK(strstr(second, "</svg>alone<") && !strstr(second, "</svg>write<"));
+    rows_free(&rows);
+    unlink(path);
 }
 
 TEST(page_of_a_benchmark_has_bars_and_goals)
