@@ -36,11 +36,12 @@ static void choose_pages(const struct settings *s, char **argv)
     setenv(PAGES_VARIABLE,
            s->huge_pages ? "thp:always,metadata_thp:auto" : "thp:never,metadata_thp:disabled", 1);
     /* nigh's tables and blocks are not the allocator's: the same pages for all alike */
+    const char *own = getenv(NIGH_VARIABLE); /* goes behind ours: it may say otherwise */
     setenv(NIGH_VARIABLE,
-           !s->huge_tables  ? "l1.huge_pages=none"
-           : !s->huge_pages ? "l1.huge_pages=tables"
-                            : "l1.huge_pages=all",
-           0);
+           must_print("l1.huge_pages=%s%s%s",
+                      !s->huge_tables ? "none" : !s->huge_pages ? "tables" : "all",
+                      own && *own ? "," : "", own ? own : ""),
+           1);
     execv("/proc/self/exe", argv);
     fail("cannot start anew");
 }

@@ -100,48 +100,57 @@ static void take(void *settings, int choice, const char *name, char *text)
 
 /* ---- commands ---- */
 
+#define TIMED                                                                                      \
+    "CPU time of threads, medians of interleaved rounds; only ratios mean anything\n"             \
+    "on a shared machine.\n"
+#define MEASURED "Exit status: 0 measured, 2 not measured.\n"
+
 static const struct {
-    const char *name, *usage, *about;
+    const char *name, *usage, *about, *status;
 } commands[] = {
-    {"hit", "hit", "What a lookup costs that finds its key, and what each feature of it costs."},
-    {"write", "write", "What puts cost: insert and evict; fill; 95 % and 50 % reads."},
-    {"memory", "memory", "Bytes per entry beyond key and value; its count beside the kernel's."},
-    {"resize", "resize", "How long a lock is held while a shard doubles; readers meanwhile."},
-    {"limbo", "limbo", "Memory while a reader is stuck, and while values are held."},
-    {"shrink", "shrink", "How soon resident memory follows a smaller l1.memory; what puts notice."},
-    {"trace", "trace [FILE.t8.zst...]", "Hit ratio of traces, beside LRU, GDSF and the optimum."},
-    {"peers", "peers", "A hit beside every other table that was there when this was built."},
-    {"bars", "bars", "All but trace and peers, and which bars are met."},
+    {"hit", "hit", "What a lookup costs that finds its key, and what each feature of it costs.",
+     TIMED MEASURED},
+    {"write", "write", "What puts cost: insert and evict; fill; 95 % and 50 % reads.",
+     TIMED MEASURED},
+    {"memory", "memory", "Bytes per entry beyond key and value; its count beside the kernel's.",
+     MEASURED},
+    {"resize", "resize", "How long a lock is held while a shard doubles; readers meanwhile.",
+     MEASURED},
+    {"limbo", "limbo", "Memory while a reader is stuck, and while values are held.", MEASURED},
+    {"shrink", "shrink", "How soon resident memory follows a smaller l1.memory; what puts notice.",
+     MEASURED},
+    {"trace", "trace [FILE.t8.zst...]", "Hit ratio of traces, beside LRU, GDSF and the optimum.",
+     MEASURED},
+    {"peers", "peers", "A hit beside every other table that was there when this was built.",
+     TIMED MEASURED},
+    {"bars", "bars", "All but trace and peers, and which bars are met.",
+     TIMED "Exit status: 0 all bars met, 1 one was missed, 2 not measured.\n"},
 };
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
 
-static const char *find_about(const char *name, const char **ret_usage)
+/* Finds what --help says of a command. */
+static void find_texts(const char *name, struct command_line *ret)
 {
     for (size_t i = 0; i < COMMANDS; i++)
         if (strcmp(commands[i].name, name) == 0) {
-            *ret_usage = must_print("perf/run %s [OPTION...]", commands[i].usage);
-            return must_print("%s\n", commands[i].about);
+            ret->usage = must_print("perf/run %s [OPTION...]", commands[i].usage);
+            ret->about = must_print("%s\n", commands[i].about);
+            ret->status = commands[i].status;
+            return;
         }
     fail("there is no benchmark '%s'; see perf/run --help", name);
 }
 
 void settings_parse(struct settings *s, int argc, char **argv)
 {
-    struct command_line line = {
-        .status = "CPU time of threads, medians of interleaved rounds; only ratios mean anything\n"
-                  "on a shared machine.\n"
-                  "Exit status: 0 measured (bars: all met), 1 a bar was missed, 2 not measured.\n",
-        .options = options,
-        .take = take,
-        .measures = true,
-    };
+    struct command_line line = {.options = options, .take = take, .measures = true};
     *s = (struct settings){.bench = {.rounds = 5}, .threads = {1, 2},
                            .huge_pages = true, .huge_tables = true};
     if (argc < 2)
         fail("which benchmark? see perf/run --help");
     s->bench.command = argv[1];
     s->bench.threads = s->threads;
-    line.about = find_about(argv[1], &line.usage);
+    find_texts(argv[1], &line);
     int rest = options_read(&line, argv[1], s, &s->output, argc, argv);
     s->bench.files = argv + rest;
     s->bench.file_count = argc - rest;

@@ -66,12 +66,18 @@ static void print_scaling(const struct load_result *r, FILE *out)
 
 /* ---- latencies ---- */
 
+/* A quantile of so few calls that none is beyond it would be the longest of them: "-". */
+static const char *quantile(const struct hist *h, double fraction)
+{
+    bool has_one_beyond = (double)h->count * (1 - fraction) > 1 - 1e-9;
+    return has_one_beyond ? table_time(hist_quantile(h, fraction)) : "-";
+}
+
 static void print_times(const char *threads, const char *name, const struct hist *h, uint64_t all,
                         FILE *out)
 {
     fprintf(out, "%8s  %-16s%14s%10s%12s%12s%12s%12s\n", threads, name, table_count(h->count),
-            table_share(h->count, all), table_time(hist_quantile(h, 0.5)),
-            table_time(hist_quantile(h, 0.99)), table_time(hist_quantile(h, 0.999)),
+            table_share(h->count, all), quantile(h, 0.5), quantile(h, 0.99), quantile(h, 0.999),
             table_time(h->max));
 }
 
@@ -135,8 +141,8 @@ static void print_troubles(const struct load_result *r, FILE *out)
                     table_count(l->all.stale));
         if (l->all.unsent.count)
             fprintf(out,
-                    "%s: %s requests were due and had not begun when their round ended; "
-                    "\"all\" has\nthem as late as they were then: it is more\n",
+                    "%s: %s requests were due and had not begun when their round ended;\n"
+                    "\"all, since due\" has them as late as they were then: it is more\n",
                     threads_of(l), table_count(l->all.unsent.count));
         if (s->rate > 0 && got < 0.98 * s->rate)
             fprintf(out,
