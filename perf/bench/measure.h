@@ -83,7 +83,7 @@ const struct result *result_find(const char *bench, const char *name, const char
 void result_set_goal(const struct result *r, double goal);
 /* All so far, as a JSON array. */
 void results_write(const char *path);
-/* The same as far as it is wanted, and the page of it. */
+/* The same as far as it is wanted, and the page of it. The end of the process if there are none. */
 void results_output(struct output *o);
 
 #endif

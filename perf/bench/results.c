@@ -141,6 +141,8 @@ void results_write(const char *path)
 
 void results_output(struct output *o)
 {
+    if (result_count == 0)
+        fail("nothing was measured: no case of perf/run %s has what --only says", o->command);
     const char *path = output_json(o);
     if (path)
         results_write(path);

@@ -130,6 +130,14 @@ if [ "$build" != Debug ]; then
     stopped load load --seconds 60
 fi
 
+# A case that is not there was not measured.
+if [ "$build" != Debug ]; then
+    try 2 'nothing was measured' link link --only 'no such row'
+    [ ! -x "$programs/perf_bench" ] ||
+        try 2 'nothing was measured' bench hit --only 'no such case' --json "$folder/never.json"
+    [ ! -e "$folder/never.json" ] || fail "a file of no figures"
+fi
+
 # strict FILE: parsers that take no less than JSON take it.
 strict() {
     [ "$build" = Debug ] || ! command -v python3 >/dev/null ||
