@@ -142,6 +142,13 @@ static bool is_plain(const struct rows *rows, size_t first)
     return true;
 }
 
+static const char *how_to_read(const struct row *r)
+{
+    return row_has_truth(r) ? "What it says over what came: the nearer to 1 the better."
+           : row_rises(r)   ? "nigh's figure over theirs: more than 1 is better."
+                            : "nigh's figure over theirs: less than 1 is better.";
+}
+
 static void add_ratio(struct bars *b, const struct row *r, bool plain, FILE *out)
 {
     struct row_range range = row_range(r);
@@ -153,7 +160,7 @@ static void add_ratio(struct bars *b, const struct row *r, bool plain, FILE *out
                             .low = isnan(range.low) ? NAN : fmax(range.low, r->ratio / 20),
                             .high = range.high,
                             .goal = r->goal,
-                            .tone = tone_of(r, r->ratio, 1)},
+                            .tone = row_has_truth(r) ? TONE_PLAIN : tone_of(r, r->ratio, 1)},
         out);
 }
 
@@ -171,8 +178,7 @@ unsigned pictures_of_ratios(const struct rows *rows, FILE *out)
         b.first = first;
         b.what = plain ? table_print("%s / %s", first->metric, first->baseline)
                        : table_print("%s, over that of others", first->metric);
-        b.how = row_rises(first) ? "nigh's figure over theirs: more than 1 is better."
-                                 : "nigh's figure over theirs: less than 1 is better.";
+        b.how = how_to_read(first);
         for (size_t j = i; j < rows->count; j++)
             if (is_ratio(rows, &rows->all[j]) && row_is_headed_like(&rows->all[j], first))
                 add_ratio(&b, &rows->all[j], plain, out);

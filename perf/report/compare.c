@@ -69,6 +69,8 @@ enum verdict compare_verdict(const struct row *then, const struct row *now)
         return VERDICT_ONE_ROUND;
     if (is_sure(then) && is_sure(now) ? overlap(then, now) : fabs(by) <= spread)
         return VERDICT_WITHIN;
+    if (row_has_truth(now))
+        return fabs(now->ratio - 1) < fabs(then->ratio - 1) ? VERDICT_BETTER : VERDICT_WORSE;
     return (by > 0) == row_rises(now) ? VERDICT_BETTER : VERDICT_WORSE;
 }
 

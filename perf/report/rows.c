@@ -284,6 +284,11 @@ bool row_has_limit(const struct row *r)
     return false;
 }
 
+bool row_has_truth(const struct row *r)
+{
+    return r->baseline && strcmp(r->baseline, "came") == 0;
+}
+
 static bool is_same(const char *a, const char *b)
 {
     return a == b || (a && b && strcmp(a, b) == 0);

@@ -50,6 +50,8 @@ struct row_range row_range(const struct row *r);
 bool row_rises(const struct row *r);
 /* Is what stands beside it a limit, and no other candidate? */
 bool row_has_limit(const struct row *r);
+/* Is it a prophecy, beside what came? The nearer to that the better. */
+bool row_has_truth(const struct row *r);
 /* Do both say the same thing, in the same unit, beside the same baseline? */
 bool row_is_like(const struct row *a, const struct row *b);
 /* Do both stand under one heading: bench, metric and unit? */

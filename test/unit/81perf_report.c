@@ -127,6 +127,15 @@ TEST(a_peer_is_judged_by_where_the_median_of_the_ratios_lies)
     CHECK(isnan(row_range(&one).low));
 }
 
+TEST(a_prophecy_is_better_the_nearer_it_is_to_what_came)
+{
+    struct row then = ratio(1.2, 1.19, 1.21, 5, "percent");
+    struct row nearer = ratio(1.1, 1.09, 1.11, 5, "percent");
+    then.baseline = nearer.baseline = "came";
+    CHECK_EQ(compare_verdict(&then, &nearer), VERDICT_BETTER);
+    CHECK_EQ(compare_verdict(&nearer, &then), VERDICT_WORSE);
+}
+
 /* How many of a thousand figures are called worse (better ones count, too, where nothing is). */
 static unsigned found(double then, double now, double noise, unsigned rounds)
 {
