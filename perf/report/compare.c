@@ -79,7 +79,7 @@ enum verdict compare_beside(const struct row *r)
     double by = r->ratio - 1, spread = row_spread(r);
     if (isnan(by) || isnan(spread))
         return VERDICT_ONE_ROUND;
-    if (is_sure(r) ? r->low <= 1 && r->high >= 1 : fabs(by) <= spread)
+    if ((r->low <= 1 && r->high >= 1) || (!is_sure(r) && fabs(by) <= spread))
         return VERDICT_WITHIN;
     return (by > 0) == row_rises(r) ? VERDICT_BETTER : VERDICT_WORSE;
 }
@@ -140,7 +140,7 @@ static const struct row *find(const struct rows *in, const struct row *like)
 
 static void print_heading(const struct row *r, FILE *out)
 {
-    fprintf(out, "%s: %s, %s\n", r->bench, r->metric, r->unit);
+    fprintf(out, "%s: %s\n", r->bench, row_quantity(r));
 }
 
 static void print_name(const struct row *r, FILE *out)

@@ -159,7 +159,7 @@ void peers_print(const struct rows *rows, FILE *out)
         if (!is_shown(r))
             continue;
         if (!last || !row_is_headed_like(last, r) || strcmp(last->name, r->name) != 0)
-            fprintf(out, "%s: %s, %s (%s is better)\n", r->name, r->metric, r->unit,
+            fprintf(out, "%s: %s (%s is better)\n", r->name, row_quantity(r),
                     row_rises(r) ? "more" : "less");
         print_row(r, out);
         last = r;

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "support/fail.h"
+#include "support/table.h"
 
 #define MIB 0x1p20
 
@@ -264,6 +265,12 @@ struct row_range row_range(const struct row *r)
     if (r->rounds > 1 && !isnan(r->low) && !isnan(r->high))
         return (struct row_range){r->low, r->high};
     return (struct row_range){row_figure(r) - half, row_figure(r) + half};
+}
+
+const char *row_quantity(const struct row *r)
+{
+    bool says_unit = strcmp(r->metric, r->unit) == 0;
+    return says_unit ? r->metric : table_print("%s, %s", r->metric, r->unit);
 }
 
 bool row_rises(const struct row *r)

@@ -46,6 +46,8 @@ struct row_range {
     double low, high;
 };
 struct row_range row_range(const struct row *r);
+/* What was measured and in what unit, where its name does not say that; until table_end(). */
+const char *row_quantity(const struct row *r);
 /* Is more of it better? By its unit. */
 bool row_rises(const struct row *r);
 /* Is what stands beside it a limit, and no other candidate? */

@@ -113,6 +113,7 @@ TEST(a_peer_is_judged_by_where_the_median_of_the_ratios_lies)
     struct row better = ratio(.9, .85, .95, 5, "ns"), same = ratio(.9, .8, 1.01, 5, "ns");
     struct row worse = ratio(1.1, 1.01, 1.2, 5, "ns"), more = ratio(1.1, 1.01, 1.2, 5, "op/s");
     struct row few = ratio(.9, .85, .95, 3, "ns"), far = ratio(.4, .35, .5, 3, "ns");
+    struct row wide = ratio(.4, .35, 1.1, 3, "ns");
     struct row one = ratio(.4, .4, .4, 1, "ns"), older = ratio(.9, NAN, NAN, 5, "ns");
     CHECK_EQ(compare_beside(&better), VERDICT_BETTER);
     CHECK_EQ(compare_beside(&same), VERDICT_WITHIN);
@@ -120,6 +121,7 @@ TEST(a_peer_is_judged_by_where_the_median_of_the_ratios_lies)
     CHECK_EQ(compare_beside(&more), VERDICT_BETTER);
     CHECK_EQ(compare_beside(&few), VERDICT_WITHIN);
     CHECK_EQ(compare_beside(&far), VERDICT_BETTER);
+    CHECK_EQ(compare_beside(&wide), VERDICT_WITHIN);
     CHECK_EQ(compare_beside(&one), VERDICT_ONE_ROUND);
     CHECK_EQ(compare_beside(&older), VERDICT_WITHIN);
     CHECK(row_range(&better).low == .85 && row_range(&better).high == .95);
