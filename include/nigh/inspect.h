@@ -113,16 +113,25 @@ int nigh_watch(struct nigh *cache, nigh_watch_fn watch, void *arg);
  * Caps are in bytes of l1.memory, with all bookkeeping; for a cache with l1.entries, counts of
  * values. "now" is the share that was measured; the others are that, and the difference that
  * caches in miniature found, which see the requests for some of the keys, and of those of a busy
- * cache pieces. "+-" is two deviations by chance, in points. Where too few requests were seen the
- * text says so, and for how long that will be so at the least, and "enough" in JSON is false: a
- * cache that is twice as large has to fill first, in miniature too. What was long ago fades. A cap
- * with room for less than some 2,000 values is never told ("few"): one key in 64 of them is too
- * coarse.
+ * cache pieces: one key in 64, and one in 16 to 2 where the cap has room for fewer than some 6,000
+ * values and there are few reads, up to 65,536 a second of the keys that are watched. "+-" is two
+ * deviations by chance, in points; where the policy would work in another way under another cap it
+ * is off by more. A cap of which too little was seen yet is not told ("enough" in JSON is false):
+ * the text says how many reads of the keys that are watched there were ("reads"), how many it takes
+ * ("wants"), and how long that will be at the rate of now, at the least. With room for some hundred
+ * values that is seconds at 2,000 reads a second, for all caps; a cache that is twice as large has
+ * to fill first, in miniature too. What was long ago fades. Never told are caps with room for less
+ * than 32 of the values that are watched ("few"); not listed are those that cannot be, below the
+ * least l1.memory.
  *
  * Where several spaces share the cap there is a table of them: which share of its own reads each
  * would hit at each of these caps, the whole of which they go on sharing, and how many hits a
  * second the next doubling would bring it. The space that it would bring most is the first one.
- * Text has the first 16, JSON all ("spaces", with "ratios" in the order of the points).
+ * Text has the first 16, and "-" where too little was seen of the space's own keys; JSON all
+ * ("spaces", with "ratios", "errors" and "enough" in the order of the points).
+ *
+ * Reads are all that L1 answers or misses, also with NIGH_L1_ONLY (whose misses do not count in the
+ * hit ratio of nigh_stats()).
  *
  * "loads saved" are reads that would have hit, and so no lookup in Redis nor load, each second at
  * the rate of now. Spaces with a table of their own (that have or had a space.memory)

@@ -102,7 +102,7 @@ struct nigh_space {
 /* Takers of requests for marked keys: sample.h. Keys: as above */
 struct sample {
     _Atomic uint32_t wanted;  /* (a) SAMPLE_FOR_..., 0: nobody */
-    uint32_t mark_mask;       /* (c) l1_mark_mask() */
+    _Atomic uint32_t mark_mask; /* (a) l1_mark_mask(), or a moment ago */
 };
 
 /* When the keeper has something to do for the curve. Keys: (k) keeper */
@@ -143,7 +143,7 @@ struct nigh {
     struct nigh_space_options space_defaults;   /* (c) but for memory: spaces_lock */
     char default_schema[NIGH_NAME_MAX + 1];     /* (c) */
     uint32_t processes;                         /* (c) share the caps, this one included */
-    struct sample sample;                       /* requests for one key in 64, and who wants them */
+    struct sample sample;                       /* requests for marked keys, and who wants them */
     struct recording *recording;                /* (c) NULL: none */
     void (*destroy)(struct nigh *cache);        /* (c) by the last reference: frees the cache */
     _Atomic(struct watch *) watch;              /* (a) pair(cache.watch): nigh_watch() */

@@ -141,7 +141,7 @@ static int open_l1(struct nigh *cache, const struct nigh_options *o)
     };
     int rc = l1_create(&config, &cache->l1);
     if (rc == 0)
-        cache->sample.mark_mask = l1_mark_mask(cache->l1);
+        atomic_init(&cache->sample.mark_mask, l1_mark_mask(cache->l1));
     return rc == NIGH_EINVAL ? options_memory_too_small(o) : rc;
 }
 

@@ -57,7 +57,7 @@ ENDS_WITH(struct nigh_call, miss);
 
 /* clang-format off */
 static const struct option options[] = {
-    {"l1.memory", LIVE_U64(l1_memory), UNIT_BYTES, 4u << 20, BYTES_MAX,
+    {"l1.memory", LIVE_U64(l1_memory), UNIT_BYTES, L1_MEMORY_LEAST, BYTES_MAX,
      NIGH_DEFAULT_L1_MEMORY, NULL,
      "cap on all that L1 holds, tables too; by default at most half of the cgroup's limit"},
     {"l1.shards", U32(l1_shards), UNIT_NONE, 1, 65536, 0, NULL,
@@ -137,7 +137,8 @@ static const struct option options[] = {
      "processes of a prefork host: each has an equal part of l1.memory, l1.limbo, l1.entries, "
      "space.memory and space.loads, which are caps of all together"},
     {"curve", LIVE_WORD(curve), UNIT_NONE, 0, 0, NIGH_ON, "on,off",
-     "watches one key in 64 to tell what another l1.memory would bring: nigh_curve()"},
+     "watches one key in 64, or more of few, to tell what another l1.memory would bring: "
+     "nigh_curve()"},
     {"trace.file", STRING(trace_file), UNIT_NONE, 0, 0, 0, NULL,
      "where requests are recorded, for perf/run ({pid}: the process); by default nowhere"},
     {"trace.sample", U32(trace_sample), UNIT_NONE, 1, 65536, NIGH_DEFAULT_TRACE_SAMPLE, NULL,

@@ -50,7 +50,9 @@ void sample_note_marked(struct nigh_space *space, const struct l1_key *key,
 {
     struct nigh *cache = space->cache;
     uint32_t by = wanted(cache);
-    bool misses = event.op == NIGH_TRACE_READ && event.outcome == NIGH_TRACE_MISS;
+    /* A probe (NIGH_L1_ONLY) counts if it misses as if it hits: the hit does not know its call. */
+    bool misses = event.op == NIGH_TRACE_READ &&
+                  (event.outcome == NIGH_TRACE_MISS || event.outcome == NIGH_TRACE_PROBE);
     if (misses && (by & SAMPLE_FOR_CURVE) && !space_l1_apart(space))
         l1_curve_miss(cache->l1, key);
     if (by & SAMPLE_FOR_TRACE)

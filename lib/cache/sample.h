@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Requests for the marked keys, one in 64 by hash (l1_marks()), for whoever wants to see them: a
- * recording, the curve.
+ * Requests for the marked keys, one in 64 by hash or, in a small cache, more (l1_marks()), for
+ * whoever wants to see them: a recording, the curve.
  *
- * A key is marked or not for good. Who sees every request of some keys, and none of others, can
- * tell what a cache of another size would have had; who sees one request in 64 of all cannot. A hit
- * asks for nothing new: l1_touch() tells a marked entry by the note that every hit looks at, and
- * only then this file is called. All else that is noted has to do with a key whose hash is known.
+ * Who sees every request for some keys, and none for others, can tell what a cache of another size
+ * would have had; who sees one request in 64 of all cannot. (When the marks change the curve begins
+ * anew; a recording's keys are marked all the time.) A hit asks for nothing new: l1_touch() tells a
+ * marked entry by the note that every hit looks at, and only then this file is called. All else
+ * that is noted has to do with a key whose hash is known.
  *
  * With nothing wanted a hit of a marked key costs a call and a load more: less than an instruction
  * for the mean hit.
@@ -36,7 +37,8 @@ static inline bool sample_takes(const struct nigh_space *space, uint64_t hash)
 {
     const struct sample *s = &space->cache->sample;
     return NIGH_UNLIKELY(atomic_load_explicit(&s->wanted, memory_order_relaxed)) &&
-           NIGH_UNLIKELY(l1_mask_marks(s->mark_mask, hash));
+           NIGH_UNLIKELY(l1_mask_marks(atomic_load_explicit(&s->mark_mask, memory_order_relaxed),
+                                       hash));
 }
 
 /* Note a hit that l1_touch() has answered with `touched`, not 0; `outcome`: FRESH, STALE or ABSENT.

@@ -76,7 +76,7 @@ struct l1 {
     void *poke_arg;                 /* (c) */
     struct pool *loose;             /* (c) memory of small loose entries */
     uint32_t shard_entries_max;     /* (c) a shard's part of the cap on entries; 0: no such cap */
-    uint32_t mark_mask;             /* (c) a hash with 0 in it, from L1_MARK_SHIFT on, is marked */
+    uint32_t mark_mask_most;        /* (c) of the fewest marks: marks.h */
     uint64_t fixed_bytes;           /* (c) floors, shards, this struct */
     uint64_t least_bytes;           /* (c) a lower cap is refused */
     size_t shards_block_bytes;      /* (c) shards, table words, sets, dues, policy's states */
@@ -94,6 +94,7 @@ struct l1 {
     _Atomic uint64_t live_max_bytes;  /* (a) */
     _Atomic uint64_t target_bytes;    /* (a) */
     _Atomic uint32_t entries_mean;    /* (a) a shard's mean, at the reclaimer's last pass */
+    _Atomic uint32_t mark_mask;       /* (a) a hash with 0 in it, from L1_MARK_SHIFT, is marked */
     _Atomic bool closed; /* (a) takes no values: nobody is evicted, and the cap is to come down */
     _Atomic uint64_t reserve_bytes;   /* (a) borrowed bytes that a shard may leave unused */
     _Atomic uint64_t entry_max_bytes; /* (a) a larger entry is not stored */
@@ -130,9 +131,14 @@ static inline bool curve_is_on(const struct l1 *l1)
     return atomic_load_explicit(&l1->curve.on, memory_order_acquire); /* pair(curve.on) */
 }
 
+static inline uint32_t core_mark_mask(const struct l1 *l1)
+{
+    return atomic_load_explicit(&l1->mark_mask, memory_order_relaxed);
+}
+
 static inline bool core_marks(const struct l1 *l1, uint64_t hash)
 {
-    return l1_mask_marks(l1->mark_mask, hash);
+    return l1_mask_marks(core_mark_mask(l1), hash);
 }
 
 /* Returns the set in which it is counted what becomes of a space's values. */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * Feeding the mini caches of the curve; beginning, end, on and off.
+ * Feeding the mini caches of the curve; beginning and end.
  */
 #include "l1/curve.h"
 
@@ -53,6 +53,7 @@ static int read_point(const struct l1 *l1, const struct curve *c, struct curve_p
     bool there = mini_find(&p->mini, mini_hash(r->hash));
     bool found = there || (real && missed_it(c, p));
     int gained = found - real;
+    p->seen += p->seen < UINT32_MAX;
     p->reads++;
     p->hits += found;
     p->real += real;
@@ -60,6 +61,14 @@ static int read_point(const struct l1 *l1, const struct curve *c, struct curve_p
     if (real && !there)
         store_in(l1, p, mini_hash(r->hash), r->bytes);
     return gained;
+}
+
+static void note_in(struct curve_part *part, uint64_t hash, int gained)
+{
+    uint32_t group = mini_hash(hash) % CURVE_GROUPS;
+    part->seen += part->seen < UINT32_MAX;
+    part->groups |= UINT32_C(1) << group;
+    part->gained[group % CURVE_SPACE_GROUPS] += gained;
 }
 
 static void read_locked(const struct l1 *l1, struct curve *c, const struct curve_read *r)
@@ -71,7 +80,7 @@ static void read_locked(const struct l1 *l1, struct curve *c, const struct curve
             continue;
         int gained = read_point(l1, c, &c->points[i], r);
         if (space)
-            space->gained[i] += gained;
+            note_in(&space->parts[i], r->hash, gained);
     }
 }
 
@@ -180,34 +189,6 @@ void curve_remove(struct l1 *l1, uint64_t hash)
 }
 
 /* ---- beginning and end ---- */
-
-static void forget_all(struct curve *c)
-{
-    memset(c->points, 0, sizeof(c->points));
-    for (uint32_t space = 0; space < c->space_count; space++)
-        c->spaces[space] = (struct curve_space){0};
-    c->hits = c->reads = c->seconds = 0;
-    c->last_ns = c->seen = 0;
-    c->lost = 0;
-    c->lost_before = window_close(&c->window);
-}
-
-bool l1_curve_set(struct l1 *l1, bool on)
-{
-    struct curve *c = &l1->curve;
-    bool was = curve_is_on(l1);
-    if (on == was || l1->policy->model == L1_MODEL_NONE)
-        return was;
-    pthread_mutex_lock(&c->lock);
-    on = on && window_make(&c->window, l1->env->mem);
-    if (on) { /* what happened meanwhile is not known */
-        forget_all(c);
-        (void)window_open(&c->window);
-    }
-    pthread_mutex_unlock(&c->lock);
-    atomic_store_explicit(&c->on, on, memory_order_release); /* pair(curve.on) */
-    return on;
-}
 
 void curve_init(struct l1 *l1)
 {

@@ -15,11 +15,15 @@
  *
  *     the real hit ratio, of all reads  +  the gain at the cap  -  the gain at the present one
  *
- * Beside replays under each cap (`perf/run trace --curve`) that is 0.6 points off in the mean of
- * caches of 1,000 values or more, and 3 at worst: of a trace that scans, under lfu, for the shadows
- * would choose otherwise under another cap.
+ * Beside replays under each cap (`perf/run trace --curve`, perf/README.md) it is off the most where
+ * the traffic changes in kind, under lfu, for the shadows would choose otherwise under another cap.
  *
- * The gains of each space are counted apart. They sum up to the whole's.
+ * The gains of each space are counted apart, and sum up to the whole's. A point speaks of a space
+ * when it has seen ENOUGH_PART_READS of its keys, of half of the groups: of a space of few keys it
+ * never does.
+ *
+ * Reads are those that hit or miss L1, probes (NIGH_L1_ONLY) among them: a hit does not know
+ * whether it is one.
  *
  *     miss     asked of each mini cache, before the value is there
  *     store    when L1 stores a value, or refuses it: with its charge
@@ -32,15 +36,26 @@
  * Sizes are those of the cap, with all bookkeeping: what is left of a cap for entries is measured
  * now and then (curve_keep()), and a mini cache holds as much by its entries' charges.
  *
- * Counts fade: they are halved, in a turn of l1_curve_keep(), when there are COUNT_MOST of them.
+ * How many keys are marked follows the number of entries that the cap has room for (marks.h): one
+ * in 64 of many, one in two of some hundred. l1_curve_keep() changes it, and then all begins anew.
+ *
+ * Counts fade: they are halved, in a turn of l1_curve_keep(), when a point has FADE_FIRST reads,
+ * then when it has twice as many, and so on up to FADE_MOST. What a point counted while its mini
+ * cache filled is forgotten when that is full (with the present one, all is: the real cache was
+ * empty, too). Of one that never is, what it missed at first soon counts little, for the last half
+ * of what it has seen is two thirds of what counts, or more. A point is told from ENOUGH_READS on;
+ * one that has never been full, when it has seen ENOUGH_TURNS for each entry: at 2,000 reads a
+ * second after seconds, of a cache of some hundred values; minutes of a large one, of which one key
+ * in 64 is watched.
  *
  * A mini cache of fewer than ENTRIES_FEW entries is too coarse to tell anything (10 points off, and
- * more): that is the smaller caps of a cache of some thousand values.
+ * more): that is a cap with room for fewer than 64 values, or more where many reads have the marks
+ * thinned.
  *
  * Requests wait for none of this: they leave events behind (window.h), and a busy cache is watched
  * in part of the time. The lock is for those who drain, fit and read.
  *
- * Memory: a thousandth of the cap, but at least CURVE_BYTES_LEAST; 64 to 128 bytes for each space;
+ * Memory: a thousandth of the cap, but at least CURVE_BYTES_LEAST; 300 to 600 bytes for each space;
  * and 130 KiB for what threads leave. It is general memory, beside the cap, and is kept when the
  * curve is turned off.
  *
@@ -63,26 +78,36 @@
 #define CURVE_BYTES_LEAST (256u << 10)
 
 #define CURVE_GROUPS 32u
+#define CURVE_SPACE_GROUPS 8u
 
 struct curve_point {
     struct mini mini;   /* (l) */
     uint32_t sample;    /* (l) one key in so many, a power of two; 0: there is no mini cache */
     bool warm;          /* (l) it has been full once */
+    bool settled;       /* (l) ... and has forgotten what it counted before */
     bool few;           /* (l) it has room for fewer than ENTRIES_FEW entries */
-    uint32_t reads;     /* (l) that it has seen; fading, as the others */
+    uint32_t seen;      /* (l) reads since it began, at most UINT32_MAX */
+    uint32_t reads;     /* (l) the same; fading, as what follows */
     uint32_t hits;      /* (l) the mini cache's */
     uint32_t real;      /* (l) the real cache's, on the same reads */
     double all;         /* (l) reads of any keys meanwhile */
     int32_t gained[CURVE_GROUPS]; /* (l) hits beyond the real ones, of groups of keys by hash */
 };
 
-/* A space's part; fading. */
+/* What a point has seen of a space. */
+struct curve_part {
+    uint32_t seen;   /* reads since the point began, at most UINT32_MAX */
+    uint32_t groups; /* a bit for each of CURVE_GROUPS of whose keys one was read */
+    int32_t gained[CURVE_SPACE_GROUPS]; /* fading; as above, of fewer groups */
+};
+
+/* A space in the curve. */
 struct curve_space {
     uint64_t last_hits;   /* (l) as counted last */
     uint64_t last_misses; /* (l) */
     bool counted;         /* (l) once */
-    double hits, reads;   /* (l) of all its keys */
-    int32_t gained[L1_CURVE_POINTS]; /* (l) hits of its marked keys beyond the real ones */
+    double hits, reads;   /* (l) of all its keys; fading */
+    struct curve_part parts[L1_CURVE_POINTS]; /* (l) of its marked keys */
 };
 
 /* The point that is the present cap. */
@@ -95,7 +120,12 @@ struct curve {
     void *block;          /* (l) */
     size_t block_bytes;   /* (l) */
     uint32_t nodes;       /* (l) of each mini cache */
+    uint32_t walks;       /* (l) through all entries that the marks still want */
+    uint32_t fade_at;     /* (l) reads of a point at which counts are halved next */
     uint64_t last_ns;     /* (l) when it was last kept; 0: never */
+    uint64_t rate_ns;     /* (l) since when `rate_reads` were counted */
+    double rate_reads;    /* (l) */
+    double rate;          /* (l) reads a second, in the last half second or more */
     double hits, reads;   /* (l) of all, fading as those of the points do */
     double seconds;       /* (l) in which these reads were made */
     uint64_t seen;        /* (l) reads of marked keys that fell into windows */

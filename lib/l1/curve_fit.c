@@ -10,6 +10,7 @@
 
 #include "l1/core.h"
 #include "l1/gauges.h"
+#include "l1/marks.h"
 #include "l1/policy.h"
 
 #define ENTRIES_LEAST 64u       /* before that nothing is known of their size */
@@ -18,9 +19,15 @@
  * for: the rest is for times when they are smaller. */
 #define NODES_USED 60u
 #define ENTRIES_FEW 32u
-#define COUNT_MOST (1u << 17) /* reads of a point, after which all counts are halved */
 #define ENOUGH_READS 2048u
-#define ENOUGH_TURNS 4u /* reads for each entry, where a mini cache has never been full */
+/* Reads of a point after which all counts are halved: first, and at most. */
+#define FADE_FIRST (2 * ENOUGH_READS)
+#define FADE_MOST (1u << 17)
+#define ENOUGH_TURNS 8u /* reads for each entry, where a mini cache has never been full */
+
+#define ENOUGH_PART_READS 512u
+#define ENOUGH_PART_GROUPS (CURVE_GROUPS / 2)
+#define RATE_NS (NS_PER_S / 2) /* over less time a rate says little */
 
 static const double sizes[L1_CURVE_POINTS] = {0.25, 0.5, 1, 2, 4, 8};
 #define NOW CURVE_NOW
@@ -90,7 +97,7 @@ static void begin_point(const struct l1 *l1, struct curve *c, uint32_t i, uint32
     struct curve_point *p = &c->points[i];
     *p = (struct curve_point){.sample = sample};
     for (uint32_t space = 0; space < c->space_count; space++)
-        c->spaces[space].gained[i] = 0;
+        c->spaces[space].parts[i] = (struct curve_part){0};
     mini_init(&p->mini, &at, c->nodes, l1->shard_entries_max != 0);
     p->mini.lru = l1->policy->model == L1_MODEL_LRU;
 }
@@ -102,13 +109,13 @@ static void fit_point(const struct l1 *l1, struct curve *c, uint32_t i, const st
     double capacity = capacity_at(f, sizes[i]);
     double entries = capacity / f->mean;
     double most = c->nodes * (NODES_USED / 100.0);
-    uint32_t least = l1->mark_mask + 1, sample = least;
+    uint32_t least = l1_mark_mask(l1) + 1, sample = least;
     while (sample < SAMPLE_MOST && entries / sample > most)
         sample *= 2;
     bool starves = p->sample && p->mini.starved > p->reads / 16 + 64;
     if (starves)
         sample = p->sample * 2 > sample ? p->sample * 2 : sample;
-    if (!p->sample || starves || sample > 2 * p->sample || 4 * sample < p->sample)
+    if (p->sample < least || starves || sample > 2 * p->sample || 4 * sample < p->sample)
         begin_point(l1, c, i, sample);
     p->mini.starved = 0;
     p->mini.lfu.capacity = (uint64_t)(capacity / p->sample);
@@ -130,7 +137,8 @@ static void halve_space(struct curve_space *s)
     s->hits /= 2;
     s->reads /= 2;
     for (uint32_t i = 0; i < L1_CURVE_POINTS; i++)
-        s->gained[i] /= 2;
+        for (uint32_t g = 0; g < CURVE_SPACE_GROUPS; g++)
+            s->parts[i].gained[g] /= 2;
 }
 
 /* Let what was counted fade: all of it at once, or the parts would not suit one another. */
@@ -138,9 +146,10 @@ static void fade(struct curve *c)
 {
     bool many = false;
     for (uint32_t i = 0; i < L1_CURVE_POINTS; i++)
-        many |= c->points[i].reads >= COUNT_MOST;
+        many |= c->points[i].reads >= c->fade_at;
     if (!many)
         return;
+    c->fade_at = c->fade_at < FADE_MOST / 2 ? 2 * c->fade_at : FADE_MOST;
     for (uint32_t i = 0; i < L1_CURVE_POINTS; i++)
         halve(&c->points[i]);
     for (uint32_t i = 0; i < c->space_count; i++)
@@ -152,6 +161,75 @@ static void fade(struct curve *c)
     c->lost /= 2;
 }
 
+static void forget_point(struct curve *c, uint32_t i)
+{
+    struct curve_point *p = &c->points[i];
+    p->seen = p->reads = p->hits = p->real = 0;
+    p->all = 0;
+    memset(p->gained, 0, sizeof(p->gained));
+    for (uint32_t space = 0; space < c->space_count; space++)
+        c->spaces[space].parts[i] = (struct curve_part){0};
+}
+
+/* Forget all counts, and when to halve them; mini caches and sums of spaces stay. */
+static void forget_counts_locked(struct curve *c) REQUIRES(c->lock)
+{
+    for (uint32_t i = 0; i < L1_CURVE_POINTS; i++)
+        forget_point(c, i);
+    for (uint32_t space = 0; space < c->space_count; space++)
+        c->spaces[space].hits = c->spaces[space].reads = 0;
+    c->hits = c->reads = c->seconds = 0;
+    c->seen = 0;
+    c->lost = 0;
+    c->fade_at = FADE_FIRST;
+}
+
+/* Forget what a mini cache counted while it filled: so many misses it will not have again. */
+static void settle_locked(struct curve *c) REQUIRES(c->lock)
+{
+    for (uint32_t i = 0; i < L1_CURVE_POINTS; i++) {
+        struct curve_point *p = &c->points[i];
+        if (!p->warm || p->settled)
+            continue;
+        p->settled = true;
+        if (i == NOW)
+            forget_counts_locked(c);
+        else
+            forget_point(c, i);
+    }
+}
+
+static void note_time(struct curve *c, uint64_t now_ns)
+{
+    if (c->last_ns)
+        c->seconds += (double)(now_ns - c->last_ns) / 1e9;
+    else
+        c->rate_ns = now_ns;
+    c->last_ns = now_ns;
+    if (now_ns - c->rate_ns < RATE_NS)
+        return;
+    c->rate = c->rate_reads / ((double)(now_ns - c->rate_ns) / 1e9);
+    c->rate_ns = now_ns;
+    c->rate_reads = 0;
+}
+
+/* Let the marks suit what the cap has room for. Returns whether entries are to be walked along. */
+static bool suit_marks_locked(struct l1 *l1, struct curve *c, const struct fit *f)
+    REQUIRES(c->lock)
+{
+    if (marks_suit(l1, capacity_at(f, 1) / f->mean, c->rate)) {
+        forget_counts_locked(c);
+        for (uint32_t i = 0; i < L1_CURVE_POINTS; i++)
+            c->points[i].sample = 0; /* to be begun anew */
+        c->lost_before = window_close(&c->window); /* until the next drain */
+        c->walks = 2; /* marks.h says why */
+    }
+    if (!c->walks)
+        return false;
+    c->walks--;
+    return true;
+}
+
 uint64_t l1_curve_keep(struct l1 *l1)
 {
     struct curve *c = &l1->curve;
@@ -159,17 +237,55 @@ uint64_t l1_curve_keep(struct l1 *l1)
     if (!curve_is_on(l1))
         return WINDOW_MOST_NS;
     bool fits = measure(l1, &fit);
-    uint64_t now_ns = clock_now_ns(l1->env->clock);
     pthread_mutex_lock(&c->lock);
-    if (c->last_ns)
-        c->seconds += (double)(now_ns - c->last_ns) / 1e9;
-    c->last_ns = now_ns;
+    note_time(c, clock_now_ns(l1->env->clock));
     uint64_t pause_ns = curve_drain_locked(l1, c);
+    settle_locked(c);
     fade(c);
+    bool walks = fits && suit_marks_locked(l1, c, &fit);
+    pthread_mutex_unlock(&c->lock);
+    if (walks)
+        marks_walk(l1);
+    pthread_mutex_lock(&c->lock);
     for (uint32_t i = 0; fits && (c->made || make(l1, c)) && i < L1_CURVE_POINTS; i++)
         fit_point(l1, c, i, &fit);
     pthread_mutex_unlock(&c->lock);
     return pause_ns;
+}
+
+/* ---- on and off ---- */
+
+static void forget_all_locked(struct curve *c) REQUIRES(c->lock)
+{
+    memset(c->points, 0, sizeof(c->points));
+    for (uint32_t space = 0; space < c->space_count; space++)
+        c->spaces[space] = (struct curve_space){0};
+    c->last_ns = c->rate_ns = c->seen = 0;
+    c->rate = c->rate_reads = 0;
+    c->walks = 0;
+    forget_counts_locked(c);
+    c->lost = 0;
+    c->lost_before = window_close(&c->window);
+}
+
+bool l1_curve_set(struct l1 *l1, bool on)
+{
+    struct curve *c = &l1->curve;
+    bool was = curve_is_on(l1);
+    if (on == was || l1->policy->model == L1_MODEL_NONE)
+        return was;
+    pthread_mutex_lock(&c->lock);
+    on = on && window_make(&c->window, l1->env->mem);
+    if (on) { /* what happened meanwhile is not known */
+        forget_all_locked(c);
+        (void)window_open(&c->window);
+    }
+    bool fewer = marks_fewest(l1);
+    pthread_mutex_unlock(&c->lock);
+    atomic_store_explicit(&c->on, on, memory_order_release); /* pair(curve.on) */
+    if (fewer)
+        marks_walk(l1);
+    return on;
 }
 
 /* ---- reads of any keys ---- */
@@ -193,18 +309,19 @@ static struct curve_space *space_of(struct l1 *l1, struct curve *c, uint32_t spa
 }
 
 /* Count what was read since. Sums that are less than before, for who took them was overtaken, say
- * nothing. */
+ * nothing; nor does what was read before the curve began. */
 static void count_reads(struct curve *c, struct curve_space *s, uint64_t hits, uint64_t misses)
 {
-    if (s->counted && (hits < s->last_hits || misses < s->last_misses))
+    if (hits < s->last_hits || misses < s->last_misses)
         return;
-    if (s->counted) {
+    if (s->counted || c->last_ns) {
         double more_hits = (double)(hits - s->last_hits);
         double more = more_hits + (double)(misses - s->last_misses);
         s->hits += more_hits;
         s->reads += more;
         c->hits += more_hits;
         c->reads += more;
+        c->rate_reads += more;
         for (uint32_t i = 0; i < L1_CURVE_POINTS; i++)
             c->points[i].all += c->points[i].sample ? more : 0;
     }
@@ -254,63 +371,80 @@ static double expected(const struct curve *c, double reads, uint32_t sample)
     return should > 1 ? should : 1;
 }
 
-/* Returns the share of the reads that a mini cache hit beyond the real cache, by `gained` of them
- * and by how many it should have seen. */
-static double share_of(const struct curve *c, const struct curve_point *p, double all,
-                       int64_t gained)
+/* A mini cache's hits beyond the real ones, by groups of keys; of so many reads of any keys, of
+ * which it saw those of one key in `sample`. */
+struct side {
+    const int32_t *gained;
+    double all;
+    uint32_t sample;
+};
+
+static double share_of(const struct curve *c, const struct side *s, uint32_t group)
 {
-    return p->sample ? (double)gained / expected(c, all, p->sample) : 0;
+    return s->sample ? s->gained[group] / expected(c, s->all, s->sample) : 0;
 }
 
-static int64_t gained_of(const struct curve_point *p)
+/* What a cap brings beyond the present one, as a share of the reads, and its deviation by chance.
+ * Reads for one key are no tosses of a coin: a key that one cache alone hits decides many. So the
+ * deviation is seen from how far groups of keys are apart. */
+struct gain {
+    double share, deviation;
+};
+
+static struct gain gain_of(const struct curve *c, const struct side *at, const struct side *now,
+                           uint32_t groups)
 {
-    return (int64_t)p->hits - (int64_t)p->real;
+    double shares[CURVE_GROUPS], sum = 0, squares = 0;
+    for (uint32_t g = 0; g < groups; g++)
+        sum += shares[g] = share_of(c, at, g) - share_of(c, now, g);
+    for (uint32_t g = 0; g < groups; g++)
+        squares += (shares[g] - sum / groups) * (shares[g] - sum / groups);
+    return (struct gain){sum, root(squares * groups / (groups - 1))};
 }
 
-/* Returns what a cap brings beyond the present one. */
-static double gain_at(const struct curve *c, const struct curve_point *p)
+static struct side side_of(const struct curve_point *p)
 {
-    const struct curve_point *now = &c->points[NOW];
-    return share_of(c, p, p->all, gained_of(p)) - share_of(c, now, now->all, gained_of(now));
+    return (struct side){p->gained, p->all, p->sample};
 }
 
-/* Returns a deviation of that by chance. Reads for one key are no tosses of a coin: a key that one
- * cache alone hits decides many. So it is seen from how far groups of keys are apart. */
-static double deviation(const struct curve *c, const struct curve_point *p)
+/* Returns how many reads a mini cache has to see: enough of them, and where it has never been full,
+ * enough for each of its entries. */
+static uint32_t wanted(const struct curve_point *p)
 {
-    const struct curve_point *now = &c->points[NOW];
-    double sum = 0, mean = gain_at(c, p) / CURVE_GROUPS;
-    for (uint32_t g = 0; g < CURVE_GROUPS; g++) {
-        double off = share_of(c, p, p->all, p->gained[g]) -
-                     share_of(c, now, now->all, now->gained[g]) - mean;
-        sum += off * off;
-    }
-    return root(sum * CURVE_GROUPS / (CURVE_GROUPS - 1));
+    return p->warm || p->mini.lfu.count * ENOUGH_TURNS < ENOUGH_READS
+               ? ENOUGH_READS
+               : ENOUGH_TURNS * p->mini.lfu.count;
 }
 
-/* Returns how many reads a mini cache has to see yet: enough of them, and where it has never been
- * full, enough for each of its entries. */
-static uint32_t lacking(const struct curve_point *p)
+static bool has_enough(const struct curve_point *p)
 {
-    uint64_t wanted = ENOUGH_READS;
-    if (!p->warm)
-        wanted = u64_max(wanted, (uint64_t)ENOUGH_TURNS * p->mini.lfu.count);
-    return p->reads < wanted ? (uint32_t)(wanted - p->reads) : 0;
+    return p->seen >= wanted(p) && !p->few;
+}
+
+/* Whether the cache may have such a cap. */
+static bool is_possible(const struct l1 *l1, double size)
+{
+    return l1->shard_entries_max ? l1->shard_entries_max * size >= 1
+                                 : cap_of(l1) * size >= L1_MEMORY_LEAST;
 }
 
 static struct l1_curve_point tell_point(const struct l1 *l1, const struct curve *c, uint32_t i)
 {
     const struct curve_point *p = &c->points[i];
+    struct side at = side_of(p), now = side_of(&c->points[NOW]);
+    struct gain gain = gain_of(c, &at, &now, CURVE_GROUPS);
     double real = c->reads > 0 ? c->hits / c->reads : 0;
     return (struct l1_curve_point){
+        .size = sizes[i],
         .cap = (uint64_t)(cap_of(l1) * sizes[i]),
-        .ratio = within_0_1(real + gain_at(c, p)),
-        .error = 2 * deviation(c, p),
-        .reads = p->reads,
+        .ratio = within_0_1(real + gain.share),
+        .error = 2 * gain.deviation,
+        .reads = p->seen,
         .sample = p->sample,
-        .enough = lacking(p) == 0 && !p->few,
+        .enough = has_enough(p),
         .few = p->few,
-        .lacks = lacking(p),
+        .possible = is_possible(l1, sizes[i]),
+        .wants = wanted(p),
     };
 }
 
@@ -342,6 +476,7 @@ bool l1_curve_read(struct l1 *l1, struct l1_curve *ret)
         return false;
     pthread_mutex_lock(&c->lock);
     ret->ratio = c->reads > 0 ? c->hits / c->reads : 0;
+    ret->reads = c->reads;
     ret->reads_per_second = c->seconds > 0 ? c->reads / c->seconds : 0;
     ret->seen = share_seen(c);
     ret->own_bytes =
@@ -353,18 +488,37 @@ bool l1_curve_read(struct l1 *l1, struct l1_curve *ret)
     return true;
 }
 
+static struct side side_of_space(const struct curve *c, const struct curve_space *s, uint32_t i)
+{
+    double part = s->reads / c->reads;
+    return (struct side){s->parts[i].gained, c->points[i].all * part, c->points[i].sample};
+}
+
+/* Whether a point has seen enough of a space: reads, of several keys. */
+static bool has_part(const struct curve_part *part)
+{
+    return part->seen >= ENOUGH_PART_READS &&
+           (uint32_t)__builtin_popcount(part->groups) >= ENOUGH_PART_GROUPS;
+}
+
 /* Tell what a space's reads would be at each cap. */
 static void tell_space(const struct curve *c, const struct curve_space *s,
                        struct l1_curve_space *ret)
 {
-    double part = s->reads / c->reads, gains[L1_CURVE_POINTS];
-    for (uint32_t i = 0; i < L1_CURVE_POINTS; i++)
-        gains[i] = share_of(c, &c->points[i], c->points[i].all * part, s->gained[i]);
+    double ratios[L1_CURVE_POINTS];
+    struct side now = side_of_space(c, s, NOW);
     ret->ratio = s->hits / s->reads;
     ret->reads_per_second = c->seconds > 0 ? s->reads / c->seconds : 0;
+    for (uint32_t i = 0; i < L1_CURVE_POINTS; i++) {
+        struct side at = side_of_space(c, s, i);
+        struct gain gain = gain_of(c, &at, &now, CURVE_SPACE_GROUPS);
+        ratios[i] = within_0_1(ret->ratio + gain.share);
+        ret->points[i].error = 2 * gain.deviation;
+        ret->points[i].enough = has_enough(&c->points[i]) && has_part(&s->parts[i]);
+    }
+    make_rising(ratios);
     for (uint32_t i = 0; i < L1_CURVE_POINTS; i++)
-        ret->points[i] = within_0_1(ret->ratio + gains[i] - gains[NOW]);
-    make_rising(ret->points);
+        ret->points[i].ratio = ratios[i];
 }
 
 bool l1_curve_read_space(struct l1 *l1, uint32_t space, struct l1_curve_space *ret)

@@ -5,6 +5,7 @@
 #include "l1/l1.h"
 
 #include "l1/core.h"
+#include "l1/marks.h"
 #include "l1/pin.h"
 #include "l1/pin_scan.h"
 #include "l1/reclaim.h"
@@ -123,8 +124,7 @@ static void set_sizes(struct l1 *l1, const struct l1_config *c)
     l1->hit.base_bits = begin_bits(c->memory_bytes, shards);
     cap_init(l1, c->memory_bytes, c->limbo_bytes);
     l1->shard_entries_max = (uint32_t)u64_min(c->entries / shards, RING_LIVE_MAX);
-    bool more = c->mark_one_in && c->mark_one_in < MARK_ONE_IN;
-    l1->mark_mask = (more ? c->mark_one_in : MARK_ONE_IN) - 1;
+    marks_init(l1, c->mark_one_in);
 }
 
 /* ---- create, destroy ---- */
@@ -448,7 +448,7 @@ bool l1_marks(const struct l1 *l1, uint64_t hash)
 
 uint32_t l1_mark_mask(const struct l1 *l1)
 {
-    return l1->mark_mask;
+    return core_mark_mask(l1);
 }
 
 void l1_report_hit(const struct l1_entry *e)

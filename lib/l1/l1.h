@@ -73,8 +73,8 @@ struct l1_config {
     enum nigh_huge_pages huge_pages; /* DEFAULT: by memory_bytes */
     enum nigh_hash hash;             /* DEFAULT: XXH3 */
     uint64_t entries;       /* cap on the number of entries, divided among shards; 0: no cap */
-    uint32_t mark_one_in;   /* power of two: one key in so many is marked, if that is more
-                             * than one in MARK_ONE_IN. 0: one in so many */
+    uint32_t mark_one_in;   /* power of two: one key in so many is marked, or more (marks.h), if
+                             * that is more than one in MARK_ONE_IN. 0: one in so many */
     struct l1 *root;        /* NULL, or the table of all, whose floors, hash and reclaimer this one
                              * shares. See l1_create_apart() */
 };
@@ -195,15 +195,18 @@ enum {
     L1_TOUCHED_MARKED = 2,  /* takers of each hit of the marked keys: see l1_marks() */
 };
 
+#define L1_MEMORY_LEAST (4u << 20) /* what l1.memory may be */
+
 /* Marked are the keys whose hash has 0 in a mask from this bit on: other bits than those that
  * choose a bucket, a shard (up to 2^20 of them), or the policy's sample (up to 2^10). */
 #define L1_MARK_SHIFT 26
 
-/* Whether keys of this hash are marked: one in so many (l1_config.mark_one_in) is, by the seeded
- * hash, so that nobody can choose which. l1_touch() tells each hit of them. Threads: any. Locks:
- * none. */
+/* Whether keys of this hash are marked: one in so many (l1_config.mark_one_in) is, or more while
+ * the curve watches a small cache (marks.h), by the seeded hash, so that nobody can choose which.
+ * l1_touch() tells each hit of them. Threads: any. Locks: none. */
 bool l1_marks(const struct l1 *l1, uint64_t hash);
-/* The same for who has the mask at hand. */
+/* The same for who has the mask at hand: that of now, which l1_curve_keep() and l1_curve_set() may
+ * change. */
 uint32_t l1_mark_mask(const struct l1 *l1);
 static inline bool l1_mask_marks(uint32_t mask, uint64_t hash)
 {
@@ -226,13 +229,14 @@ NIGH_OUTLINED bool l1_note_read(const struct l1 *l1, struct l1_entry *e);
  * all. */
 void l1_curve_hit(struct l1 *l1, const struct l1_entry *e);
 void l1_curve_miss(struct l1 *l1, const struct l1_key *key);
-/* Count the reads of a space that have hit and missed so far, of any keys. */
+/* Count the reads of a space that have hit and missed so far, of any keys. Those of a space that
+ * was not there at the first l1_curve_keep() are counted from 0. */
 void l1_curve_count(struct l1 *l1, uint32_t space, uint64_t hits, uint64_t misses);
 /* Ask the mini caches for what has happened since the last call. Returns in how many nanoseconds to
  * call it again. */
 uint64_t l1_curve_drain(struct l1 *l1);
-/* The same, and fit the mini caches to what is held. To be called each second or so, when the reads
- * of each space have just been counted. */
+/* The same, and fit the marks and the mini caches to what is held. To be called each second or so,
+ * when the reads of each space have just been counted. */
 uint64_t l1_curve_keep(struct l1 *l1);
 /* Begin to watch, or stop. Under a policy that has no model nothing begins. Returns whether it
  * watches. */
@@ -241,6 +245,7 @@ bool l1_curve_set(struct l1 *l1, bool on);
 #define L1_CURVE_POINTS 6u /* 1/4, 1/2, 1, 2, 4, 8 times the cap */
 
 struct l1_curve_point {
+    double size;     /* in caps of now */
     uint64_t cap;    /* in bytes, or a count of values */
     double ratio;    /* expected share of hits */
     double error;    /* two deviations by chance, as groups of keys show them */
@@ -248,12 +253,14 @@ struct l1_curve_point {
     uint32_t sample; /* of one key in so many; 0: none yet */
     bool enough;     /* to be believed */
     bool few;        /* never enough: the cap has room for too few values */
-    uint32_t lacks;  /* reads that its mini cache has to see until then, at the least */
+    bool possible;   /* l1.memory, or l1.entries, may be so small */
+    uint32_t wants;  /* reads that its mini cache has to see until it is believed, at the least */
 };
 struct l1_curve {
     bool has_model;          /* the policy has one */
     bool by_count;           /* of l1.entries rather than of bytes */
     double ratio;            /* measured lately */
+    double reads;            /* of any keys that are counted here: older ones count less */
     double reads_per_second; /* lately */
     double seen;             /* share of the reads of marked keys that it has seen */
     uint64_t own_bytes;      /* that all this takes */
@@ -264,9 +271,13 @@ bool l1_curve_read(struct l1 *l1, struct l1_curve *ret);
 
 /* A space's part in it. */
 struct l1_curve_space {
-    double ratio;                   /* measured lately, of the space's reads */
-    double reads_per_second;        /* lately */
-    double points[L1_CURVE_POINTS]; /* expected at each cap, shared as it is now */
+    double ratio;            /* measured lately, of the space's reads */
+    double reads_per_second; /* lately */
+    struct {
+        double ratio; /* expected at the cap, shared as it is now */
+        double error; /* as above */
+        bool enough;  /* the point has seen enough, also of this space */
+    } points[L1_CURVE_POINTS];
 };
 /* Read it. False: the curve is off, or knows no reads of the space. */
 bool l1_curve_read_space(struct l1 *l1, uint32_t space, struct l1_curve_space *ret);

@@ -6,10 +6,10 @@
  * keys of the sample; so its first hit is told (L1_TOUCHED_MARKED), and takes the mark away. What
  * leaves with its mark, or has another value put in its place, was not read: STATS_REFRESH_WASTED.
  *
- * The keys of the sample, one in 64, are marked for good, so of these it is not known, and none
- * counts. A note that is lost, because the policy wrote another at that moment, makes a value
- * count that was read; so does a new entry's only read, in the moment between its publication and
- * its mark.
+ * The keys of the sample, one in 64 or more (marks.h), are marked for good, so of these it is not
+ * known. As many others count twice. A note that is lost, because the policy wrote another at that
+ * moment, makes a value count that was read; so does a new entry's only read, in the moment between
+ * its publication and its mark.
  *
  * All functions but l1_note_read() REQUIRE(shard lock).
  */

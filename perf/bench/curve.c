@@ -2,8 +2,9 @@
 /*
  * `trace --curve`: how far is the live curve (nigh_curve()) off?
  *
- * The trace is replayed with the curve on. What it says at the end of the caps that it speaks of is
- * compared with a replay of the same trace under each of them. What the curve says not to believe,
+ * The trace is replayed with the curve on, as 10,000 requests a second. What it says at the end of
+ * the caps that it speaks of is compared with a replay of the same trace under each of them, whose
+ * requests count as they do in the curve: the older ones less. What the curve says not to believe,
  * for it has seen too little or has room for too few values, is not compared.
  */
 #include <math.h>
@@ -43,17 +44,18 @@ void replay_print_curve_heading(void)
 /* What nigh_curve() says. */
 static void read_points(const char *json, struct point points[POINTS])
 {
-    const char *at = json;
-    for (int i = 0; i < POINTS; i++) {
+    memset(points, 0, POINTS * sizeof(*points));
+    for (const char *at = json; (at = strstr(at, "{\"size\":")); at++) {
+        struct point p = {0};
+        double size;
         char enough[6];
-        at = strstr(at, "{\"cap\":");
-        if (!at || sscanf(at, "{\"cap\":%lu,\"ratio\":%lf,\"error\":%*f,\"reads\":%*u,"
-                              "\"sample\":%*u,\"enough\":%5[a-z]",
-                          &points[i].cap, &points[i].said, enough) != 3)
-            fail("trace --curve: this policy has no curve");
-        points[i].said *= 100;
-        points[i].known = i == POINT_NOW || strcmp(enough, "true") == 0;
-        at++;
+        if (sscanf(at, "{\"size\":%lf,\"cap\":%lu,\"ratio\":%lf,\"error\":%*f,\"enough\":%5[a-z]",
+                   &size, &p.cap, &p.said, enough) != 4)
+            fail("trace --curve: nigh_curve() says something else");
+        int i = POINT_NOW + (int)lround(log2(size));
+        p.said *= 100;
+        p.known = i == POINT_NOW || strcmp(enough, "true") == 0;
+        points[i] = p;
     }
 }
 
@@ -65,10 +67,9 @@ static void replay_at(const struct bench_settings *s, struct replay *r, const st
         set.memory_bytes = replay_memory_for(p->cap);
     } else {
         set.memory_bytes = p->cap;
-        p->known &= p->cap >= REPLAY_MEMORY_MIN_BYTES;
     }
     if (p->known)
-        p->came = 100.0 * (double)replay_trace(r, s, t, &set).hits / (double)t->count;
+        p->came = 100.0 * replay_trace(r, s, t, &set).lately;
 }
 
 static void print_line(const char *label, const char *what, const struct point points[POINTS],
@@ -120,7 +121,9 @@ void replay_beside_curve(const struct bench_settings *s, const char *label, cons
 {
     char json[REPLAY_CURVE_BYTES] = "";
     struct point points[POINTS];
-    struct replay r = {.value = must_alloc(1, NIGH_VALUE_MAX), .curve = json};
+    struct replay r = {.value = must_alloc(1, NIGH_VALUE_MAX),
+                       .curve = json,
+                       .fades = must_alloc(replay_looks(t->count), sizeof(double))};
     progress_share(0, "trace: %s, the curve", label);
     replay_trace(&r, s, t, set);
     read_points(json, points);
@@ -129,6 +132,7 @@ void replay_beside_curve(const struct bench_settings *s, const char *label, cons
         progress_share((double)(i + 1) / (POINTS + 1), "trace: %s, %s", label, names[i]);
         replay_at(s, &r, t, *set, &points[i]);
     }
+    free(r.fades);
     free(r.value);
     progress_end();
     print_line(label, "says", points, said);

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "bench/replay.h"
 
+#include <stdio.h>
+#include <string.h>
+
 #include "bench/loop.h"
 #include "support/fail.h"
 
@@ -10,6 +13,7 @@
 #define TTL_MS (24u * 3600 * 1000)
 #define CLOCK_MOST_US (1ull << 47) /* a cache's clock has room for some years */
 #define CURVE_EVERY 4096u /* requests, where a process looks each second */
+#define REQUEST_US 100u /* between two, where no times are known: the curve looks at the rate */
 
 uint64_t replay_memory_for(uint64_t entries)
 {
@@ -78,8 +82,7 @@ void replay_put(struct replay *r, uint32_t key, uint64_t size)
 static int get(struct replay *r, uint32_t key)
 {
     struct nigh_value value = NIGH_VALUE_INIT;
-    /* Those that ask L1 alone are no reads to the curve. */
-    int rc = nigh_get(r->space, &key, sizeof(key), r->curve ? NULL : &loop_call, &value);
+    int rc = nigh_get(r->space, &key, sizeof(key), &loop_call, &value);
     nigh_release(&value);
     return rc;
 }
@@ -96,6 +99,12 @@ struct story {
 static void set_clock(struct story *st, uint64_t at_us)
 {
     st->clock_ns = PERF_NS_PER_S + (at_us < CLOCK_MOST_US ? at_us : CLOCK_MOST_US) * 1000;
+}
+
+/* When a request was made, or would have been. */
+static uint64_t at_us(const struct story *st, size_t i)
+{
+    return st->trace->at_us ? st->trace->at_us[i] : (uint64_t)i * REQUEST_US;
 }
 
 static uint64_t bytes_of(const struct story *st, uint32_t size)
@@ -118,7 +127,7 @@ static bool ask(struct replay *r, struct story *st, size_t i)
 {
     const struct request *q = &st->trace->requests[i];
     enum brings brings = trace_brings(st->trace, i);
-    set_clock(st, trace_at_us(st->trace, i));
+    set_clock(st, at_us(st, i));
     int rc = st->fell[q->key] ? NIGH_MISS : get(r, q->key);
     if (brings == BRINGS_ANYWAY || (brings != BRINGS_NOTHING && rc != NIGH_FRESH)) {
         put(r, q->key, bytes_of(st, q->size), trace_life(st->trace, i));
@@ -127,26 +136,68 @@ static bool ask(struct replay *r, struct story *st, size_t i)
     return rc == NIGH_FRESH || rc == NIGH_STALE;
 }
 
+/* ---- what counts, lately ---- */
+
+size_t replay_looks(size_t requests)
+{
+    return requests / CURVE_EVERY + 2;
+}
+
+/* Hits and requests, of which those before a look count less from then on. */
+struct lately {
+    size_t looks;
+    double hits, requests;
+    double was; /* reads that counted in the curve at the last look */
+};
+
+/* Look at the curve, of which `more` requests were made since the last time. Returns by how much it
+ * lets all of them count less. */
+static double look(struct replay *r, struct lately *l, double more)
+{
+    double reads = 0;
+    nigh_curve(r->cache, NIGH_STATS_JSON, r->curve, REPLAY_CURVE_BYTES);
+    const char *at = strstr(r->curve, "\"reads\":");
+    if (!at || sscanf(at, "\"reads\":%lf", &reads) != 1)
+        fail("trace --curve: this policy has no curve");
+    double fade = l->was + more > 0 ? reads / (l->was + more) : 1;
+    l->was = reads;
+    return fade < 1 ? fade : 1;
+}
+
+static void note_look(struct replay *r, struct lately *l, double more)
+{
+    if (r->curve)
+        r->fades[l->looks] = look(r, l, more);
+    if (r->fades) {
+        l->hits *= r->fades[l->looks];
+        l->requests *= r->fades[l->looks];
+    }
+    l->looks++;
+}
+
 struct replay_outcome replay_trace(struct replay *r, const struct bench_settings *s,
                                    const struct trace *t, const struct replay_setting *set)
 {
     struct replay_outcome o = {0};
     struct story st = {t, set, must_alloc(t->unique, sizeof(*st.fell)), PERF_NS_PER_S};
-    r->clock_ns = t->lives ? &st.clock_ns : NULL;
+    struct lately lately = {0};
+    r->clock_ns = t->lives || r->curve ? &st.clock_ns : NULL;
     replay_open(r, s, set->memory_bytes, set->entries_max);
     for (size_t i = 0, next = 0; i < t->count; i++) {
         for (; next < t->change_count && t->changes[next].before <= i; next++)
             change(r, &st, &t->changes[next]);
+        lately.requests++;
         if (ask(r, &st, i)) {
             o.hits++;
+            lately.hits++;
             o.hit_bytes += t->requests[i].size;
         }
-        if (r->curve && i % CURVE_EVERY == 0)
-            nigh_curve(r->cache, NIGH_STATS_JSON, NULL, 0);
+        if (i % CURVE_EVERY == CURVE_EVERY - 1)
+            note_look(r, &lately, CURVE_EVERY);
     }
+    note_look(r, &lately, (double)(t->count % CURVE_EVERY));
+    o.lately = lately.requests > 0 ? lately.hits / lately.requests : 0;
     o.dropped = (uint64_t)nigh_stats_value(r->cache, NULL, "l1_refused_full");
-    if (r->curve)
-        nigh_curve(r->cache, NIGH_STATS_JSON, r->curve, REPLAY_CURVE_BYTES);
     nigh_close(r->cache);
     r->clock_ns = NULL;
     free(st.fell);

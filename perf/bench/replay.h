@@ -27,6 +27,8 @@ struct replay {
     char *value;             /* NIGH_VALUE_MAX bytes */
     uint64_t *clock_ns;      /* where values end; NULL: the machine's clock */
     char *curve;             /* what nigh_curve() says at the end, in JSON; NULL: it is off */
+    double *fades;           /* one for each look at the curve: by how much it let all before count
+                              * less; written while the curve is on. NULL: nobody wants to know */
 };
 
 /* What is given to nigh. */
@@ -43,12 +45,15 @@ struct replay_outcome {
     uint64_t hits;
     uint64_t hit_bytes;
     uint64_t dropped; /* puts for which there was no room */
+    double lately;    /* share of the hits, as it fades in the curve */
 };
 
 /* A cache of its own for each replay, or for puts alone; the caller closes it. */
 void replay_open(struct replay *r, const struct bench_settings *s, uint64_t memory_bytes,
                  uint32_t entries_max);
 void replay_put(struct replay *r, uint32_t key, uint64_t size);
+/* How many looks at the curve there are in a trace of so many requests. */
+size_t replay_looks(size_t requests);
 /* The whole trace in a new cache. */
 struct replay_outcome replay_trace(struct replay *r, const struct bench_settings *s,
                                    const struct trace *t, const struct replay_setting *set);

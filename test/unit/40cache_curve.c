@@ -117,6 +117,49 @@ TEST(under_l1_entries_it_counts_values)
     nigh_close(cache);
 }
 
+/* A probe that misses is a read as one that hits, which does not know its call. */
+TEST(probes_count_whether_they_hit_or_miss)
+{
+    char text[4096];
+    double ratio;
+    struct nigh_call probe = {.size = sizeof(probe), .flags = NIGH_L1_ONLY};
+    struct nigh_space *space;
+    struct nigh *cache = open_cache("l1.entries=512,l1.shards=1", &space);
+    ask_many(cache, space);
+    nigh_curve(cache, NIGH_STATS_JSON, NULL, 0);
+    for (unsigned i = 0; i < 40000; i++) {
+        struct nigh_value value = NIGH_VALUE_INIT;
+        const char *key = i % 4 ? "nowhere" : "there";
+        if (i == 0)
+            CHECK_EQ(nigh_put(space, "there", 5, "", 0, NULL), 0);
+        nigh_get(space, key, strlen(key), &probe, &value);
+        nigh_release(&value);
+        if (i % 1000 == 0)
+            nigh_curve(cache, NIGH_STATS_JSON, NULL, 0);
+    }
+    nigh_curve(cache, NIGH_STATS_JSON, text, sizeof(text));
+    const char *at = strstr(text, "\"ratio\":");
+    REQUIRE(at);
+    REQUIRE_EQ(sscanf(at, "\"ratio\":%lf", &ratio), 1);
+    if (!CHECK(ratio > 0.1 && ratio < 0.35))
+        check_note("%s", text);
+    nigh_close(cache);
+}
+
+/* 4 MiB is the least l1.memory. */
+TEST(caps_that_cannot_be_are_not_listed)
+{
+    char text[4096];
+    struct nigh_space *space;
+    struct nigh *cache = open_cache("l1.memory=8m", &space);
+    ask_many(cache, space);
+    nigh_curve(cache, NIGH_STATS_TEXT, text, sizeof(text));
+    CHECK(!strstr(text, "1/4 ") && strstr(text, "1/2 ") && strstr(text, "4.00 MiB"));
+    nigh_curve(cache, NIGH_STATS_JSON, text, sizeof(text));
+    CHECK(!strstr(text, "\"size\":0.25") && strstr(text, "\"size\":0.5"));
+    nigh_close(cache);
+}
+
 /* Many values of the one, of which more would fit into more; few of the other, which all fit. */
 TEST(it_says_which_space_profits)
 {

@@ -13,6 +13,7 @@
 
 #include "base/base.h"
 #include "cache/cache.h"
+#include "l1/l1.h"
 #include "support/check.h"
 
 #define RECORDS_MAX 65536u
@@ -299,6 +300,35 @@ TEST(of_a_sampled_key_each_request_is_there_and_of_others_none)
     CHECK_EQ(reads, ROUNDS * keys);
     CHECK_EQ(file.header.reads, ROUNDS * KEYS); /* of those that are not sampled, too */
     CHECK_EQ(count_of(NIGH_TRACE_READ, NIGH_TRACE_MISS), keys);
+    remove_folder();
+}
+
+/* The curve has more keys marked while it watches a small cache; the file says one in 16. */
+TEST(more_marks_for_the_curve_do_not_come_into_the_file)
+{
+    enum { KEYS = 4096 };
+    struct recorder r;
+    make_folder();
+    struct nigh_options o = options(16);
+    o.l1_entries = 512;
+    o.l1_shards = 1;
+    open_with(&r, &o);
+    for (unsigned i = 0; i < 512; i++)
+        fetch_number(&r, i);
+    nigh_curve(r.cache, NIGH_STATS_JSON, NULL, 0);
+    CHECK_EQ(l1_mark_mask(r.cache->l1), 1);
+    for (unsigned i = 0; i < KEYS; i++) {
+        fetch_number(&r, i);
+        if (i % 256 == 0)
+            nigh_tick(r.cache);
+    }
+    nigh_close(r.cache);
+    read_file();
+    CHECK_EQ(file.header.sample, 16);
+    size_t reads = 0;
+    for (size_t i = 2; i < file.count; i++)
+        reads += file.records[i].op == NIGH_TRACE_READ;
+    CHECK(reads > KEYS / 16 / 2 && reads < KEYS / 16 * 2);
     remove_folder();
 }
 

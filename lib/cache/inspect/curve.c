@@ -25,6 +25,11 @@ bool curve_is_set(const struct nigh *cache)
     return atomic_load_explicit(&cache->sample.wanted, memory_order_relaxed) & SAMPLE_FOR_CURVE;
 }
 
+static void note_marks(struct nigh *cache)
+{
+    atomic_store_explicit(&cache->sample.mark_mask, l1_mark_mask(cache->l1), memory_order_relaxed);
+}
+
 void curve_set(struct nigh *cache, bool on)
 {
     if (l1_curve_set(cache->l1, on))
@@ -32,10 +37,12 @@ void curve_set(struct nigh *cache, bool on)
     else
         atomic_fetch_and_explicit(&cache->sample.wanted, ~(uint32_t)SAMPLE_FOR_CURVE,
                                   memory_order_relaxed);
+    note_marks(cache);
 }
 
-/* Fit the curve, and tell it the reads of each space that it is about. Returns in how many
- * nanoseconds to drain it. */
+/* Fit the curve, and tell it the reads of each space that it is about: all that count in its hit
+ * ratio, and probes (NIGH_L1_ONLY), whose hits are among them. Returns in how many nanoseconds to
+ * drain it. */
 static uint64_t fit(struct nigh *cache)
 {
     for (uint32_t i = space_count(cache); i-- > 0;) {
@@ -44,9 +51,13 @@ static uint64_t fit(struct nigh *cache)
             continue;
         uint64_t hits = stats_read(&space->stats, STATS_L1_FRESH) +
                         stats_read(&space->stats, STATS_L1_STALE);
-        l1_curve_count(cache->l1, space->id, hits, stats_read(&space->stats, STATS_L1_MISS));
+        uint64_t misses = stats_read(&space->stats, STATS_L1_MISS) +
+                          stats_read(&space->stats, STATS_L1_PROBE_MISS);
+        l1_curve_count(cache->l1, space->id, hits, misses);
     }
-    return l1_curve_keep(cache->l1);
+    uint64_t pause_ns = l1_curve_keep(cache->l1);
+    note_marks(cache);
+    return pause_ns;
 }
 
 uint64_t curve_keep(struct nigh *cache)
@@ -93,24 +104,21 @@ static void add_bar(struct text *w, double ratio)
         text_add(w, "%s", i < full ? "#" : ".");
 }
 
-static double ratio_at(const struct l1_curve *c, uint32_t i)
-{
-    return i == POINT_NOW ? c->ratio : c->points[i].ratio;
-}
-
-/* Says when a point will be certain enough, at the rate of now. */
+/* Says how much a point has seen of what it wants, and when it will have at the rate of now. */
 static void text_lacking(struct text *w, const struct l1_curve *c, const struct l1_curve_point *p)
 {
     double per_second = p->sample ? c->reads_per_second / p->sample * c->seen : 0;
-    double left_s = per_second > 0 ? p->lacks / per_second : 0;
+    uint32_t left = p->wants > p->reads ? p->wants - p->reads : 0;
+    text_add(w, "not yet: %" PRIu32 " of %" PRIu32 " reads", p->reads, p->wants);
+    double left_s = per_second > 0 ? left / per_second : 0;
     if (left_s <= 0)
-        text_add(w, "not enough seen yet, no sample lately\n");
+        text_add(w, "\n");
     else if (left_s < 120)
-        text_add(w, "not enough seen yet: %.0f s more at least\n", left_s + 1);
+        text_add(w, ", %.0f s more\n", left_s + 1);
     else if (left_s < 7200)
-        text_add(w, "not enough seen yet: %.0f min more at least\n", left_s / 60 + 1);
+        text_add(w, ", %.0f min more\n", left_s / 60 + 1);
     else
-        text_add(w, "not enough seen yet: %.0f h more at least\n", left_s / 3600 + 1);
+        text_add(w, ", %.0f h more\n", left_s / 3600 + 1);
 }
 
 static void text_point(struct text *w, const struct l1_curve *c, uint32_t i)
@@ -118,20 +126,20 @@ static void text_point(struct text *w, const struct l1_curve *c, uint32_t i)
     const struct l1_curve_point *p = &c->points[i];
     text_add(w, "%-4s", names[i]);
     add_size(w, c, p->cap);
-    text_add(w, "  %5.1f %%  ", 100 * ratio_at(c, i));
-    if (i != POINT_NOW && p->few) {
-        text_add(w, "too few values to tell: one key in %" PRIu32 " is watched\n", p->sample);
-        return;
-    }
-    if (i != POINT_NOW && !p->enough) {
-        text_lacking(w, c, p);
-        return;
-    }
-    add_bar(w, ratio_at(c, i));
-    if (i == POINT_NOW)
+    if (i == POINT_NOW) {
+        text_add(w, "  %5.1f %%  ", 100 * c->ratio);
+        add_bar(w, c->ratio);
         text_add(w, "  measured\n");
-    else
+    } else if (p->few) {
+        text_add(w, "  too few values to tell: one key in %" PRIu32 " is watched\n", p->sample);
+    } else if (!p->enough) {
+        text_add(w, "  ");
+        text_lacking(w, c, p);
+    } else {
+        text_add(w, "  %5.1f %%  ", 100 * p->ratio);
+        add_bar(w, p->ratio);
         text_add(w, "  +- %.1f\n", 100 * p->error);
+    }
 }
 
 /* Says what the next doubling would bring, in reads a second. */
@@ -141,7 +149,7 @@ static void text_doubling(struct text *w, const struct l1_curve *c)
     double more = gain > 0 ? gain * c->reads_per_second : 0;
     double misses = (1 - c->ratio) * c->reads_per_second;
     if (c->points[POINT_TWICE].few)
-        text_add(w, "The next doubling: nobody can tell.\n");
+        text_add(w, "The next doubling: too few values to tell.\n");
     else if (!c->points[POINT_TWICE].enough)
         text_add(w, "The next doubling: not enough seen yet.\n");
     else
@@ -160,7 +168,7 @@ struct share {
 
 static double gain_of(const struct share *s)
 {
-    return (s->part.points[POINT_TWICE] - s->part.ratio) * s->part.reads_per_second;
+    return (s->part.points[POINT_TWICE].ratio - s->part.ratio) * s->part.reads_per_second;
 }
 
 /* Lists the `most` spaces that the next doubling would bring the most hits, the first one first.
@@ -192,11 +200,14 @@ static void text_share(struct text *w, const struct l1_curve *c, const struct sh
     text_add_name(&into, bytes_of(s->space->name, s->space->name_len));
     text_add(w, "%-*s", NAME_WIDTH, name);
     for (uint32_t i = 0; i < L1_CURVE_POINTS; i++)
-        if (i == POINT_NOW || c->points[i].enough)
-            text_add(w, " %6.1f", 100 * (i == POINT_NOW ? s->part.ratio : s->part.points[i]));
+        if (!c->points[i].possible)
+            continue;
+        else if (i == POINT_NOW || s->part.points[i].enough)
+            text_add(w, " %6.1f",
+                     100 * (i == POINT_NOW ? s->part.ratio : s->part.points[i].ratio));
         else
             text_add(w, "      -");
-    text_add(w, c->points[POINT_TWICE].enough ? " %12.0f\n" : "            -\n", gain_of(s));
+    text_add(w, s->part.points[POINT_TWICE].enough ? " %12.0f\n" : "            -\n", gain_of(s));
 }
 
 /* Says which space profits, where there are several. */
@@ -208,7 +219,8 @@ static void text_shares(struct text *w, struct nigh *cache, const struct l1_curv
         return;
     text_add(w, "\n%-*s", NAME_WIDTH, "of the reads of a space");
     for (uint32_t i = 0; i < L1_CURVE_POINTS; i++)
-        text_add(w, " %6s", names[i]);
+        if (c->points[i].possible)
+            text_add(w, " %6s", names[i]);
     text_add(w, "  2x: hits/s\n");
     for (uint32_t i = 0; i < count; i++)
         text_share(w, c, &shares[i]);
@@ -216,7 +228,29 @@ static void text_shares(struct text *w, struct nigh *cache, const struct l1_curv
         text_add(w, "and %" PRIu32 " more, which the next doubling brings less\n", known - count);
 }
 
-static void json_shares(struct text *w, struct nigh *cache)
+/* What is told of a space at each cap: an array of it. */
+enum array { RATIOS, ERRORS, ENOUGH };
+
+static void json_array(struct text *w, const struct l1_curve *c, const struct l1_curve_space *part,
+                       enum array which)
+{
+    static const char *const array_names[] = {"ratios", "errors", "enough"};
+    bool any = false;
+    text_add(w, ",\"%s\":[", array_names[which]);
+    for (uint32_t i = 0; i < L1_CURVE_POINTS; i++) {
+        if (!c->points[i].possible)
+            continue;
+        text_add(w, "%s", any ? "," : "");
+        any = true;
+        if (which == ENOUGH)
+            text_add(w, "%s", part->points[i].enough ? "true" : "false");
+        else
+            text_add(w, "%.5f", which == RATIOS ? part->points[i].ratio : part->points[i].error);
+    }
+    text_add(w, "]");
+}
+
+static void json_shares(struct text *w, struct nigh *cache, const struct l1_curve *c)
 {
     bool any = false;
     for (uint32_t i = 0; i < space_count(cache); i++) {
@@ -225,11 +259,12 @@ static void json_shares(struct text *w, struct nigh *cache)
             continue;
         text_add(w, "%s{\"name\":", any ? "," : "");
         text_add_json(w, bytes_of(s.space->name, s.space->name_len));
-        text_add(w, ",\"ratio\":%.5f,\"reads_per_second\":%.1f,\"ratios\":[", s.part.ratio,
+        text_add(w, ",\"ratio\":%.5f,\"reads_per_second\":%.1f", s.part.ratio,
                  s.part.reads_per_second);
-        for (uint32_t p = 0; p < L1_CURVE_POINTS; p++)
-            text_add(w, "%s%.5f", p ? "," : "", s.part.points[p]);
-        text_add(w, "]}");
+        json_array(w, c, &s.part, RATIOS);
+        json_array(w, c, &s.part, ERRORS);
+        json_array(w, c, &s.part, ENOUGH);
+        text_add(w, "}");
         any = true;
     }
 }
@@ -270,28 +305,40 @@ static void text_whole(struct text *w, struct nigh *cache, const struct l1_curve
     text_add(w, "    %-16s   hits expected of all reads\n",
              c->by_count ? "l1.entries" : "l1.memory");
     for (uint32_t i = 0; i < L1_CURVE_POINTS; i++)
-        text_point(w, c, i);
+        if (c->points[i].possible)
+            text_point(w, c, i);
     text_doubling(w, c);
     text_shares(w, cache, c);
 }
 
+static void json_points(struct text *w, const struct l1_curve *c)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < L1_CURVE_POINTS; i++) {
+        const struct l1_curve_point *p = &c->points[i];
+        if (!p->possible)
+            continue;
+        text_add(w, "%s{\"size\":%g,\"cap\":%" PRIu64 ",\"ratio\":%.5f,\"error\":%.5f,"
+                    "\"enough\":%s,\"few\":%s,\"reads\":%" PRIu32 ",\"wants\":%" PRIu32
+                    ",\"sample\":%" PRIu32 "}",
+                 any ? "," : "", p->size, p->cap, p->ratio, p->error, p->enough ? "true" : "false",
+                 p->few ? "true" : "false", p->reads, p->wants, p->sample);
+        any = true;
+    }
+}
+
 static void json_whole(struct text *w, struct nigh *cache, const struct l1_curve *c, bool on)
 {
-    text_add(w, "{\"on\":%s,\"model\":%s,\"unit\":\"%s\",\"ratio\":%.5f,\"reads_per_second\":%.1f,"
-                "\"own_bytes\":%" PRIu64 ",\"points\":[",
+    text_add(w, "{\"on\":%s,\"model\":%s,\"unit\":\"%s\",\"ratio\":%.5f,\"reads\":%.0f,"
+                "\"reads_per_second\":%.1f,\"own_bytes\":%" PRIu64 ",\"points\":[",
              on ? "true" : "false", c->has_model ? "true" : "false",
-             c->by_count ? "values" : "bytes", c->ratio, c->reads_per_second, c->own_bytes);
-    for (uint32_t i = 0; on && i < L1_CURVE_POINTS; i++) {
-        const struct l1_curve_point *p = &c->points[i];
-        text_add(w, "%s{\"cap\":%" PRIu64 ",\"ratio\":%.5f,\"error\":%.5f,\"reads\":%" PRIu32
-                    ",\"sample\":%" PRIu32 ",\"enough\":%s,\"few\":%s,\"lacks\":%" PRIu32
-                    "}",
-                 i ? "," : "", p->cap, p->ratio, p->error, p->reads, p->sample,
-                 p->enough ? "true" : "false", p->few ? "true" : "false", p->lacks);
-    }
+             c->by_count ? "values" : "bytes", c->ratio, c->reads, c->reads_per_second,
+             c->own_bytes);
+    if (on)
+        json_points(w, c);
     text_add(w, "],\"spaces\":[");
     if (on)
-        json_shares(w, cache);
+        json_shares(w, cache, c);
     text_add(w, "]}\n");
 }
 
