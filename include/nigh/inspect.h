@@ -115,9 +115,9 @@ int nigh_watch(struct nigh *cache, nigh_watch_fn watch, void *arg);
  * caches in miniature found, which see the requests for some of the keys, and of those of a busy
  * cache pieces: one key in 64, and one in 16 to 2 where the cap has room for fewer than some 6,000
  * values and there are few reads, up to 65,536 a second of the keys that are watched. "+-" is two
- * deviations by chance, in points; where the policy would work in another way under another cap it
- * is off by more. A cap of which too little was seen yet is not told ("enough" in JSON is false):
- * the text says how many reads of the keys that are watched there were ("reads"), how many it takes
+ * deviations by chance, in points, and more where the policy might work in another way under
+ * another cap. A cap of which too little was seen yet is not told ("enough" in JSON is false): the
+ * text says how many reads of the keys that are watched there were ("reads"), how many it takes
  * ("wants"), and how long that will be at the rate of now, at the least. With room for some hundred
  * values that is seconds at 2,000 reads a second, for all caps; a cache that is twice as large has
  * to fill first, in miniature too. What was long ago fades. Never told are caps with room for less

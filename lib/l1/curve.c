@@ -10,6 +10,11 @@
 #include "l1/policy.h"
 #include "l1/shadow.h"
 
+/* Ends and middle of the windows that shadows choose from, in permille. */
+#define WINDOW_SMALL  5u
+#define WINDOW_MIDDLE 200u
+#define WINDOW_LARGE  800u
+
 /* ---- feeding ---- */
 
 static bool sees(const struct curve_point *p, uint64_t hash)
@@ -22,13 +27,25 @@ static uint32_t weight_of(const struct l1 *l1, uint64_t bytes)
     return l1->shard_entries_max ? 1 : (uint32_t)bytes;
 }
 
-static void store_in(const struct l1 *l1, struct curve_point *p, uint32_t hash, uint64_t bytes)
+/* Returns the choice of the shards, or one with a window at the other end. */
+static struct lfu_choice choice_of(const struct l1 *l1, enum curve_way way)
 {
-    struct lfu_choice choice = {0};
-    if (!p->mini.lru)
-        choice = shadows_choice(l1->policy_common);
-    mini_store(&p->mini, &choice, hash, weight_of(l1, bytes));
-    p->warm |= lfu_weight(&p->mini.lfu) + lfu_weight(&p->mini.lfu) / 16 > p->mini.lfu.capacity;
+    if (l1->policy->model == L1_MODEL_LRU)
+        return (struct lfu_choice){0};
+    struct lfu_choice choice = shadows_choice(l1->policy_common);
+    if (way == CURVE_OTHERWISE)
+        choice.window_permille =
+            choice.window_permille > WINDOW_MIDDLE ? WINDOW_SMALL : WINDOW_LARGE;
+    return choice;
+}
+
+static void store_in(const struct l1 *l1, struct curve_point *p, enum curve_way way, uint32_t hash,
+                     uint64_t bytes)
+{
+    struct lfu_choice choice = choice_of(l1, way);
+    mini_store(&p->mini[way], &choice, hash, weight_of(l1, bytes));
+    const struct lfu *lfu = &p->mini[CURVE_AS_NOW].lfu;
+    p->warm |= lfu_weight(lfu) + lfu_weight(lfu) / 16 > lfu->capacity;
 }
 
 /* A read of a marked key, and the bytes of the entry that it hit; 0: it missed. */
@@ -45,57 +62,61 @@ static bool missed_it(const struct curve *c, const struct curve_point *p)
     return !p->warm && p >= &c->points[CURVE_NOW];
 }
 
-/* Ask a mini cache. Returns its hits beyond the real cache's: 1, 0 or -1. */
-static int read_point(const struct l1 *l1, const struct curve *c, struct curve_point *p,
-                      const struct curve_read *r)
+/* Ask a mini cache. Returns whether it hits. */
+static bool read_mini(const struct l1 *l1, const struct curve *c, struct curve_point *p,
+                      enum curve_way way, const struct curve_read *r)
 {
-    bool real = r->bytes > 0;
-    bool there = mini_find(&p->mini, mini_hash(r->hash));
-    bool found = there || (real && missed_it(c, p));
-    int gained = found - real;
-    p->seen += p->seen < UINT32_MAX;
-    p->reads++;
-    p->hits += found;
-    p->real += real;
-    p->gained[mini_hash(r->hash) % CURVE_GROUPS] += gained;
-    if (real && !there)
-        store_in(l1, p, mini_hash(r->hash), r->bytes);
-    return gained;
+    bool there = mini_find(&p->mini[way], mini_hash(r->hash));
+    if (r->bytes && !there)
+        store_in(l1, p, way, mini_hash(r->hash), r->bytes);
+    return there || (r->bytes && missed_it(c, p));
 }
 
-static void note_in(struct curve_part *part, uint64_t hash, int gained)
+/* Ask those of a point, and note their hits beyond the real cache's: 1, 0 or -1. */
+static void read_point(const struct l1 *l1, const struct curve *c, struct curve_point *p,
+                       struct curve_part *part, const struct curve_read *r)
 {
-    uint32_t group = mini_hash(hash) % CURVE_GROUPS;
+    uint32_t group = mini_hash(r->hash) % CURVE_GROUPS;
+    bool real = r->bytes > 0;
+    for (enum curve_way way = CURVE_AS_NOW; way < c->ways; way++) {
+        bool found = read_mini(l1, c, p, way, r);
+        p->hits += way == CURVE_AS_NOW && found;
+        p->gained[way][group] += found - real;
+        if (part)
+            part->gained[way][group % CURVE_SPACE_GROUPS] += found - real;
+    }
+    p->seen += p->seen < UINT32_MAX;
+    p->reads++;
+    p->real += real;
+    if (!part)
+        return;
     part->seen += part->seen < UINT32_MAX;
     part->groups |= UINT32_C(1) << group;
-    part->gained[group % CURVE_SPACE_GROUPS] += gained;
 }
 
 static void read_locked(const struct l1 *l1, struct curve *c, const struct curve_read *r)
 {
     struct curve_space *space = r->space < c->space_count ? &c->spaces[r->space] : NULL;
     c->seen++;
-    for (uint32_t i = 0; i < L1_CURVE_POINTS; i++) {
-        if (!sees(&c->points[i], r->hash))
-            continue;
-        int gained = read_point(l1, c, &c->points[i], r);
-        if (space)
-            note_in(&space->parts[i], r->hash, gained);
-    }
+    for (uint32_t i = 0; i < L1_CURVE_POINTS; i++)
+        if (sees(&c->points[i], r->hash))
+            read_point(l1, c, &c->points[i], space ? &space->parts[i] : NULL, r);
 }
 
 static void remove_locked(struct curve *c, uint64_t hash)
 {
     for (uint32_t i = 0; i < L1_CURVE_POINTS; i++)
-        if (sees(&c->points[i], hash))
-            mini_remove(&c->points[i].mini, mini_hash(hash));
+        for (enum curve_way way = CURVE_AS_NOW; way < c->ways; way++)
+            if (sees(&c->points[i], hash))
+                mini_remove(&c->points[i].mini[way], mini_hash(hash));
 }
 
 static void store_locked(const struct l1 *l1, struct curve *c, uint64_t hash, uint64_t bytes)
 {
     for (uint32_t i = 0; i < L1_CURVE_POINTS; i++)
-        if (sees(&c->points[i], hash))
-            store_in(l1, &c->points[i], mini_hash(hash), bytes);
+        for (enum curve_way way = CURVE_AS_NOW; way < c->ways; way++)
+            if (sees(&c->points[i], hash))
+                store_in(l1, &c->points[i], way, mini_hash(hash), bytes);
 }
 
 static void feed_locked(const struct l1 *l1, struct curve *c, const struct window_event *e)

@@ -6,6 +6,13 @@
  * the choice that the shards use now, or exact order of use for lru. It sees what happens to the
  * marked keys, or to a part of them, so that it has no more nodes than its memory allows.
  *
+ * Under lfu the shards' choice is the best one for the present cap, and not for all: what is asked
+ * again after 100 other keys fits into a tenth of 1,000 entries, and into the half of 200. So there
+ * is a second mini cache of each size, whose window is at the other end (CURVE_OTHERWISE). Where it
+ * hits more than the first by more than chance, and by more than at the present size, the shadows
+ * would choose otherwise under this cap, and the point tells what it hits. Where it may by chance,
+ * "+-" is wider by that.
+ *
  * A mini cache's gain is the hits that it had beyond those of the real cache on the same reads, of
  * as many reads as its sample should have. A hot key hits in both, so whether it is among the
  * marked ones by chance changes no gain. That is why the gain is not divided by the reads that the
@@ -14,9 +21,6 @@
  * the model is off, at other sizes as well. So what is expected of a cap is
  *
  *     the real hit ratio, of all reads  +  the gain at the cap  -  the gain at the present one
- *
- * Beside replays under each cap (`perf/run trace --curve`, perf/README.md) it is off the most where
- * the traffic changes in kind, under lfu, for the shadows would choose otherwise under another cap.
  *
  * The gains of each space are counted apart, and sum up to the whole's. A point speaks of a space
  * when it has seen ENOUGH_PART_READS of its keys, of half of the groups: of a space of few keys it
@@ -55,9 +59,9 @@
  * Requests wait for none of this: they leave events behind (window.h), and a busy cache is watched
  * in part of the time. The lock is for those who drain, fit and read.
  *
- * Memory: a thousandth of the cap, but at least CURVE_BYTES_LEAST; 300 to 600 bytes for each space;
- * and 130 KiB for what threads leave. It is general memory, beside the cap, and is kept when the
- * curve is turned off.
+ * Memory: a thousandth of the cap, but at least CURVE_BYTES_LEAST, and under lfu twice as much; 500
+ * to 1,000 bytes for each space; and 130 KiB for what threads leave. It is general memory, beside
+ * the cap, and is kept when the curve is turned off.
  *
  * Keys: (l) lock  (a) atomic, relaxed
  *
@@ -80,25 +84,33 @@
 #define CURVE_GROUPS 32u
 #define CURVE_SPACE_GROUPS 8u
 
+/* How the policy works in a mini cache. */
+enum curve_way {
+    CURVE_AS_NOW,    /* as in the shards */
+    CURVE_OTHERWISE, /* lfu: with a large window where theirs is small, and a small one else */
+    CURVE_WAYS
+};
+
 struct curve_point {
-    struct mini mini;   /* (l) */
+    struct mini mini[CURVE_WAYS]; /* (l) of the second one nothing is set up under lru */
     uint32_t sample;    /* (l) one key in so many, a power of two; 0: there is no mini cache */
     bool warm;          /* (l) it has been full once */
     bool settled;       /* (l) ... and has forgotten what it counted before */
     bool few;           /* (l) it has room for fewer than ENTRIES_FEW entries */
     uint32_t seen;      /* (l) reads since it began, at most UINT32_MAX */
     uint32_t reads;     /* (l) the same; fading, as what follows */
-    uint32_t hits;      /* (l) the mini cache's */
+    uint32_t hits;      /* (l) the mini cache's, as now */
     uint32_t real;      /* (l) the real cache's, on the same reads */
     double all;         /* (l) reads of any keys meanwhile */
-    int32_t gained[CURVE_GROUPS]; /* (l) hits beyond the real ones, of groups of keys by hash */
+    /* (l) hits beyond the real ones, of groups of keys by hash */
+    int32_t gained[CURVE_WAYS][CURVE_GROUPS];
 };
 
 /* What a point has seen of a space. */
 struct curve_part {
     uint32_t seen;   /* reads since the point began, at most UINT32_MAX */
     uint32_t groups; /* a bit for each of CURVE_GROUPS of whose keys one was read */
-    int32_t gained[CURVE_SPACE_GROUPS]; /* fading; as above, of fewer groups */
+    int32_t gained[CURVE_WAYS][CURVE_SPACE_GROUPS]; /* fading; as above, of fewer groups */
 };
 
 /* A space in the curve. */
@@ -119,6 +131,7 @@ struct curve {
     bool made;            /* (l) */
     void *block;          /* (l) */
     size_t block_bytes;   /* (l) */
+    uint32_t ways;        /* (l) mini caches of a size */
     uint32_t nodes;       /* (l) of each mini cache */
     uint32_t walks;       /* (l) through all entries that the marks still want */
     uint32_t fade_at;     /* (l) reads of a point at which counts are halved next */

@@ -84,7 +84,8 @@ static bool make(struct l1 *l1, struct curve *c)
     uint32_t nodes = 64;
     while (nodes < 32768 && L1_CURVE_POINTS * mini_bytes(nodes + nodes / 8) <= bytes)
         nodes += nodes / 8;
-    c->block_bytes = L1_CURVE_POINTS * mini_bytes(nodes);
+    c->ways = l1->policy->model == L1_MODEL_LRU ? 1 : CURVE_WAYS;
+    c->block_bytes = L1_CURVE_POINTS * c->ways * mini_bytes(nodes);
     c->block = mem_alloc(l1->env->mem, NULL, c->block_bytes);
     c->nodes = nodes;
     c->made = c->block;
@@ -93,13 +94,26 @@ static bool make(struct l1 *l1, struct curve *c)
 
 static void begin_point(const struct l1 *l1, struct curve *c, uint32_t i, uint32_t sample)
 {
-    char *at = (char *)c->block + i * mini_bytes(c->nodes);
+    char *at = (char *)c->block + i * c->ways * mini_bytes(c->nodes);
     struct curve_point *p = &c->points[i];
     *p = (struct curve_point){.sample = sample};
     for (uint32_t space = 0; space < c->space_count; space++)
         c->spaces[space].parts[i] = (struct curve_part){0};
-    mini_init(&p->mini, &at, c->nodes, l1->shard_entries_max != 0);
-    p->mini.lru = l1->policy->model == L1_MODEL_LRU;
+    for (enum curve_way way = CURVE_AS_NOW; way < c->ways; way++) {
+        mini_init(&p->mini[way], &at, c->nodes, l1->shard_entries_max != 0);
+        p->mini[way].lru = l1->policy->model == L1_MODEL_LRU;
+    }
+}
+
+/* Returns whether nodes were short for one of a point's mini caches since the last call. */
+static bool note_starved(const struct curve *c, struct curve_point *p)
+{
+    bool any = false;
+    for (enum curve_way way = CURVE_AS_NOW; way < c->ways; way++) {
+        any |= p->mini[way].starved > p->reads / 16 + 64;
+        p->mini[way].starved = 0;
+    }
+    return any && p->sample;
 }
 
 /* Fit a mini cache to what the cache holds: its capacity; and its sample, if that is far off. */
@@ -112,13 +126,13 @@ static void fit_point(const struct l1 *l1, struct curve *c, uint32_t i, const st
     uint32_t least = l1_mark_mask(l1) + 1, sample = least;
     while (sample < SAMPLE_MOST && entries / sample > most)
         sample *= 2;
-    bool starves = p->sample && p->mini.starved > p->reads / 16 + 64;
+    bool starves = note_starved(c, p);
     if (starves)
         sample = p->sample * 2 > sample ? p->sample * 2 : sample;
     if (p->sample < least || starves || sample > 2 * p->sample || 4 * sample < p->sample)
         begin_point(l1, c, i, sample);
-    p->mini.starved = 0;
-    p->mini.lfu.capacity = (uint64_t)(capacity / p->sample);
+    for (enum curve_way way = CURVE_AS_NOW; way < c->ways; way++)
+        p->mini[way].lfu.capacity = (uint64_t)(capacity / p->sample);
     p->few = entries / p->sample < ENTRIES_FEW;
 }
 
@@ -128,8 +142,9 @@ static void halve(struct curve_point *p)
     p->hits /= 2;
     p->real /= 2;
     p->all /= 2;
-    for (uint32_t g = 0; g < CURVE_GROUPS; g++)
-        p->gained[g] /= 2;
+    for (enum curve_way way = CURVE_AS_NOW; way < CURVE_WAYS; way++)
+        for (uint32_t g = 0; g < CURVE_GROUPS; g++)
+            p->gained[way][g] /= 2;
 }
 
 static void halve_space(struct curve_space *s)
@@ -137,8 +152,9 @@ static void halve_space(struct curve_space *s)
     s->hits /= 2;
     s->reads /= 2;
     for (uint32_t i = 0; i < L1_CURVE_POINTS; i++)
-        for (uint32_t g = 0; g < CURVE_SPACE_GROUPS; g++)
-            s->parts[i].gained[g] /= 2;
+        for (enum curve_way way = CURVE_AS_NOW; way < CURVE_WAYS; way++)
+            for (uint32_t g = 0; g < CURVE_SPACE_GROUPS; g++)
+                s->parts[i].gained[way][g] /= 2;
 }
 
 /* Let what was counted fade: all of it at once, or the parts would not suit one another. */
@@ -402,18 +418,43 @@ static struct gain gain_of(const struct curve *c, const struct side *at, const s
     return (struct gain){sum, root(squares * groups / (groups - 1))};
 }
 
-static struct side side_of(const struct curve_point *p)
+static struct side side_of(const struct curve_point *p, enum curve_way way)
 {
-    return (struct side){p->gained, p->all, p->sample};
+    return (struct side){p->gained[way], p->all, p->sample};
+}
+
+/* How the policy would work under a cap. */
+struct lead {
+    enum curve_way way;
+    double doubt; /* share of the reads that the other way hits more, perhaps by chance */
+};
+
+/* Returns what a cap brings more if the policy works otherwise than now. */
+static struct gain lead_at(const struct curve *c, uint32_t i)
+{
+    struct side as_now = side_of(&c->points[i], CURVE_AS_NOW);
+    struct side otherwise = side_of(&c->points[i], CURVE_OTHERWISE);
+    return gain_of(c, &otherwise, &as_now, CURVE_GROUPS);
+}
+
+/* Find the way that hits more, beyond chance. One that leads at the present cap, too, and was not
+ * chosen, would not be under others. */
+static struct lead find_lead(const struct curve *c, uint32_t i)
+{
+    struct gain lead = lead_at(c, i), now = lead_at(c, NOW);
+    double beyond = lead.share - (now.share > 0 ? now.share : 0);
+    if (i == NOW || c->ways < CURVE_WAYS || beyond <= 0)
+        return (struct lead){CURVE_AS_NOW, 0};
+    bool leads = beyond > 2 * lead.deviation;
+    return (struct lead){leads ? CURVE_OTHERWISE : CURVE_AS_NOW, leads ? 0 : beyond};
 }
 
 /* Returns how many reads a mini cache has to see: enough of them, and where it has never been full,
  * enough for each of its entries. */
 static uint32_t wanted(const struct curve_point *p)
 {
-    return p->warm || p->mini.lfu.count * ENOUGH_TURNS < ENOUGH_READS
-               ? ENOUGH_READS
-               : ENOUGH_TURNS * p->mini.lfu.count;
+    uint32_t entries = p->mini[CURVE_AS_NOW].lfu.count;
+    return p->warm || entries * ENOUGH_TURNS < ENOUGH_READS ? ENOUGH_READS : ENOUGH_TURNS * entries;
 }
 
 static bool has_enough(const struct curve_point *p)
@@ -431,14 +472,15 @@ static bool is_possible(const struct l1 *l1, double size)
 static struct l1_curve_point tell_point(const struct l1 *l1, const struct curve *c, uint32_t i)
 {
     const struct curve_point *p = &c->points[i];
-    struct side at = side_of(p), now = side_of(&c->points[NOW]);
+    struct lead lead = find_lead(c, i);
+    struct side at = side_of(p, lead.way), now = side_of(&c->points[NOW], CURVE_AS_NOW);
     struct gain gain = gain_of(c, &at, &now, CURVE_GROUPS);
     double real = c->reads > 0 ? c->hits / c->reads : 0;
     return (struct l1_curve_point){
         .size = sizes[i],
         .cap = (uint64_t)(cap_of(l1) * sizes[i]),
         .ratio = within_0_1(real + gain.share),
-        .error = 2 * gain.deviation,
+        .error = 2 * gain.deviation + lead.doubt,
         .reads = p->seen,
         .sample = p->sample,
         .enough = has_enough(p),
@@ -488,10 +530,11 @@ bool l1_curve_read(struct l1 *l1, struct l1_curve *ret)
     return true;
 }
 
-static struct side side_of_space(const struct curve *c, const struct curve_space *s, uint32_t i)
+static struct side side_of_space(const struct curve *c, const struct curve_space *s, uint32_t i,
+                                 enum curve_way way)
 {
     double part = s->reads / c->reads;
-    return (struct side){s->parts[i].gained, c->points[i].all * part, c->points[i].sample};
+    return (struct side){s->parts[i].gained[way], c->points[i].all * part, c->points[i].sample};
 }
 
 /* Whether a point has seen enough of a space: reads, of several keys. */
@@ -506,14 +549,15 @@ static void tell_space(const struct curve *c, const struct curve_space *s,
                        struct l1_curve_space *ret)
 {
     double ratios[L1_CURVE_POINTS];
-    struct side now = side_of_space(c, s, NOW);
+    struct side now = side_of_space(c, s, NOW, CURVE_AS_NOW);
     ret->ratio = s->hits / s->reads;
     ret->reads_per_second = c->seconds > 0 ? s->reads / c->seconds : 0;
     for (uint32_t i = 0; i < L1_CURVE_POINTS; i++) {
-        struct side at = side_of_space(c, s, i);
+        struct lead lead = find_lead(c, i);
+        struct side at = side_of_space(c, s, i, lead.way);
         struct gain gain = gain_of(c, &at, &now, CURVE_SPACE_GROUPS);
         ratios[i] = within_0_1(ret->ratio + gain.share);
-        ret->points[i].error = 2 * gain.deviation;
+        ret->points[i].error = 2 * gain.deviation + lead.doubt;
         ret->points[i].enough = has_enough(&c->points[i]) && has_part(&s->parts[i]);
     }
     make_rising(ratios);
