@@ -120,11 +120,12 @@ static inline void add(struct recording *r, uint64_t at_us, uint64_t identity,
     leave(r, s, 1);
 }
 
-/* Whether hits of a marked key are recorded. As a rule they all are, and it is not hashed again. */
+/* Whether hits of a marked key are recorded. Where there have never been more marks than the
+ * recording wants, they all are, and it is not hashed again. */
 static bool takes_marked(const struct recording *r, const struct nigh_space *space,
                          struct bytes name)
 {
-    return NIGH_LIKELY(r->mark_mask == space->cache->sample.mark_mask) ||
+    return NIGH_LIKELY(r->mark_mask == l1_mark_mask_least(space->cache->l1)) ||
            takes(r, l1_hash(&space->l1, name.data, name.len));
 }
 

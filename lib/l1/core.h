@@ -95,6 +95,7 @@ struct l1 {
     _Atomic uint64_t target_bytes;    /* (a) */
     _Atomic uint32_t entries_mean;    /* (a) a shard's mean, at the reclaimer's last pass */
     _Atomic uint32_t mark_mask;       /* (a) a hash with 0 in it, from L1_MARK_SHIFT, is marked */
+    _Atomic uint32_t mark_mask_least; /* (a) of the most marks that there have been */
     _Atomic bool closed; /* (a) takes no values: nobody is evicted, and the cap is to come down */
     _Atomic uint64_t reserve_bytes;   /* (a) borrowed bytes that a shard may leave unused */
     _Atomic uint64_t entry_max_bytes; /* (a) a larger entry is not stored */

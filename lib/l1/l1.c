@@ -451,6 +451,11 @@ uint32_t l1_mark_mask(const struct l1 *l1)
     return core_mark_mask(l1);
 }
 
+uint32_t l1_mark_mask_least(const struct l1 *l1)
+{
+    return atomic_load_explicit(&l1->mark_mask_least, memory_order_relaxed);
+}
+
 void l1_report_hit(const struct l1_entry *e)
 {
     struct l1 *l1 = l1_of_entry(e);

@@ -208,6 +208,9 @@ bool l1_marks(const struct l1 *l1, uint64_t hash);
 /* The same for who has the mask at hand: that of now, which l1_curve_keep() and l1_curve_set() may
  * change. */
 uint32_t l1_mark_mask(const struct l1 *l1);
+/* The mask of the most marks that there have been. Whatever key l1_touch() tells a hit of has 0 in
+ * it; but perhaps not in that of now, for a mark may outlive a change (marks.h). */
+uint32_t l1_mark_mask_least(const struct l1 *l1);
 static inline bool l1_mask_marks(uint32_t mask, uint64_t hash)
 {
     return !((uint32_t)(hash >> L1_MARK_SHIFT) & mask);

@@ -21,6 +21,7 @@ void marks_init(struct l1 *l1, uint32_t one_in)
     bool more = one_in && one_in < MARK_ONE_IN;
     l1->mark_mask_most = (more ? one_in : MARK_ONE_IN) - 1;
     atomic_init(&l1->mark_mask, l1->mark_mask_most);
+    atomic_init(&l1->mark_mask_least, l1->mark_mask_most);
 }
 
 /* Returns one key in how many is to be marked: rising with both. */
@@ -38,6 +39,7 @@ static uint32_t one_in_for(const struct l1 *l1, double entries, double reads_per
 static bool set_one_in(struct l1 *l1, uint32_t one_in)
 {
     bool changes = one_in - 1 != core_mark_mask(l1);
+    atomic_fetch_and_explicit(&l1->mark_mask_least, one_in - 1, memory_order_relaxed);
     atomic_store_explicit(&l1->mark_mask, one_in - 1, memory_order_relaxed);
     return changes;
 }

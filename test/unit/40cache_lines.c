@@ -139,6 +139,7 @@ static const struct field l1_fields[] = {
     FIELD(l1, target_bytes, MOVES),
     FIELD(l1, entries_mean, MOVES),
     FIELD(l1, mark_mask, MOVES),
+    FIELD(l1, mark_mask_least, MOVES),
     FIELD(l1, closed, MOVES),
     FIELD(l1, reserve_bytes, MOVES),
     FIELD(l1, entry_max_bytes, MOVES),

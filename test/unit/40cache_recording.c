@@ -319,16 +319,22 @@ TEST(more_marks_for_the_curve_do_not_come_into_the_file)
     CHECK_EQ(l1_mark_mask(r.cache->l1), 1);
     for (unsigned i = 0; i < KEYS; i++) {
         fetch_number(&r, i);
+        fetch_number(&r, i); /* a hit */
         if (i % 256 == 0)
             nigh_tick(r.cache);
     }
     nigh_close(r.cache);
     read_file();
     CHECK_EQ(file.header.sample, 16);
-    size_t reads = 0;
-    for (size_t i = 2; i < file.count; i++)
-        reads += file.records[i].op == NIGH_TRACE_READ;
-    CHECK(reads > KEYS / 16 / 2 && reads < KEYS / 16 * 2);
+    size_t misses = 0, hits = 0;
+    for (size_t i = 2; i < file.count; i++) {
+        misses += file.records[i].op == NIGH_TRACE_READ &&
+                  file.records[i].outcome == NIGH_TRACE_MISS;
+        hits += file.records[i].op == NIGH_TRACE_READ &&
+                file.records[i].outcome == NIGH_TRACE_FRESH;
+    }
+    CHECK(misses > KEYS / 16 / 2 && misses < KEYS / 16 * 2);
+    CHECK(hits > KEYS / 16 / 2 && hits < KEYS / 16 * 2);
     remove_folder();
 }
 
