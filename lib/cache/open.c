@@ -180,6 +180,7 @@ static int open_l2(struct nigh *cache, const struct nigh_options *o,
         .prefix = o->redis_prefix,
         .connect_timeout_ms = o->connect_timeout_ms,
         .group_slots = o->group_slots,
+        .guest = o->guest == 1,
         .reply_max_bytes = NIGH_VALUE_MAX + REPLY_SLACK_BYTES,
     };
     int rc = l2_open(&config, &cache->l2);

@@ -40,7 +40,7 @@ L1_POLICIES(POLICY_IN_ORDER)
  * a new size, and an older program has left unset. */
 #define ENDS_WITH(type, field)                                                                     \
     _Static_assert(offsetof(type, field) + sizeof(((type *)0)->field) == sizeof(type), #field)
-ENDS_WITH(struct nigh_options, redis_sentinel_tls_verify);
+ENDS_WITH(struct nigh_options, guest);
 ENDS_WITH(struct nigh_space_options, reserved);
 ENDS_WITH(struct nigh_call, miss);
 
@@ -124,6 +124,9 @@ static const struct option options[] = {
     {"coherence.group_slots", U32(group_slots), UNIT_NONE, GROUP_SLOTS_MIN, GROUP_SLOTS_MAX,
      NIGH_DEFAULT_GROUP_SLOTS, NULL,
      "floors for tags, a power of two, 32 B each here, 16 in Redis; the same in every node"},
+    {"coherence.guest", U64(guest), UNIT_NONE, 0, 1, 0, NULL,
+     "1: this process begins nothing under a prefix that nobody uses: nothing is fresh until "
+     "another does; for programs that only look"},
     {"coherence.queue", U32(queue_items), UNIT_NONE, 16, 1u << 20,
      NIGH_DEFAULT_QUEUE_ITEMS, NULL,
      "changes in the background, for retry or another Redis; more are refused, or become all"},

@@ -8,6 +8,12 @@
 #define BEAT_ENTRIES_MAX SCRIPT_LOG_MAX
 #define BEAT_ENTRIES_BYTES (2u << 20) /* frames in one beat: within the reader's limit */
 
+/* A guest names no number, which is never the clock's: it makes and renews none. */
+static uint32_t slots_told(const struct l2 *l2)
+{
+    return l2->guest ? 0 : l2->group_slots;
+}
+
 int l2_beat(struct l2 *l2, const struct l2_beat *beat, const struct l2_op *op)
 {
     const struct submit submit = submit_of(SCRIPT_BEAT, SUBMIT_BEAT, answer_decode_beat, op);
@@ -20,7 +26,7 @@ int l2_beat(struct l2 *l2, const struct l2_beat *beat, const struct l2_op *op)
     command_bytes(&c, l2->keys.log_aside);
     script_args(&c);
     command_le64(&c, beat->nonce);
-    command_number(&c, l2->group_slots);
+    command_number(&c, slots_told(l2));
     command_number(&c, beat->after_seq);
     command_number(&c, u64_min(beat->limit, BEAT_ENTRIES_MAX));
     command_number(&c, BEAT_ENTRIES_BYTES);
@@ -42,7 +48,7 @@ int l2_resync(struct l2 *l2, const struct l2_resync *resync, const struct l2_op 
     command_bytes(&c, l2->keys.old.clk);
     script_args(&c);
     command_le64(&c, resync->nonce);
-    command_number(&c, l2->group_slots);
+    command_number(&c, slots_told(l2));
     command_bytes(&c, resync->replid);
     command_le64(&c, resync->id);
     command_number(&c, resync->after_seq);

@@ -23,6 +23,7 @@ struct l2 {
     struct keys keys;               /* (c) */
     struct pool *pool;              /* (c) blocks of requests */
     uint32_t group_slots;           /* (c) */
+    bool guest;                     /* (c) */
     struct conn_config conn_config; /* (c) the links', but for where their servers are */
     struct tls *tls;                /* (c) for links to rediss://; NULL: there are none */
     struct tls *sentinel_tls;       /* (c) for Sentinels; NULL: not needed */

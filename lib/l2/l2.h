@@ -126,6 +126,7 @@ struct l2_config {
     const char *prefix;          /* begins all keys and the channel's name */
     uint32_t connect_timeout_ms;
     uint32_t group_slots;
+    bool guest;                  /* beats and resyncs make no clock: without one they fail */
     size_t reply_max_bytes;      /* largest bulk accepted */
 };
 

@@ -18,6 +18,7 @@ static void config_fill(struct l2 *l2, const struct l2_config *config)
     l2->env = config->env;
     l2->stats = config->stats;
     l2->group_slots = config->group_slots;
+    l2->guest = config->guest;
     l2->conn_config = (struct conn_config){
         .env = config->env,
         .stats = config->stats,

@@ -4,7 +4,10 @@
  * node as any other for as long as one change takes.
  *
  * All nodes of a prefix have the same coherence.group_slots. Ours is not known beforehand: where
- * the log says that it is another in Redis, the cache is opened once more with that.
+ * the log says that it is another in Redis, the cache is opened once more with that. And it is a
+ * guest: under a prefix that nobody uses it begins nothing, for with another number than the nodes
+ * have, which come later, none of them could work. Nothing stored is fresh there, so that there is
+ * nothing to invalidate, either.
  */
 #include "tool/tool.h"
 
@@ -20,6 +23,7 @@
 
 #define LOOK_MS 5
 #define TARGETS_MAX 4096u /* in one call */
+#define NOBODYS_MS 1500u  /* a node that has found Redis empty begins anew with its next beat */
 #define CHANNEL_MS 500u /* to wait for the channel, which a user may not be allowed to hear */
 #define DEADLINE_MAX_MS 60000u /* of redis.deadline */
 
@@ -29,6 +33,7 @@ struct node {
     char prefix[NIGH_NAME_MAX + 1];
     bool unused;              /* nobody had changed anything under it */
     _Atomic unsigned slots;   /* (a) relaxed: what Redis says of them; 0: nothing */
+    _Atomic bool nobodys;     /* (a) relaxed: no node uses the prefix */
 };
 
 static void hear(void *arg, enum nigh_log_level level, const char *message)
@@ -38,6 +43,8 @@ static void hear(void *arg, enum nigh_log_level level, const char *message)
     (void)level;
     if (sscanf(message, "coherence.group_slots is %u here but %u in redis", &here, &there) == 2)
         atomic_store_explicit(&n->slots, there, memory_order_relaxed);
+    if (strstr(message, "NOCLOCK "))
+        atomic_store_explicit(&n->nobodys, true, memory_order_relaxed);
 }
 
 static int fail(const char *what, const char *why)
@@ -100,6 +107,7 @@ static int open_cache(const struct tool_args *args, struct nigh_options *o, stru
     o->l1_memory = 16u << 20;
     o->l1_shards = 1;
     o->workers = 1;
+    o->guest = 1;
     o->space.value_max = NIGH_VALUE_MAX; /* whatever theirs is */
     o->l2_deadline_ms = args->timeout_ms < DEADLINE_MAX_MS ? args->timeout_ms : DEADLINE_MAX_MS;
     snprintf(n->prefix, sizeof(n->prefix), "%s", o->redis_prefix ? o->redis_prefix : "nigh");
@@ -109,15 +117,23 @@ static int open_cache(const struct tool_args *args, struct nigh_options *o, stru
     return rc < 0 ? fail(nigh_strerror(rc), nigh_options_error()) : 0;
 }
 
-/* Waits until Redis vouches, or the time is over, or other slots are known. */
+static bool is_nobodys(const struct node *n)
+{
+    return atomic_load_explicit(&n->nobodys, memory_order_relaxed);
+}
+
+/* Waits until Redis vouches, or the time is over, or other slots are known, or nobody has used the
+ * prefix for so long that no node is there. */
 static bool wait_for_trust(struct node *n, unsigned timeout_ms)
 {
     const struct timespec pause = {.tv_nsec = LOOK_MS * 1000000L};
-    for (unsigned ms = 0; ms < timeout_ms; ms += LOOK_MS) {
+    for (unsigned ms = 0; ms < timeout_ms && !(is_nobodys(n) && ms > NOBODYS_MS); ms += LOOK_MS) {
         if (atomic_load_explicit(&n->slots, memory_order_relaxed))
             return false;
-        if (nigh_health(n->cache) == NIGH_FRESH)
+        if (nigh_health(n->cache) == NIGH_FRESH) {
+            atomic_store_explicit(&n->nobodys, false, memory_order_relaxed); /* it was */
             return true;
+        }
         nanosleep(&pause, NULL);
     }
     return false;
@@ -136,15 +152,19 @@ static int say_problem(struct node *n)
     return TOOL_NOBODY;
 }
 
-/* Warns where the prefix seems to be nobody's. */
+/* Warns where the prefix is nobody's, or seems to be. */
 static void look_at_prefix(const struct node *n)
 {
-    if (n->unused)
+    if (is_nobodys(n))
+        fprintf(stderr, "nigh: note: no node uses the prefix %s in this database: is it the right "
+                        "one?\n", n->prefix);
+    else if (n->unused)
         fprintf(stderr, "nigh: note: nobody has ever changed anything under the prefix %s there: "
                         "is it the right one?\n", n->prefix);
 }
 
-/* Opens the node with these options. 0, or a status, and nothing is open. */
+/* Opens the node with these options: it is trusted then, or the prefix is nobody's. Else a status,
+ * and nothing is open. */
 static int open_with(const struct tool_args *args, struct nigh_options *o, struct node *n)
 {
     int rc = 0;
@@ -155,6 +175,9 @@ static int open_with(const struct tool_args *args, struct nigh_options *o, struc
             return 0;
         }
         o->group_slots = atomic_exchange_explicit(&n->slots, 0, memory_order_relaxed);
+        if (rc == 0 && !o->group_slots && is_nobodys(n))
+            return 0;
+        atomic_store_explicit(&n->nobodys, false, memory_order_relaxed);
         if (rc == 0 && (tries == 1 || !o->group_slots))
             rc = say_problem(n);
         nigh_close(n->cache);
@@ -225,6 +248,11 @@ static int tell(const struct tool_args *args, struct node *n, const struct nigh_
     struct nigh_call call = NIGH_CALL_INIT;
     call.deadline_ms = args->timeout_ms;
     call.flags = args->soft ? NIGH_SOFT : 0;
+    if (is_nobodys(n)) {
+        look_at_prefix(n);
+        printf("nothing is stored there: %zu to nobody\n", count);
+        return TOOL_DONE;
+    }
     bool listens = wait_for_channel(n, args->timeout_ms);
     int rc = 0;
     size_t told = 0;
@@ -281,7 +309,7 @@ int redis_invalidate(const struct tool_args *args)
     int status = targets ? open_node(args, &n) : TOOL_NOBODY;
     if (status == 0)
         status = tell(args, &n, targets, list_targets(args, &n, targets));
-    if (status == 0)
+    if (status == 0 && !is_nobodys(&n))
         look_at_space(args, &n, false);
     nigh_close(n.cache);
     free(targets);
@@ -497,16 +525,28 @@ static const char *place_of(const char *uri)
     return at ? at + 1 : uri;
 }
 
+/* Opens the node, again and again where nobody uses the prefix: whoever watches may come first. */
+static int open_patiently(const struct tool_args *args, struct nigh_options *o, struct node *n)
+{
+    int status = open_with(args, o, n);
+    if (status == 0)
+        look_at_prefix(n);
+    while (status == 0 && is_nobodys(n) && !ended && !args->once) {
+        nigh_close(n->cache);
+        *n = (struct node){.cache = NULL};
+        status = open_with(args, o, n);
+    }
+    return status;
+}
+
 /* Opens the node at the Redis that is named, or at that of the first process. */
 static int open_watch(const struct tool_args *args, struct node *n)
 {
     struct nigh_options o = NIGH_OPTIONS_INIT;
-    if (args->redis)
-        return open_node(args, n);
-    int status = take_from_process(args, &o);
+    int status = args->redis ? take_conf(args, &o) : take_from_process(args, &o);
     if (status == 0)
-        status = open_with(args, &o, n);
-    if (status != 0)
+        status = open_patiently(args, &o, n);
+    if (status != 0 || args->redis)
         return status;
     fprintf(stderr, "nigh: watching %s, prefix %s\n", place_of(o.redis_uri), o.redis_prefix);
     say_nodes(args);
@@ -517,12 +557,11 @@ int redis_watch(const struct tool_args *args)
 {
     struct node n = {.cache = NULL};
     const struct timespec pause = {.tv_nsec = LOOK_MS * 1000000L};
+    signal(SIGINT, end);
+    signal(SIGTERM, end);
     int status = open_watch(args, &n);
     if (status != 0)
         return status;
-    look_at_prefix(&n);
-    signal(SIGINT, end);
-    signal(SIGTERM, end);
     int64_t resyncs = nigh_stats_value(n.cache, NULL, "resync");
     if (nigh_watch(n.cache, print_change, NULL) != 0)
         ended = 1;

@@ -458,10 +458,23 @@ TEST(redis_alone_is_enough_to_invalidate_and_to_look)
     redis_stop(&server);
 }
 
-TEST(a_prefix_of_nobody_is_noted)
+TEST(a_prefix_of_nobody_is_noted_and_left_alone)
 {
     struct redis server;
+    struct world w;
     redis_start(&server, NULL);
+    struct nigh_options o = patient_options(&server);
+    CHECK_EQ(tool_run("invalidate --redis %s --prefix other --all --timeout 60000", server.uri), 0);
+    CHECK(tool_says("no node uses the prefix other in this database"));
+    CHECK(tool_says("nothing is stored there: 1 to nobody\n"));
+    CHECK_EQ(tool_run("get --redis %s --prefix other --space s k --timeout 60000", server.uri), 0);
+    CHECK(tool_says("no node uses the prefix other") && tool_says("Redis does not have it"));
+    CHECK_EQ(redis_integer(&server, "DBSIZE"), 0); /* who only looks leaves nothing behind */
+    o.redis_prefix = "other";
+    o.group_slots = 4096; /* not the tool's own */
+    world_open(&w, &o, NULL);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, nigh_health(w.cache) == NIGH_FRESH);
+    world_close(&w);
     CHECK_EQ(tool_run("invalidate --redis %s --prefix other --all --timeout 60000", server.uri), 0);
     CHECK(tool_says("nobody has ever changed anything under the prefix other"));
     CHECK_EQ(tool_run("invalidate --redis %s --prefix other --all --timeout 60000", server.uri), 0);

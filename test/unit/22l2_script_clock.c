@@ -131,6 +131,37 @@ TEST(a_clock_with_other_group_slots_is_left_alone)
     end();
 }
 
+/* The number of whoever comes later may be another, and what only looks leaves nothing behind. */
+TEST(a_guest_makes_no_clock_and_follows_one)
+{
+    begin(NULL);
+    struct client guest;
+    client_init(&guest, true);
+    struct l2_config config = client_config(&guest, server.uri);
+    config.guest = true;
+    REQUIRE_EQ(l2_open(&config, &guest.l2), 0);
+    REQUIRE(CHECK_WITHIN(CLIENT_DEADLINE_MS, l2_connected(guest.l2)));
+    struct l2_answer *a = CLIENT_ASK(&guest, l2_resync, CLIENT_RESYNC(7));
+    CHECK_EQ(a->status, NIGH_EREDIS);
+    l2_answer_free(a);
+    a = CLIENT_ASK(&guest, l2_beat, CLIENT_BEAT(0, 100, 7));
+    CHECK_EQ(a->status, NIGH_EREDIS);
+    l2_answer_free(a);
+    CHECK_EQ(redis_integer(&server, "DBSIZE"), 0);
+    uint64_t identity = identity_after_beat(42);
+    a = CLIENT_ASK(&guest, l2_resync, CLIENT_RESYNC(7));
+    CHECK_EQ(a->status, 0);
+    CHECK_EQ(a->slots, CLIENT_SLOTS);
+    CHECK_EQ(a->clock.identity, identity);
+    l2_answer_free(a);
+    a = CLIENT_ASK(&guest, l2_beat, CLIENT_BEAT(0, 100, 8));
+    CHECK_EQ(a->status, 0);
+    l2_answer_free(a);
+    l2_close(guest.l2);
+    client_fini(&guest);
+    end();
+}
+
 TEST(without_a_clock_there_is_no_identity)
 {
     begin(NULL);

@@ -47,6 +47,7 @@ static const struct row rows[] = {
     {"coherence.beat", "250ms", AT(beat_ms), 250, {NO_NUMBER, "9ms", "2m"}},
     {"coherence.on_doubt", "miss", AT(on_doubt), NIGH_DOUBT_MISS, {"fresh", "", "mis", "missed"}},
     {"coherence.group_slots", "4096", AT(group_slots), 4096, {NO_NUMBER, "16", "131072"}},
+    {"coherence.guest", "1", AT(guest), 1, {NO_NUMBER, "2", "-1"}},
     {"coherence.queue", "100", AT(queue_items), 100, {NO_NUMBER, "15", "2000000"}},
     {"lease.time", "2s", AT(lease_ms), 2000, {NO_NUMBER, "99ms", "1h"}},
     {"workers", "2", AT(workers), 2, {NO_NUMBER, "0", "257"}},

@@ -36,9 +36,12 @@ local function set_head(from, text)
     head = string.sub(head, 1, from - 1) .. text .. string.sub(head, from + #text)
 end
 
--- Make the clock if there is none; what a log holds belongs to another one then.
+-- Make the clock if there is none; what a log holds belongs to another one then. A guest, who tells
+-- 0 slots, makes none: the number would not be that of the nodes, nor may what only looks leave
+-- anything behind.
 local function ensure(logs, slots, new_id)
     if head ~= '' then return end
+    if slots == 0 then error('NOCLOCK no node uses this prefix', 0) end
     head = new_id .. ZERO .. new_id .. ZERO .. new_id .. string.rep(ZERO, 3) ..
         struct.pack('<I4I4', slots, 0) .. 'NIG2' .. string.rep('\0', HEAD_BYTES - 76)
     redis.call('DEL', clk, unpack(logs))
