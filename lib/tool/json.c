@@ -3,9 +3,13 @@
  * Reads the JSON of nigh_stats() and nigh_hot() into a list of paths and what is there: numbers and
  * strings of objects, up to four names deep. Those of objects in an array have all the same path,
  * in their order. Of arrays in an array, as the buckets of a histogram, the text is kept.
+ *
+ * A path is looked up by halves in a list that is sorted by it: a process with many spaces tells
+ * thousands of numbers, and `nigh top` asks for most of them, of all processes, each second.
  */
 #include "tool/tool.h"
 
+#include <ctype.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +27,7 @@ struct item {
 struct json {
     char *copy; /* names and strings lie in it */
     struct item *items;
+    const struct item **sorted; /* by their paths, those of one path in their order */
     size_t count, size;
 };
 
@@ -64,6 +69,19 @@ static char *put_character(char *to, unsigned c)
     return to;
 }
 
+/* Reads four hexadecimal digits. */
+static bool read_hex(const char *at, unsigned *ret)
+{
+    unsigned c = 0;
+    for (int i = 0; i < 4; i++, at++) {
+        if (!isxdigit((unsigned char)*at))
+            return false;
+        c = 16 * c + (unsigned)(isdigit((unsigned char)*at) ? *at - '0' : (*at | 32) - 'a' + 10);
+    }
+    *ret = c;
+    return true;
+}
+
 /* Reads a string in place. NULL: it is none. */
 static const char *read_string(struct reader *r)
 {
@@ -75,7 +93,7 @@ static const char *read_string(struct reader *r)
         unsigned c;
         if (*r->at != '\\') {
             *to++ = *r->at;
-        } else if (r->at[1] == 'u' && sscanf(r->at + 2, "%4x", &c) == 1 && strlen(r->at) > 5) {
+        } else if (r->at[1] == 'u' && read_hex(r->at + 2, &c)) {
             to = put_character(to, c);
             r->at += 5;
         } else if (*++r->at) {
@@ -171,6 +189,39 @@ static bool read_value(struct reader *r)
     return read_word(r);
 }
 
+/* ---- looking up ---- */
+
+static int compare_names(const char *a, const char *b)
+{
+    return a && b ? strcmp(a, b) : (a != NULL) - (b != NULL);
+}
+
+static int compare_paths(const char *const a[4], const char *const b[4])
+{
+    int order = 0;
+    for (int i = 0; i < 4 && order == 0; i++)
+        order = compare_names(a[i], b[i]);
+    return order;
+}
+
+static int compare_items(const void *a, const void *b)
+{
+    const struct item *x = *(const struct item *const *)a, *y = *(const struct item *const *)b;
+    int order = compare_paths(x->names, y->names);
+    return order ? order : (x > y) - (x < y);
+}
+
+static bool sort(struct json *j)
+{
+    j->sorted = calloc(j->count + 1, sizeof(const struct item *));
+    if (!j->sorted)
+        return false;
+    for (size_t i = 0; i < j->count; i++)
+        j->sorted[i] = &j->items[i];
+    qsort(j->sorted, j->count, sizeof(const struct item *), compare_items);
+    return true;
+}
+
 struct json *json_read(const char *text)
 {
     struct json *j = calloc(1, sizeof(*j));
@@ -178,7 +229,7 @@ struct json *json_read(const char *text)
         return NULL;
     j->copy = strdup(text);
     struct reader r = {.j = j, .at = j->copy};
-    if (j->copy && read_value(&r))
+    if (j->copy && read_value(&r) && sort(j))
         return j;
     json_free(j);
     return NULL;
@@ -190,6 +241,7 @@ void json_free(struct json *j)
         return;
     free(j->copy);
     free(j->items);
+    free(j->sorted);
     free(j);
 }
 
@@ -201,13 +253,16 @@ static bool same(const char *a, const char *b)
 /* Finds the i-th at a path. NULL: there are not so many. */
 static const struct item *find_at(const struct json *j, const char *const path[4], size_t i)
 {
-    for (size_t k = 0; k < j->count; k++) {
-        const char *const *names = j->items[k].names;
-        if (same(names[0], path[0]) && same(names[1], path[1]) && same(names[2], path[2]) &&
-            same(names[3], path[3]) && i-- == 0)
-            return &j->items[k];
+    size_t first = 0;
+    for (size_t end = j->count; first < end;) {
+        size_t middle = first + (end - first) / 2;
+        if (compare_paths(j->sorted[middle]->names, path) < 0)
+            first = middle + 1;
+        else
+            end = middle;
     }
-    return NULL;
+    bool there = i < j->count - first && compare_paths(j->sorted[first + i]->names, path) == 0;
+    return there ? j->sorted[first + i] : NULL;
 }
 
 static const struct item *find(const struct json *j, const char *a, const char *b, const char *c)

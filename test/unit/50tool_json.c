@@ -33,10 +33,34 @@ TEST(numbers_and_strings_are_found_by_their_path)
 TEST(what_is_no_json_is_refused)
 {
     static const char *const wrong[] = {"", "{", "{\"a\"}", "{\"a\": }", "[1", "\"a", "\"\\",
-                                        "{\"a\": \"\\u12\"", "nul", "{\"a\": [}"};
+                                        "{\"a\": \"\\u12\"", "{\"a\": \"\\u", "nul", "{\"a\": [}"};
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
         if (!CHECK(json_read(wrong[i]) == NULL))
             check_note("%s", wrong[i]);
+}
+
+/* One path is there often, others lie beside it in any order, and a name may be none. */
+TEST(the_items_of_a_path_are_found_among_all_others)
+{
+    static char text[65536];
+    char name[16];
+    char *at = stpcpy(text, "{\"z\": 1, \"s\": {");
+    for (unsigned i = 0; i < 500; i++)
+        at += sprintf(at, "%s\"n%u\": {\"v\": %u, \"w\": [{\"k\": %u}, {\"k\": 7}]}", i ? ", " : "",
+                      i * 7919 % 500, i, i);
+    strcpy(at, "}, \"\": 3, \"a\": \"\\u00E9\\u+123\"}");
+    struct json *j = read(text);
+    for (unsigned i = 0; i < 500; i++) {
+        sprintf(name, "n%u", i * 7919 % 500);
+        CHECK_EQ(json_number(j, "s", name, "v"), i);
+        CHECK_STR(json_name(j, "s", i), name);
+    }
+    CHECK_EQ(json_number(j, "z", NULL, NULL), 1);
+    CHECK_EQ(json_number(j, "", NULL, NULL), 3);
+    CHECK_EQ(json_number(j, "s", "n500", "v"), 0);
+    CHECK_EQ(json_number(j, "s", NULL, NULL), 0);
+    CHECK_STR(json_string(j, "a", NULL, NULL), "\xc3\xa9u+123"); /* no digits */
+    json_free(j);
 }
 
 #define HISTOGRAM(buckets)                                                                         \
