@@ -229,15 +229,17 @@ static void find_sockets(struct tool_args *args, const char *pattern, bool quiet
     char *const *paths = found.gl_pathv + before;
     size_t count = rc == 0 ? found.gl_pathc - before : 0;
     bool choose = count > 1 && count_dead(paths, count) < count;
-    for (size_t i = 0; i < count && args->socket_count < TOOL_SOCKETS_MAX; i++) {
-        if (!choose || !line_is_dead(paths[i]))
+    for (size_t i = 0; i < count; i++) {
+        bool dead = choose && line_is_dead(paths[i]);
+        bool full = args->socket_count == TOOL_SOCKETS_MAX;
+        if (!quiet && (dead || full))
+            fprintf(stderr, "nigh: note: %s%s\n", paths[i],
+                    dead ? ": its process is no more" : " and what follows: too many to be asked");
+        if (!dead && full)
+            return;
+        if (!dead)
             args->sockets[args->socket_count++] = paths[i];
-        else if (!quiet)
-            fprintf(stderr, "nigh: note: %s: its process is no more\n", paths[i]);
     }
-    if (!quiet && args->socket_count == TOOL_SOCKETS_MAX && count > TOOL_SOCKETS_MAX - before)
-        fprintf(stderr, "nigh: note: no more than %d sockets are asked, the others are not\n",
-                TOOL_SOCKETS_MAX);
 }
 
 void tool_find_sockets(struct tool_args *args)
@@ -282,12 +284,24 @@ static bool is_flag(const char *word)
     return word[0] == '-' && word[1] != '\0';
 }
 
+/* Takes a URI, and its login out of the program's words, which all users may see: from now on they
+ * do not. */
+static const char *take_uri(char *word)
+{
+    const char *uri = strdup(word);
+    char *login = strstr(word, "://");
+    const char *at = login ? strrchr(login, '@') : NULL;
+    if (uri && at)
+        memset(login + 3, '*', (size_t)(at - login - 3));
+    return uri ? uri : word;
+}
+
 /* Takes a flag, and its value if it has one. 0, or a status. */
-static int take(struct tool_args *args, const struct flag *flag, const char *value)
+static int take(struct tool_args *args, const struct flag *flag, char *value)
 {
     switch (flag->bit) {
     case SOCKET: return add_sockets(args, value);
-    case REDIS: args->redis = value; break;
+    case REDIS: args->redis = take_uri(value); break;
     case PREFIX: args->prefix = value; break;
     case SPACE: args->space = value; break;
     case TAG: args->tags = true; break;

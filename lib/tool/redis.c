@@ -11,17 +11,25 @@
  */
 #include "tool/tool.h"
 
+#include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
+#include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <nigh/nigh.h>
 
 #define LOOK_MS 5
+#define PAUSE_MS 100 /* for a terminal that takes nothing; then a signal is looked for again */
+#define WAITING_BYTES (1u << 20)
+#define LINE_BYTES (100 + 4 * (NIGH_KEY_MAX + NIGH_NAME_MAX)) /* of a change, at most */
 #define TARGETS_MAX 4096u /* in one call */
 #define NOBODYS_MS 1500u  /* a node that has found Redis empty begins anew with its next beat */
 #define CHANNEL_MS 500u /* to wait for the channel, which a user may not be allowed to hear */
@@ -370,57 +378,129 @@ int redis_get(const struct tool_args *args)
 
 static volatile sig_atomic_t ended;
 
-/* The next one ends the program by itself: a line may be stuck in a pipe that nobody reads. */
 static void end(int number)
 {
-    signal(number, SIG_DFL);
+    (void)number;
     ended = 1;
 }
 
-static void print_name(const char *name, size_t len)
+/* A signal ends the program, and before that what it waits in: a line may be stuck in a pipe that
+ * nobody reads. The next one ends it by itself. */
+static void end_by_signals(void)
+{
+    struct sigaction action = {.sa_handler = end, .sa_flags = SA_RESETHAND};
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
+/* Lines that wait to be written: whoever tells us of changes must not wait for a slow terminal, for
+ * it would hear nothing more, and Redis would cut it off. What there is no room for is counted. */
+static struct {
+    pthread_mutex_t lock;
+    char text[WAITING_BYTES]; /* (lock) */
+    size_t len;               /* (lock) */
+    uint64_t left_out;        /* (lock) changes */
+} waiting = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+/* Adds a name as bytes that no terminal acts on, up to four for one. */
+static char *put_name(char *to, const char *name, size_t len)
 {
     for (size_t i = 0; i < len; i++) {
         unsigned char c = (unsigned char)name[i];
         bool high = c == 0xc2 && i + 1 < len && (unsigned char)name[i + 1] < 0xa0; /* C1 */
         bool plain = c >= ' ' && c != '"' && c != '\\' && c != 0x7f && !high;
-        printf(plain ? "%c" : "\\x%02x", c);
+        to += sprintf(to, plain ? "%c" : "\\x%02x", c);
     }
+    return to;
 }
 
-/* Prints "14:03:07.123 node 41a0 key users \"user:1\"". */
-static void print_change(void *arg, const struct nigh_change *c)
+/* Writes "14:03:07.123 node 41a0 key users \"user:1\"". */
+static size_t put_change(char *line, const struct nigh_change *c)
 {
     static const char *const kinds[] = {"", "key", "tag", "space", "all"};
     struct timespec t;
     struct tm local;
-    char when[16];
-    (void)arg;
     clock_gettime(CLOCK_REALTIME, &t);
     localtime_r(&t.tv_sec, &local);
-    strftime(when, sizeof(when), "%H:%M:%S", &local);
-    flockfile(stdout);
-    printf("%s.%03ld node %04x %s%s", when, t.tv_nsec / 1000000, (unsigned)(c->node >> 48),
-           c->soft ? "soft " : "", kinds[c->kind]);
-    if (c->space_len > 0)
-        putchar(' ');
-    print_name(c->space, c->space_len);
-    if (c->name_len > 0)
-        printf(" \"");
-    print_name(c->name, c->name_len);
-    puts(c->name_len > 0 ? "\"" : "");
-    fflush(stdout);
-    funlockfile(stdout);
+    char *to = line + strftime(line, 16, "%H:%M:%S", &local);
+    to += sprintf(to, ".%03ld node %04x %s%s", t.tv_nsec / 1000000, (unsigned)(c->node >> 48),
+                  c->soft ? "soft " : "", kinds[c->kind]);
+    to = put_name(stpcpy(to, c->space_len > 0 ? " " : ""), c->space, c->space_len);
+    to = put_name(stpcpy(to, c->name_len > 0 ? " \"" : ""), c->name, c->name_len);
+    to = stpcpy(to, c->name_len > 0 ? "\"\n" : "\n");
+    return (size_t)(to - line);
+}
+
+static void hear_change(void *arg, const struct nigh_change *c)
+{
+    char line[LINE_BYTES];
+    size_t len = put_change(line, c);
+    (void)arg;
+    pthread_mutex_lock(&waiting.lock);
+    if (len <= sizeof(waiting.text) - waiting.len && waiting.left_out == 0) {
+        memcpy(waiting.text + waiting.len, line, len);
+        waiting.len += len;
+    } else {
+        waiting.left_out++;
+    }
+    pthread_mutex_unlock(&waiting.lock);
+}
+
+/* Writes for as long as the terminal takes, or until a signal ends the program, which is why no more
+ * is written at a time than a pipe takes without waiting. */
+static bool write_out(const char *text, size_t len)
+{
+    struct pollfd out = {.fd = STDOUT_FILENO, .events = POLLOUT};
+    while (len > 0 && !ended) {
+        if (poll(&out, 1, PAUSE_MS) <= 0)
+            continue;
+        ssize_t n = write(STDOUT_FILENO, text, len < PIPE_BUF ? len : PIPE_BUF);
+        if (n < 0 && errno != EINTR)
+            fail("what was to be written is lost", strerror(errno));
+        if (n < 0 && errno != EINTR)
+            return false;
+        text += n > 0 ? n : 0;
+        len -= n > 0 ? (size_t)n : 0;
+    }
+    return len == 0;
+}
+
+/* Writes what waits. False: that cannot be done any more. */
+static bool write_waiting(void)
+{
+    static char text[WAITING_BYTES];
+    char more[80] = "";
+    pthread_mutex_lock(&waiting.lock);
+    size_t len = waiting.len;
+    uint64_t left_out = waiting.left_out;
+    memcpy(text, waiting.text, len);
+    waiting.len = 0;
+    waiting.left_out = 0;
+    pthread_mutex_unlock(&waiting.lock);
+    if (left_out > 0)
+        sprintf(more, "%" PRIu64 " changes are left out: the output was too slow\n", left_out);
+    return write_out(text, len) && write_out(more, strlen(more));
 }
 
 /* Says when changes were lost that the log in Redis has no more. */
-static void look_for_loss(const struct node *n, int64_t *resyncs)
+static bool look_for_loss(const struct node *n, int64_t *resyncs)
 {
+    static const char lost[] = "changes were lost: anything may have changed\n";
     int64_t now = nigh_stats_value(n->cache, NULL, "resync");
-    if (now > *resyncs) {
-        printf("changes were lost: anything may have changed\n");
-        fflush(stdout);
-    }
+    bool any = now > *resyncs;
     *resyncs = now;
+    return !any || write_out(lost, strlen(lost));
+}
+
+/* Says when Redis is not there, for then nothing comes, and when it is again. */
+static void look_for_redis(struct node *n, bool *there)
+{
+    bool now = nigh_health(n->cache) == NIGH_FRESH;
+    if (now && !*there)
+        fprintf(stderr, "nigh: note: Redis is back\n");
+    if (!now && *there)
+        say_problem(n);
+    *there = now;
 }
 
 /* Asks a process for an option. Returns 0 and the value, to be freed, NULL: it has none; or a
@@ -557,18 +637,22 @@ int redis_watch(const struct tool_args *args)
 {
     struct node n = {.cache = NULL};
     const struct timespec pause = {.tv_nsec = LOOK_MS * 1000000L};
-    signal(SIGINT, end);
-    signal(SIGTERM, end);
+    end_by_signals();
     int status = open_watch(args, &n);
     if (status != 0)
         return status;
     int64_t resyncs = nigh_stats_value(n.cache, NULL, "resync");
-    if (nigh_watch(n.cache, print_change, NULL) != 0)
-        ended = 1;
-    for (unsigned ms = 0; !ended && (!args->once || ms < args->timeout_ms); ms += LOOK_MS) {
+    bool there = !is_nobodys(&n);
+    bool writes = true;
+    int rc = nigh_watch(n.cache, hear_change, NULL);
+    if (rc != 0)
+        status = fail(nigh_strerror(rc), "");
+    for (unsigned ms = 0; rc == 0 && writes && !ended && (!args->once || ms < args->timeout_ms);
+         ms += LOOK_MS) {
         nanosleep(&pause, NULL);
-        look_for_loss(&n, &resyncs);
+        look_for_redis(&n, &there);
+        writes = look_for_loss(&n, &resyncs) && write_waiting();
     }
     nigh_close(n.cache);
-    return TOOL_DONE;
+    return writes || ended ? status : TOOL_REFUSED;
 }

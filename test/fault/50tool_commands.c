@@ -12,6 +12,9 @@
 #include "support/dial.h"
 #include "support/tool.h"
 
+#define MANY_NAMES 32u /* of a change: their frame is small enough to be logged */
+#define MANY_CHANGES 160u
+
 struct place {
     char folder[40];
     char path[60];
@@ -83,6 +86,36 @@ TEST(a_process_is_asked_and_told)
     CHECK_EQ(tool_run("top --once -S %s", p.path), 0);
     CHECK(tool_says("1 of 1 processes") && tool_says("health   ok: L1 alone"));
     CHECK(tool_says(w.space->name));
+    world_close(&w);
+    rmdir(p.folder);
+}
+
+/* Whoever pastes a line of README gets an answer. */
+TEST(each_command_in_the_readme_works)
+{
+    struct world w;
+    struct place p;
+    struct nigh_space *users;
+    char line[200];
+    unsigned count = 0;
+    make_folder(&p);
+    open_at(&w, &p, "app.1", NULL);
+    REQUIRE_EQ(nigh_space_open(w.cache, "users", NULL, NULL, NULL, NULL, &users), 0);
+    FILE *readme = fopen(NIGH_README, "r");
+    REQUIRE(readme);
+    snprintf(line, sizeof(line), "%s/app.*", p.folder);
+    setenv("NIGH_SOCKET", line, 1);
+    while (fgets(line, sizeof(line), readme)) {
+        if (strncmp(line, "    nigh ", 9) != 0)
+            continue;
+        line[strcspn(line, "#\n")] = '\0';
+        count++;
+        if (!CHECK_EQ(tool_run("%s", line + 9), 0))
+            check_note("%s: %s", line, tool_out);
+    }
+    CHECK(count >= 9);
+    unsetenv("NIGH_SOCKET");
+    fclose(readme);
     world_close(&w);
     rmdir(p.folder);
 }
@@ -485,6 +518,14 @@ TEST(a_prefix_of_nobody_is_noted_and_left_alone)
 
 /* ---- who listens ---- */
 
+/* Reads lines until one has this in it. */
+static void wait_for_line(struct program *p, const char *wanted)
+{
+    char line[300] = "";
+    while (!strstr(line, wanted))
+        program_first_line(p, line, sizeof(line));
+}
+
 TEST(who_watches_sees_what_others_change)
 {
     struct redis server;
@@ -499,6 +540,89 @@ TEST(who_watches_sees_what_others_change)
     tool_check_hears(w.space, argv, wanted);
     world_close(&w);
     redis_stop(&server);
+}
+
+/* Whether Redis has sent all that it had for whoever listens. */
+static bool all_is_sent(struct redis *server)
+{
+    char *list = redis_command(server, "CLIENT LIST TYPE pubsub");
+    bool sent = list && strstr(list, " omem=0 ");
+    for (const char *at = list; at && (at = strstr(at, " omem=")); at++)
+        sent = sent && strncmp(at, " omem=0 ", 8) == 0;
+    free(list);
+    return sent;
+}
+
+/* Invalidates all. Returns whether so many hear of it, the world's own listener among them. */
+static bool is_heard_by(struct world *w, int64_t listeners)
+{
+    struct nigh_target all = {.kind = NIGH_TARGET_ALL};
+    return nigh_invalidate_many(w->cache, &all, 1, NULL) == 0 &&
+           nigh_stats_value(w->cache, NULL, "listeners") == listeners;
+}
+
+/* Tells of 5 MiB of names, of which 1 waits. Each change is in the log: whoever hears late, too,
+ * hears of it, and not that changes were lost. */
+static void change_much(struct world *w)
+{
+    static char names[MANY_NAMES][NIGH_KEY_MAX];
+    struct nigh_target targets[MANY_NAMES];
+    for (unsigned i = 0; i < MANY_NAMES; i++) {
+        memset(names[i], 'k', sizeof(names[i]));
+        targets[i] = (struct nigh_target){.kind = NIGH_TARGET_KEY, .space = w->space,
+                                          .name = names[i], .name_len = sizeof(names[i])};
+    }
+    for (unsigned i = 0; i < MANY_CHANGES; i++)
+        CHECK_EQ(nigh_invalidate_many(w->cache, targets, MANY_NAMES, NULL), 0);
+}
+
+/* Redis would cut off whoever does not read, and an orderly close would wait for the terminal. */
+TEST(who_watches_hears_on_while_nobody_reads)
+{
+    struct redis server;
+    struct world w;
+    struct program p;
+    char uri[200];
+    char line[5000] = "";
+    char *argv[] = {NIGH_TOOL, "watch", "--redis", uri, "--timeout", "60000", NULL};
+    redis_start(&server, NULL);
+    patient_open(&w, &server, NULL, NULL);
+    snprintf(uri, sizeof(uri), "%s", server.uri);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, nigh_health(w.cache) == NIGH_FRESH);
+    program_start(&p, argv, "");
+    CHECK_WITHIN(WORLD_PATIENCE_MS, is_heard_by(&w, 2));
+    change_much(&w);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, all_is_sent(&server));
+    while (!strstr(line, "left out"))
+        program_first_line(&p, line, sizeof(line));
+    CHECK(strstr(line, " changes are left out: the output was too slow") != NULL);
+    CHECK_EQ(program_stop(&p), 0); /* while a line may be stuck */
+    world_close(&w);
+    redis_stop(&server);
+}
+
+TEST(who_watches_is_told_when_redis_is_not_there)
+{
+    struct redis server;
+    struct world w;
+    struct program p;
+    char uri[200];
+    char *argv[] = {"/bin/sh", "-c", "exec \"$0\" watch --redis \"$1\" --timeout 60000 2>&1",
+                    NIGH_TOOL, uri, NULL};
+    redis_start(&server, NULL);
+    patient_open(&w, &server, NULL, NULL);
+    struct tool_changer c = {.space = w.space};
+    snprintf(uri, sizeof(uri), "%s", server.uri);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, nigh_health(w.cache) == NIGH_FRESH);
+    program_start(&p, argv, "");
+    REQUIRE_EQ(pthread_create(&c.thread, NULL, tool_change, &c), 0);
+    wait_for_line(&p, " key ");
+    atomic_store(&c.ends, true);
+    pthread_join(c.thread, NULL);
+    redis_stop(&server);
+    wait_for_line(&p, "Redis cannot be used: connect: ");
+    program_stop(&p);
+    world_close(&w);
 }
 
 TEST(who_watches_needs_no_uri_where_there_is_a_process)
@@ -535,6 +659,28 @@ TEST(a_password_is_told_to_nobody)
     rmdir(p.folder);
 }
 
+static bool words_hide_it(pid_t pid)
+{
+    char path[40];
+    char words[1000];
+    snprintf(path, sizeof(path), "/proc/%d/cmdline", (int)pid);
+    FILE *file = fopen(path, "r");
+    REQUIRE(file);
+    size_t len = fread(words, 1, sizeof(words), file);
+    fclose(file);
+    return memmem(words, len, "@127.0.0.1:1", 12) && !memmem(words, len, "secret", 6);
+}
+
+TEST(a_password_in_the_words_is_not_shown_for_long)
+{
+    char *argv[] = {NIGH_TOOL, "watch", "--redis", "redis://me:secret@127.0.0.1:1", "--timeout",
+                    "60000", NULL};
+    struct program p;
+    program_start(&p, argv, "");
+    CHECK_WITHIN(WORLD_PATIENCE_MS, words_hide_it(p.pid));
+    program_kill(&p);
+}
+
 TEST(a_password_that_a_process_does_not_tell_is_taken_from_the_environment)
 {
     struct redis server;
@@ -555,14 +701,6 @@ TEST(a_password_that_a_process_does_not_tell_is_taken_from_the_environment)
     world_close(&w);
     rmdir(p.folder);
     redis_stop(&server);
-}
-
-/* Reads lines until one has this in it. */
-static void wait_for_line(struct program *p, const char *wanted)
-{
-    char line[300] = "";
-    while (!strstr(line, wanted))
-        program_first_line(p, line, sizeof(line));
 }
 
 /* It comes again where it was cut off, and knows a position that is not the next. */
