@@ -30,7 +30,7 @@
 
 #include "l1/core.h"
 
-#define MARKS_READS_MOST 65536.0 /* told in a second; some 3 % of a CPU */
+#define MARKS_READS_MOST 65536.0 /* told in a second */
 
 /* Begin with the fewest: one key in MARK_ONE_IN, or in so many, if that is more. */
 void marks_init(struct l1 *l1, uint32_t one_in);

@@ -5,8 +5,8 @@
  *
  *     a thread --(one buffer for a stripe of threads)--> l1_curve_drain() --> curve.c
  *
- * Who makes a request leaves 16 bytes, in a turn that is only tried, and goes on. To ask six
- * mini caches takes some 350 instructions and lines that the thread's own work has not got; that is
+ * Who makes a request leaves 16 bytes, in a turn that is only tried, and goes on. To ask all mini
+ * caches takes hundreds of instructions, and lines that the thread's own work has not got; that is
  * done by whoever drains: the keeper, or a tick.
  *
  * A window is open from a drain until a buffer is full. Then it is closed to all threads, until the

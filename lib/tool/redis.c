@@ -446,7 +446,7 @@ static void hear_change(void *arg, const struct nigh_change *c)
     pthread_mutex_unlock(&waiting.lock);
 }
 
-/* Writes for as long as the terminal takes, or until a signal ends the program, which is why no more
+/* Writes for as long as the terminal takes, or until a signal ends the program: that is why no more
  * is written at a time than a pipe takes without waiting. */
 static bool write_out(const char *text, size_t len)
 {
