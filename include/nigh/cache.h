@@ -29,7 +29,9 @@ struct nigh_space;
  *   release them, which frees nothing, in the child or in the parent. An inherited ticket still
  *   belongs to the parent, which puts or releases it. In the parent fork() may wait for readers on
  *   other threads (a grace period): 7 ms on average and 40 ms at worst where more of them were busy
- *   than there were cores. posix_spawn(), system() and popen() of glibc do not wait.
+ *   than there were cores. posix_spawn(), system() and popen() of glibc do not wait. liburcu-bp's
+ *   fork handlers are installed by nigh; installed twice, by the host or another copy of libnigh in
+ *   the process, they make fork() wait for ever.
  * - closefrom() and the like: within a second the cache notices that its descriptors are gone, logs
  *   it, and goes on without Redis until it is closed; from then on it opens and closes none. During
  *   that second it may write a few bytes into files or sockets that the host has opened under the

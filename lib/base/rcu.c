@@ -7,6 +7,9 @@
  * across the fork and clean the registry. Handlers stay installed: libnigh is linked with
  * -z nodelete, so they cannot outlive their code.
  *
+ * The lock is no recursive one, and nobody can ask whether handlers are installed: whoever installs
+ * them once more (the host, another copy of this file) makes fork() wait for itself.
+ *
  * So fork() waits for a grace period that is running. That takes microseconds while readers have
  * cores of their own; but it lasts as long as a reader is preempted inside a section, and liburcu
  * then sleeps by 10 ms: with more busy readers than cores it was 7 ms on average and 40 at worst.
