@@ -140,6 +140,7 @@ static void start_on_terminal(struct terminal *t, struct winsize size, const cha
     setenv("TERM", "xterm", 1);
     t->pid = fork();
     if (t->pid == 0) {
+        setpgid(0, 0); /* ^Z stops nobody of a group that no shell, or test, is the parent of */
         dup2(tty, STDIN_FILENO);
         dup2(tty, STDOUT_FILENO);
         execv(argv[0], argv);
