@@ -390,7 +390,7 @@ static void show_hot(struct screen *s)
     memset(&hot, 0, sizeof(hot));
     ask_all(&s->args, "hot json", &hot);
     const struct json *j = first_of(&hot);
-    while (spaces < SPACES_MAX && json_name(j, "spaces", spaces))
+    while (j && spaces < SPACES_MAX && json_name(j, "spaces", spaces))
         spaces++;
     int left = s->live ? s->rows_left - 2 : ROWS_ONCE;
     size_t rows = spaces && left > 0 ? (size_t)left / spaces : 0;
@@ -531,6 +531,7 @@ static int say_nobody(const struct tool_args *args)
         const char *why = text ? "what it answers is none of nigh's" : answers[i].why;
         if (text && line_is_error(text))
             why = text + strlen("error: ");
+        why = why ? why : "no memory";
         fprintf(stderr, "nigh: %s: %.*s\n", args->sockets[i], (int)strcspn(why, "\n"), why);
         free(answers[i].text);
     }
