@@ -315,7 +315,7 @@ struct nigh_options {
     const char *redis_sentinel_tls_ca;         /* as tls_ca, for Sentinels */
     enum nigh_switch redis_sentinel_tls;       /* to Sentinels over TLS; 0: as redis_uri says */
     enum nigh_tls_verify redis_sentinel_tls_verify;
-    uint64_t guest;                /* 1: begins nothing in Redis, but waits for a node that does */
+    uint64_t guest;                /* 1: begins nothing in Redis, but with changes of its own */
     /* The next field begins here. If it has 4 bytes, 4 reserved ones (must be 0) are named behind
      * it: versions differ by their size, and padding would belong to two of them. */
 };

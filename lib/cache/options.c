@@ -125,8 +125,8 @@ static const struct option options[] = {
      NIGH_DEFAULT_GROUP_SLOTS, NULL,
      "floors for tags, a power of two, 32 B each here, 16 in Redis; the same in every node"},
     {"coherence.guest", U64(guest), UNIT_NONE, 0, 1, 0, NULL,
-     "1: this process begins nothing under a prefix that nobody uses: nothing is fresh until "
-     "another does; for programs that only look"},
+     "1: this process begins nothing under a prefix that nobody uses, but with changes of its own: "
+     "nothing is fresh before; for programs that only look"},
     {"coherence.queue", U32(queue_items), UNIT_NONE, 16, 1u << 20,
      NIGH_DEFAULT_QUEUE_ITEMS, NULL,
      "changes in the background, for retry or another Redis; more are refused, or become all"},

@@ -157,6 +157,9 @@ TEST(a_guest_makes_no_clock_and_follows_one)
     a = CLIENT_ASK(&guest, l2_beat, CLIENT_BEAT(0, 100, 8));
     CHECK_EQ(a->status, 0);
     l2_answer_free(a);
+    free(redis_command(&server, "FLUSHALL"));
+    l2_answer_free(script_change_key(&guest, "k", L2_DELETE, 0, 0));
+    CHECK_EQ(redis_integer(&server, "EXISTS t:!2:!clk"), 1); /* who changes something is no guest */
     l2_close(guest.l2);
     client_fini(&guest);
     end();
