@@ -381,16 +381,18 @@ static int read_words(struct tool_args *args)
     struct tool_args all = {.words = NULL};
     char *line = NULL;
     size_t size = 0;
-    bool right = true;
+    bool right = true, zero = false;
     for (size_t i = 0; right && i < args->count; i++)
         right = add_word(&all, args->words[i], strlen(args->words[i]));
     for (ssize_t len; right && (len = getline(&line, &size, stdin)) > 0;) {
         len -= line[len - 1] == '\n';
-        right = len == 0 || add_word(&all, line, (size_t)len);
+        zero = memchr(line, '\0', (size_t)len); /* what stands before it is another key */
+        right = !zero && (len == 0 || add_word(&all, line, (size_t)len));
     }
     right = right && !ferror(stdin);
     if (!right)
-        fprintf(stderr, "nigh: standard input: %s\n", strerror(errno));
+        fprintf(stderr, "nigh: standard input: %s\n",
+                zero ? "it has a zero byte: with --escaped \\x00 stands for one" : strerror(errno));
     free(line);
     args->words = all.words;
     args->count = all.count;

@@ -358,6 +358,11 @@ TEST(keys_without_number_go_in_parts)
     CHECK_EQ(tool_run("invalidate -S %s --space %s --stdin <%s", p.path, w.space->name, keys), 1);
     CHECK(tool_says("longer than 1024 bytes"));
     CHECK(tool_says("of 5001 words the first "));
+    file = fopen(keys, "w");
+    fwrite("a\0b\n", 1, 4, file);
+    fclose(file);
+    CHECK_EQ(tool_run("invalidate -S %s --space %s --stdin <%s", p.path, w.space->name, keys), 1);
+    CHECK(tool_says("standard input: it has a zero byte: with --escaped \\x00 stands for one"));
     CHECK_EQ(tool_run("invalidate -S %s --tag --stdin </dev/null", p.path), 0); /* none is fine */
     unlink(keys);
     world_close(&w);
