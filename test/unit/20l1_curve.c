@@ -151,7 +151,8 @@ static void exact_lru(double entries, unsigned requests, double ret_ratios[L1_CU
 }
 
 /* Compare what is expected with what is right, in points, where enough was seen. `most` is five
- * deviations over 120 seeds of the point that is off the most, and `most_mean` of the mean. */
+ * deviations over 50 seeds or more of the point that is off the most, and `most_mean` of the
+ * mean. */
 static void compare(const struct l1_curve *c, const double right[L1_CURVE_POINTS], double most,
                     double most_mean)
 {
@@ -187,21 +188,22 @@ TEST(under_lru_it_is_what_stack_distances_say)
     cache_close(&c);
 }
 
-/* Of what happens between two drains a buffer takes the beginning: here two fifths. That is 3 to 4
- * points off, for a mini cache that sees less fills later than the real one; 1/4 would be 9 off if
- * nobody allowed for what was lost. */
+/* Of what happens between two drains a buffer takes the beginning: here two fifths. That is 2
+ * points off at 1/4, for a mini cache that sees less fills later than the real one; 1/4 would be 11
+ * off if nobody allowed for what was lost. The cap is half of that above, and so full soon enough
+ * for three points to see what they want of what is left. */
 TEST(what_is_lost_between_windows_is_as_what_was_seen)
 {
     struct cache c;
     struct l1_curve curve;
     double right[L1_CURVE_POINTS];
     make_trace();
-    open_watched(&c, NIGH_POLICY_LRU, CAP);
+    open_watched(&c, NIGH_POLICY_LRU, CAP / 2);
     replay_resting(&c, REQUESTS, 2048);
     REQUIRE(l1_curve_read(c.l1, &curve));
     CHECK(curve.seen > 0.1 && curve.seen < 0.5);
     exact_lru((double)cache_gauges(&c).entries, REQUESTS, right);
-    compare(&curve, right, 8.5, 7.6);
+    compare(&curve, right, 6, 2.6);
     cache_close(&c);
 }
 
