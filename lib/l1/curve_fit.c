@@ -250,19 +250,24 @@ uint64_t l1_curve_keep(struct l1 *l1)
 {
     struct curve *c = &l1->curve;
     struct fit fit = {.share = 0}; /* read only where it fits, which gcc does not see under TSan */
+    uint64_t pause_ns = WINDOW_MOST_NS;
+    bool walks = false;
     if (!curve_is_on(l1))
-        return WINDOW_MOST_NS;
+        return pause_ns;
     bool fits = measure(l1, &fit);
     pthread_mutex_lock(&c->lock);
-    note_time(c, clock_now_ns(l1->env->clock));
-    uint64_t pause_ns = curve_drain_locked(l1, c);
-    settle_locked(c);
-    fade(c);
-    bool walks = fits && suit_marks_locked(l1, c, &fit);
+    if (curve_is_on(l1)) { /* else it was turned off meanwhile, and the marks are to stay few */
+        note_time(c, clock_now_ns(l1->env->clock));
+        pause_ns = curve_drain_locked(l1, c);
+        settle_locked(c);
+        fade(c);
+        walks = fits && suit_marks_locked(l1, c, &fit);
+    }
     pthread_mutex_unlock(&c->lock);
     if (walks)
         marks_walk(l1);
     pthread_mutex_lock(&c->lock);
+    fits = fits && curve_is_on(l1);
     for (uint32_t i = 0; fits && (c->made || make(l1, c)) && i < L1_CURVE_POINTS; i++)
         fit_point(l1, c, i, &fit);
     pthread_mutex_unlock(&c->lock);
@@ -297,8 +302,8 @@ bool l1_curve_set(struct l1 *l1, bool on)
         (void)window_open(&c->window);
     }
     bool fewer = marks_fewest(l1);
-    pthread_mutex_unlock(&c->lock);
     atomic_store_explicit(&c->on, on, memory_order_release); /* pair(curve.on) */
+    pthread_mutex_unlock(&c->lock);
     if (fewer)
         marks_walk(l1);
     return on;

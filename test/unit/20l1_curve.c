@@ -3,6 +3,7 @@
 // under other caps. And what is invalidated is gone in all sizes.
 
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdlib.h>
 
 #include "l1/core.h"
@@ -590,6 +591,60 @@ TEST(what_was_lost_before_it_was_off_is_forgotten)
     REQUIRE(l1_curve_read(c.l1, &curve));
     CHECK(curve.seen < 0.5);
     cache_close(&c);
+}
+
+/* ---- on and off ---- */
+
+/* Another thread, which keeps the curve all the time. */
+struct keeper {
+    struct cache c;
+    struct env env;
+    _Atomic bool ends;
+    _Atomic uint32_t turns;
+};
+
+static void *keep_all_the_time(void *arg)
+{
+    struct keeper *k = arg;
+    while (!atomic_load(&k->ends)) {
+        l1_curve_keep(k->c.l1);
+        atomic_fetch_add(&k->turns, 1);
+    }
+    return NULL;
+}
+
+/* Wait until a turn is over that began after this call. */
+static void await_turn(struct keeper *k)
+{
+    uint32_t from = atomic_load(&k->turns);
+    CHECK_WITHIN(60000, atomic_load(&k->turns) - from >= 2);
+}
+
+/* Else a hit of each second key would look for takers that are not there, for good. */
+TEST(turned_off_while_it_is_kept_it_leaves_the_fewest_marks)
+{
+    struct keeper k = {.turns = 0};
+    pthread_t thread;
+    fake_env_init(&k.c.fake, check_seed());
+    REQUIRE_EQ(env_init_real(&k.env, false), 0);
+    struct l1_config config = cache_config(&k.c, CAP, 16);
+    config.env = &k.env;
+    config.entries = 400;
+    cache_open_config(&k.c, config);
+    for (unsigned i = 0; i < 400; i++)
+        cache_put_size(&k.c, i, VALUE);
+    REQUIRE_EQ(pthread_create(&thread, NULL, keep_all_the_time, &k), 0);
+    for (unsigned round = 0; round < 100; round++) {
+        l1_curve_set(k.c.l1, true);
+        CHECK_WITHIN(60000, l1_mark_mask(k.c.l1) == 1);
+        l1_curve_set(k.c.l1, false);
+        await_turn(&k);
+        CHECK_EQ(l1_mark_mask(k.c.l1), MARK_ONE_IN - 1);
+    }
+    atomic_store(&k.ends, true);
+    pthread_join(thread, NULL);
+    cache_close(&k.c);
+    env_fini(&k.env);
 }
 
 TEST(it_is_off_until_it_is_on_and_needs_a_model)
