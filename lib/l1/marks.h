@@ -18,9 +18,9 @@
  * The marks change by a store of the mask, and a walk that brings the notes of the entries in line,
  * shard by shard under its lock: an entry that enters is marked by the mask of then, so the walk
  * meets it, or it needs none. A note that a hit writes at the moment of the walk may undo a mark,
- * or bring one back. That is why the walk is taken twice. Should it happen again, hits of this one
- * key are not told until it has another value, or are told to takers, who ask by the hash and do
- * not take it.
+ * or bring one back, and a copy that is made meanwhile (compact.h) may have a slot that was walked
+ * past. That is why the walk is taken twice. Should it happen again, hits of this one key are not
+ * told until it has another value, or are told to takers, who ask by the hash and do not take it.
  *
  * Changes have a distance of a quarter from those that would undo them (of the rate: a half), for
  * with each the curve begins anew.
