@@ -5,14 +5,26 @@
  */
 #include "base/text.h"
 
+#include <locale.h>
 #include <stdarg.h>
 #include <stdio.h>
+
+/* Prints as vsnprintf() in the C locale: that of the host may have a comma in numbers, which JSON
+ * has not. (This locale is a constant of the C library's: it takes no memory, and is not freed.) */
+__attribute__((format(printf, 3, 0))) static int print(char *at, size_t room, const char *fmt,
+                                                       va_list args)
+{
+    locale_t hosts = uselocale(newlocale(LC_ALL_MASK, "C", (locale_t)0));
+    int n = vsnprintf(at, room, fmt, args);
+    uselocale(hosts);
+    return n;
+}
 
 void text_add(struct text *w, const char *fmt, ...)
 {
     va_list args;
     va_start(args, fmt);
-    int n = vsnprintf(w->room ? w->at : NULL, w->room, fmt, args);
+    int n = print(w->room ? w->at : NULL, w->room, fmt, args);
     va_end(args);
     if (n < 0)
         return;

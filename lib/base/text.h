@@ -24,6 +24,7 @@ static inline struct text text_into(char *buffer, size_t size)
     return (struct text){buffer, buffer ? size : 0, 0};
 }
 
+/* Print, whatever the host's locale. */
 __attribute__((format(printf, 2, 3))) void text_add(struct text *w, const char *fmt, ...);
 /* Add bytes for people to read: controls, backslashes and what is no UTF-8 as \xNN. */
 void text_add_name(struct text *w, struct bytes name);
