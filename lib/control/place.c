@@ -143,7 +143,7 @@ static int give_name(const struct place *p)
     if (!fault_fires(FAULT_RENAME))
         error = renameat2(AT_FDCWD, p->beside, AT_FDCWD, p->path, RENAME_NOREPLACE) == 0 ? 0
                                                                                          : errno;
-    if (error == EINVAL || error == ENOSYS || error == EOPNOTSUPP)
+    if (error == EINVAL || error == ENOSYS || error == EOPNOTSUPP || error == EPERM)
         error = link(p->beside, p->path) == 0 ? 0 : errno;
     return error;
 }
