@@ -197,6 +197,13 @@ static void change(struct scene *s, unsigned key)
         continue;
 }
 
+/* Whether a call may end so. Stale is one of which a load found, when it began, that
+ * another call's had just brought it, and which then failed itself: it is judged like any other. */
+static bool may_answer(int outcome)
+{
+    return outcome == NIGH_FRESH || outcome == NIGH_STALE || outcome == NIGH_ELOADER;
+}
+
 static void fetch(struct scene *s, unsigned key, uint32_t deadline_ms)
 {
     struct nigh_value value = NIGH_VALUE_INIT;
@@ -205,7 +212,8 @@ static void fetch(struct scene *s, unsigned key, uint32_t deadline_ms)
     unsigned least = least_of(s, key);
     call.deadline_ms = deadline_ms;
     int rc = nigh_fetch(s->space, &name, 1, &call, &value);
-    CHECK(rc == NIGH_FRESH || rc == NIGH_ETIMEDOUT || rc == NIGH_ELOADER);
+    if (!CHECK(may_answer(rc) || rc == NIGH_ETIMEDOUT))
+        check_note("it answered %d: %s", rc, nigh_strerror(rc));
     if (rc >= 0)
         judge(key, least, &value);
     nigh_release(&value);
@@ -243,11 +251,9 @@ static void *arg_of(unsigned key, unsigned least)
 static void end_one(struct loop *l, struct nigh_completion *c)
 {
     uintptr_t arg = (uintptr_t)c->arg;
-    if (c->outcome == NIGH_FRESH)
+    CHECK(may_answer(c->outcome) || c->outcome == NIGH_ETIMEDOUT || c->outcome == NIGH_ECLOSED);
+    if (c->outcome >= 0)
         judge((unsigned)(arg & 255), (unsigned)(arg >> 8), &c->value);
-    else
-        CHECK(c->outcome == NIGH_ETIMEDOUT || c->outcome == NIGH_ELOADER ||
-              c->outcome == NIGH_ECLOSED);
     nigh_release(&c->value);
     l->ended++;
 }
@@ -273,7 +279,7 @@ static void begin_one(struct loop *l, uint64_t chance)
                               &id);
     if (rc == NIGH_PENDING)
         l->ids[l->begun++ % PENDING_MAX] = id;
-    else if (CHECK(rc == NIGH_FRESH || rc == NIGH_ELOADER) && rc == NIGH_FRESH)
+    else if (CHECK(may_answer(rc)) && rc >= 0)
         judge(key, least, &value);
     nigh_release(&value);
 }
