@@ -41,6 +41,14 @@ static bool is_outdone(const struct coherence_queue_item *i, const struct cohere
     return outlasts(i->value, item, v) || (v->mode == L2_SET_NEWER && i->version > v->version);
 }
 
+/* Whether what waits already may be about a later commit than a writer's. Redis judges his value by
+ * his lease, which what waits would have ended, had it been executed when it came. */
+static bool is_unfenced(const struct coherence_queue_item *i, const struct coherence_item *item,
+                        const struct coherence_value *v)
+{
+    return v->mode == L2_SET_TOKEN && i->version != item->version;
+}
+
 /* Lets go of a value that comes too late. */
 static void refuse_value_locked(struct coherence *c, struct coherence_value *v,
                                 struct coherence_waiter *waiter) REQUIRES(c->queue->lock)
@@ -56,6 +64,10 @@ static void set_value_locked(struct coherence *c, struct coherence_queue_item *i
                              const struct coherence_item *item, struct coherence_value *v,
                              struct coherence_waiter *waiter) REQUIRES(c->queue->lock)
 {
+    if (v && is_unfenced(i, item, v)) {
+        refuse_value_locked(c, v, waiter);
+        v = NULL; /* it is a change like any other */
+    }
     if (v && is_outdone(i, item, v)) {
         refuse_value_locked(c, v, waiter);
     } else if (v || !outlasts(i->value, item, NULL)) {

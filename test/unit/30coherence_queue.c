@@ -415,6 +415,38 @@ TEST(a_value_keeps_its_condition_behind_a_deletion)
     world_close(&w);
 }
 
+/* Whether the value of a writer who has committed version 5 is sent, behind a change that waits and
+ * is about older ones than this (0: about all). */
+static bool writers_value_is_sent(uint64_t waits)
+{
+    static struct coherence_schema schema;
+    struct coherence_write write = {.schema = &schema, .mode = L2_SET_TOKEN, .token = 5,
+                                    .envelope = bytes_of_string("e"), .hard_ms = 1000};
+    world w;
+    world_open(&w);
+    w.connected = false;
+    CHECK_EQ(behind(&w, waits, NULL), NIGH_QUEUED);
+    CHECK_EQ(behind(&w, 5, &write), NIGH_QUEUED);
+    struct coherence_batch *batch = w.c->retry->batch;
+    coherence_batch_fill(w.c, batch, 0);
+    CHECK_EQ(batch->count, 1);
+    bool sent = batch->values[0] != NULL;
+    CHECK_EQ(batch->writes[0].mode, sent ? L2_SET_TOKEN : L2_DELETE);
+    coherence_batch_sent(w.c, batch);
+    world_close(&w);
+    return sent;
+}
+
+/* Redis was away when somebody told of a later commit, or of one of which nobody knows when it was:
+ * the writer's lease is there still, and would let his value pass. */
+TEST(a_writers_value_does_not_come_after_a_later_commit)
+{
+    CHECK(writers_value_is_sent(4));
+    CHECK(writers_value_is_sent(5));
+    CHECK(!writers_value_is_sent(6));
+    CHECK(!writers_value_is_sent(0));
+}
+
 TEST(overflow_folds_into_soft_all)
 {
     world w;
