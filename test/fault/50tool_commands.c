@@ -408,10 +408,10 @@ static void *lie(void *arg)
     return NULL;
 }
 
-static void start_liar(struct liar *l, const char *text, bool again)
+static void start_liar(struct liar *l, const char *text, bool again, const char *only)
 {
     struct sockaddr_un at = {.sun_family = AF_UNIX};
-    *l = (struct liar){.text = text, .again = again};
+    *l = (struct liar){.text = text, .again = again, .only = only};
     make_folder(&l->place);
     snprintf(l->place.path, sizeof(l->place.path), "%s/s", l->place.folder);
     strcpy(at.sun_path, l->place.path);
@@ -434,7 +434,7 @@ TEST(an_answer_without_an_end_fills_no_memory)
     struct liar l;
     static char text[65536];
     memset(text, 'x', sizeof(text) - 1);
-    start_liar(&l, text, true);
+    start_liar(&l, text, true, NULL);
     CHECK_EQ(tool_run("stats -S %s --timeout 86400000", l.place.path), 3);
     CHECK(tool_says("what it answers is none of nigh's"));
     stop_liar(&l);
@@ -443,7 +443,7 @@ TEST(an_answer_without_an_end_fills_no_memory)
 TEST(what_a_process_answers_moves_no_terminal)
 {
     struct liar l;
-    start_liar(&l, "ok: \033]0;title\a\033[2J\xc2\x9b \xc3\xa9\n\n", false);
+    start_liar(&l, "ok: \033]0;title\a\033[2J\xc2\x9b \xc3\xa9\n\n", false, NULL);
     CHECK_EQ(tool_run("health -S %s", l.place.path), 0);
     CHECK_STR(tool_out, "ok: ?]0;title??[2J?? \xc3\xa9\n");
     stop_liar(&l);
@@ -455,8 +455,7 @@ TEST(top_shows_what_there_is_without_hot_keys)
     static const char stats[] =
         "{\"gauges\": {\"entries\": 7}, \"spaces\": {\"users\": {\"load\": 1}}}\n\n";
     struct liar l;
-    start_liar(&l, stats, false);
-    l.only = "stats json";
+    start_liar(&l, stats, false, "stats json");
     CHECK_EQ(tool_run("top -S %s --once", l.place.path), 0);
     CHECK(tool_says("entries 7") && tool_says("users"));
     stop_liar(&l);
