@@ -412,7 +412,7 @@ static const struct command *find(const char *name)
 /* Finds out what is meant, and does it. */
 static int run(const struct command *c, int argc, char **argv)
 {
-    struct tool_args args = {.timeout_ms = TIMEOUT_MS};
+    static struct tool_args args = {.timeout_ms = TIMEOUT_MS}; /* it, and what it names, are kept */
     const char *socket = getenv("NIGH_SOCKET");
     unsigned given = 0;
     for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++)
