@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The program nigh as people and scripts use it: at the socket of a process, at those of several,
-// at Redis alone; what it prints, and how it ends.
+// The program nigh as people and scripts use it: at the socket of a process, at those of several, on
+// a terminal; what it prints, and how it ends.
 
 #include <fcntl.h>
 #include <poll.h>
@@ -9,47 +9,14 @@
 #include <sys/ioctl.h>
 
 #include "cache/cache.h"
-#include "support/dial.h"
 #include "support/tool.h"
-
-#define MANY_NAMES 32u /* of a change: their frame is small enough to be logged */
-#define MANY_CHANGES 160u
-
-struct place {
-    char folder[40];
-    char path[60];
-};
-
-static bool listens(const struct place *p)
-{
-    int fd = dial_open(p->path);
-    if (fd >= 0)
-        close(fd);
-    return fd >= 0;
-}
-
-static void open_at(struct world *w, struct place *p, const char *name, const char *uri)
-{
-    struct nigh_options o = NIGH_OPTIONS_INIT;
-    snprintf(p->path, sizeof(p->path), "%s/%s", p->folder, name);
-    o.control_socket = p->path;
-    o.redis_uri = uri;
-    world_open(w, &o, NULL);
-    REQUIRE(CHECK_WITHIN(WORLD_PATIENCE_MS, listens(p)));
-}
-
-static void make_folder(struct place *p)
-{
-    strcpy(p->folder, "/tmp/nigh-tool-XXXXXX");
-    REQUIRE(mkdtemp(p->folder));
-}
 
 TEST(a_process_is_asked_and_told)
 {
     struct world w;
-    struct place p;
-    make_folder(&p);
-    open_at(&w, &p, "s", NULL);
+    struct tool_place p;
+    tool_make_folder(&p);
+    tool_open_at(&w, &p, "s", NULL);
     ask_fetch(w.space, "a key", NULL);
     CHECK_EQ(tool_run("health -S %s", p.path), 0);
     CHECK(tool_says("ok: L1 alone"));
@@ -94,12 +61,12 @@ TEST(a_process_is_asked_and_told)
 TEST(each_command_in_the_readme_works)
 {
     struct world w;
-    struct place p;
+    struct tool_place p;
     struct nigh_space *users;
     char line[200];
     unsigned count = 0;
-    make_folder(&p);
-    open_at(&w, &p, "app.1", NULL);
+    tool_make_folder(&p);
+    tool_open_at(&w, &p, "app.1", NULL);
     REQUIRE_EQ(nigh_space_open(w.cache, "users", NULL, NULL, NULL, NULL, &users), 0);
     FILE *readme = fopen(NIGH_README, "r");
     REQUIRE(readme);
@@ -179,10 +146,10 @@ TEST(a_narrow_terminal_has_no_line_in_two)
 {
     static struct terminal t;
     struct world w;
-    struct place p;
+    struct tool_place p;
     int status = -1;
-    make_folder(&p);
-    open_at(&w, &p, "s", NULL);
+    tool_make_folder(&p);
+    tool_open_at(&w, &p, "s", NULL);
     start_on_terminal(&t, (struct winsize){.ws_row = 12, .ws_col = 40}, p.path);
     CHECK_WITHIN(WORLD_PATIENCE_MS, shows(&t, "\033[J\033[H")); /* once, and once more */
     CHECK_EQ(longest_line(t.out), 40);
@@ -201,7 +168,7 @@ TEST(a_narrow_terminal_has_no_line_in_two)
 }
 
 /* Makes a file as a process leaves it that was killed; its path is the place's. */
-static void leave_dead(struct place *p, const char *name)
+static void leave_dead(struct tool_place *p, const char *name)
 {
     struct sockaddr_un at = {.sun_family = AF_UNIX};
     snprintf(p->path, sizeof(p->path), "%s/%s", p->folder, name);
@@ -214,10 +181,10 @@ static void leave_dead(struct place *p, const char *name)
 TEST(several_processes_are_asked_by_a_pattern)
 {
     struct world a, b;
-    struct place p;
-    make_folder(&p);
-    open_at(&a, &p, "s.1", NULL);
-    open_at(&b, &p, "s.2", NULL);
+    struct tool_place p;
+    tool_make_folder(&p);
+    tool_open_at(&a, &p, "s.1", NULL);
+    tool_open_at(&b, &p, "s.2", NULL);
     ask_fetch(a.space, "k", NULL);
     ask_fetch(b.space, "k", NULL);
     CHECK_EQ(tool_run("get -S '%s/s.*' entries", p.folder), 0);
@@ -242,7 +209,7 @@ TEST(several_processes_are_asked_by_a_pattern)
 }
 
 /* A slow machine may not answer within that time, either. */
-static bool only_the_second_answers(const struct place *p)
+static bool only_the_second_answers(const struct tool_place *p)
 {
     return tool_run("get -S '%s/s.*' l1.shards --timeout 400", p->folder) == 3 &&
            strstr(tool_out, "s.1: the process does not answer") && strstr(tool_out, "s.2:\n");
@@ -253,14 +220,14 @@ TEST(a_process_that_does_not_answer_keeps_nobody_elses_answer)
 {
     struct sockaddr_un at = {.sun_family = AF_UNIX};
     struct world w;
-    struct place p, hung;
-    make_folder(&p);
+    struct tool_place p, hung;
+    tool_make_folder(&p);
     hung = p;
     snprintf(hung.path, sizeof(hung.path), "%s/s.1", p.folder);
     strcpy(at.sun_path, hung.path);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     REQUIRE(bind(fd, (struct sockaddr *)(void *)&at, sizeof(at)) == 0 && listen(fd, 5) == 0);
-    open_at(&w, &p, "s.2", NULL);
+    tool_open_at(&w, &p, "s.2", NULL);
     CHECK_WITHIN(WORLD_PATIENCE_MS, only_the_second_answers(&p));
     CHECK_EQ(tool_run("top --once -S '%s/s.*'", p.folder), 0);
     CHECK(tool_says("1 of 2 processes"));
@@ -333,13 +300,13 @@ TEST(keys_without_number_go_in_parts)
 {
     struct redis server;
     struct world w;
-    struct place p;
+    struct tool_place p;
     char keys[80];
     redis_start(&server, NULL);
-    make_folder(&p);
+    tool_make_folder(&p);
     snprintf(keys, sizeof(keys), "%s/keys", p.folder);
     write_keys(keys, 5000);
-    open_at(&w, &p, "s", server.uri);
+    tool_open_at(&w, &p, "s", server.uri);
     CHECK_WITHIN(WORLD_PATIENCE_MS, nigh_health(w.cache) == NIGH_FRESH &&
                                         nigh_stats_value(w.cache, NULL, "listening") == 1);
     const char *last = "a key of some bytes 5000";
@@ -384,7 +351,7 @@ TEST(another_programs_socket_is_told_at_once)
 }
 
 struct liar {
-    struct place place;
+    struct tool_place place;
     const char *text;
     bool again;       /* without an end */
     const char *only; /* the command that is answered so; NULL: each is */
@@ -412,7 +379,7 @@ static void start_liar(struct liar *l, const char *text, bool again, const char 
 {
     struct sockaddr_un at = {.sun_family = AF_UNIX};
     *l = (struct liar){.text = text, .again = again, .only = only};
-    make_folder(&l->place);
+    tool_make_folder(&l->place);
     snprintf(l->place.path, sizeof(l->place.path), "%s/s", l->place.folder);
     strcpy(at.sun_path, l->place.path);
     l->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -459,332 +426,4 @@ TEST(top_shows_what_there_is_without_hot_keys)
     CHECK_EQ(tool_run("top -S %s --once", l.place.path), 0);
     CHECK(tool_says("entries 7") && tool_says("users"));
     stop_liar(&l);
-}
-
-TEST(redis_alone_is_enough_to_invalidate_and_to_look)
-{
-    struct redis server;
-    struct world w;
-    struct nigh_options o;
-    char conf[300];
-    redis_start(&server, NULL);
-    o = patient_options(&server);
-    o.group_slots = 4096; /* the tool finds that out */
-    origin_init(&w.origin);
-    world_open_with(&w, &o, NULL, &w.origin);
-    CHECK_WITHIN(WORLD_PATIENCE_MS, nigh_health(w.cache) == NIGH_FRESH &&
-                                        nigh_stats_value(w.cache, NULL, "listening") == 1);
-    CHECK_ANSWER(ask_fetch(w.space, "k", NULL), NIGH_FRESH, "k=1");
-    CHECK_EQ(tool_run("get --redis %s --space %s k --timeout 60000", server.uri, w.space->name), 0);
-    CHECK(tool_says("Redis      3 B"));
-    CHECK_EQ(tool_run("get --redis %s --space %s k --raw --timeout 60000", server.uri,
-                      w.space->name), 0);
-    CHECK(tool_says("k=1"));
-    origin_commit(&w.origin);
-    CHECK_EQ(tool_run("invalidate --redis %s --space %s k --timeout 60000", server.uri,
-                 w.space->name), 0);
-    CHECK(tool_says("accepted: 1, heard by 1\n"));
-    CHECK_WITHIN(WORLD_PATIENCE_MS,
-                 strcmp(ask_fetch(w.space, "k", NULL).text, "k=2") == 0);
-    CHECK(!strstr(tool_out, "nobody has lately stored")); /* the space is known there */
-    CHECK_EQ(tool_run("invalidate --redis %s --space nope k --timeout 60000", server.uri), 0);
-    CHECK(tool_says("nobody has lately stored a value of a space nope in Redis"));
-    CHECK_EQ(tool_run("get --redis %s --space nope k --timeout 60000", server.uri), 0);
-    CHECK(tool_says("nobody has lately stored a value of a space nope in Redis"));
-    setenv("NIGH_CONF", "space.schema=7", 1);
-    CHECK_EQ(tool_run("get --redis %s --space %s k --timeout 60000", server.uri, w.space->name), 0);
-    CHECK(tool_says("there are values of schema 1, this looks for 7"));
-    unsetenv("NIGH_CONF");
-    CHECK_EQ(tool_run("invalidate --redis %s --all --timeout 60000", server.uri), 0);
-    nigh_put(w.space, "\0x", 2, "of NUL", 6, NULL);
-    CHECK_EQ(tool_run("get --redis %s --space %s --escaped --raw '\\x00x' --timeout 60000",
-                      server.uri, w.space->name), 0);
-    CHECK(tool_says("of NUL"));
-    CHECK_EQ(tool_run("invalidate --redis %s --tag a b --timeout 60000", server.uri), 0);
-    CHECK(tool_says("accepted: 2"));
-    setenv("NIGH_CONF", "redis.prefix=nigh", 1);
-    CHECK_EQ(tool_run("invalidate --redis - --all"), 3);
-    CHECK(tool_says("NIGH_CONF has no redis.uri"));
-    snprintf(conf, sizeof(conf), "redis.uri=%s", server.uri);
-    setenv("NIGH_CONF", conf, 1);
-    CHECK_EQ(tool_run("invalidate --redis - --all --timeout 60000"), 0);
-    unsetenv("NIGH_CONF");
-    world_close(&w);
-    redis_stop(&server);
-}
-
-TEST(a_prefix_of_nobody_is_noted_and_left_alone)
-{
-    struct redis server;
-    struct world w;
-    redis_start(&server, NULL);
-    struct nigh_options o = patient_options(&server);
-    CHECK_EQ(tool_run("invalidate --redis %s --prefix other --all --timeout 60000", server.uri), 0);
-    CHECK(tool_says("no node uses the prefix other in this database"));
-    CHECK(tool_says("nothing is stored there: 1 to nobody\n"));
-    CHECK_EQ(tool_run("get --redis %s --prefix other --space s k --timeout 60000", server.uri), 0);
-    CHECK(tool_says("no node uses the prefix other") && tool_says("Redis does not have it"));
-    CHECK_EQ(redis_integer(&server, "DBSIZE"), 0); /* who only looks leaves nothing behind */
-    o.redis_prefix = "other";
-    o.group_slots = 4096; /* not the tool's own */
-    world_open(&w, &o, NULL);
-    CHECK_WITHIN(WORLD_PATIENCE_MS, nigh_health(w.cache) == NIGH_FRESH);
-    world_close(&w);
-    CHECK_EQ(tool_run("invalidate --redis %s --prefix other --all --timeout 60000", server.uri), 0);
-    CHECK(tool_says("nobody has ever changed anything under the prefix other"));
-    CHECK_EQ(tool_run("invalidate --redis %s --prefix other --all --timeout 60000", server.uri), 0);
-    CHECK(tool_says("accepted: 1, heard by 0\n")); /* somebody has changed it, but ... */
-    CHECK(tool_says("no process listens under the prefix other in this database"));
-    redis_stop(&server);
-}
-
-/* ---- who listens ---- */
-
-/* Reads lines until one has this in it. */
-static void wait_for_line(struct program *p, const char *wanted)
-{
-    char line[300] = "";
-    while (!strstr(line, wanted))
-        program_first_line(p, line, sizeof(line));
-}
-
-TEST(who_watches_sees_what_others_change)
-{
-    struct redis server;
-    struct world w;
-    char uri[200];
-    char wanted[100];
-    char *argv[] = {NIGH_TOOL, "watch", "--redis", uri, "--timeout", "60000", NULL};
-    redis_start(&server, NULL);
-    patient_open(&w, &server, NULL, NULL);
-    snprintf(uri, sizeof(uri), "%s", server.uri);
-    snprintf(wanted, sizeof(wanted), " key %s \"a key\"", w.space->name);
-    tool_check_hears(w.space, argv, wanted);
-    world_close(&w);
-    redis_stop(&server);
-}
-
-/* Whether Redis has sent all that it had for whoever listens. */
-static bool all_is_sent(struct redis *server)
-{
-    char *list = redis_command(server, "CLIENT LIST TYPE pubsub");
-    bool sent = list && strstr(list, " omem=0 ");
-    for (const char *at = list; at && (at = strstr(at, " omem=")); at++)
-        sent = sent && strncmp(at, " omem=0 ", 8) == 0;
-    free(list);
-    return sent;
-}
-
-/* Invalidates all. Returns whether so many hear of it, the world's own listener among them. */
-static bool is_heard_by(struct world *w, int64_t listeners)
-{
-    struct nigh_target all = {.kind = NIGH_TARGET_ALL};
-    return nigh_invalidate_many(w->cache, &all, 1, NULL) == 0 &&
-           nigh_stats_value(w->cache, NULL, "listeners") == listeners;
-}
-
-static bool prints(const struct program *p)
-{
-    struct pollfd out = {.fd = p->out, .events = POLLIN};
-    return poll(&out, 1, 0) == 1;
-}
-
-/* Tells of 5 MiB of names, of which 1 waits. Each change is in the log: whoever hears late, too,
- * hears of it, and not that changes were lost. */
-static void change_much(struct world *w)
-{
-    static char names[MANY_NAMES][NIGH_KEY_MAX];
-    struct nigh_target targets[MANY_NAMES];
-    for (unsigned i = 0; i < MANY_NAMES; i++) {
-        memset(names[i], 'k', sizeof(names[i]));
-        targets[i] = (struct nigh_target){.kind = NIGH_TARGET_KEY, .space = w->space,
-                                          .name = names[i], .name_len = sizeof(names[i])};
-    }
-    for (unsigned i = 0; i < MANY_CHANGES; i++)
-        CHECK_EQ(nigh_invalidate_many(w->cache, targets, MANY_NAMES, NULL), 0);
-}
-
-/* Reads on until this has come, much at a time. */
-static void read_until(struct program *p, const char *wanted)
-{
-    char text[65536];
-    for (size_t kept = 0;;) {
-        struct pollfd out = {.fd = p->out, .events = POLLIN};
-        REQUIRE_EQ(poll(&out, 1, WORLD_PATIENCE_MS), 1);
-        ssize_t n = read(p->out, text + kept, sizeof(text) - 1 - kept);
-        REQUIRE(n > 0);
-        size_t len = kept + (size_t)n;
-        text[len] = '\0';
-        if (strstr(text, wanted))
-            return;
-        kept = len < strlen(wanted) ? len : strlen(wanted);
-        memmove(text, text + len - kept, kept);
-    }
-}
-
-/* Redis would cut off whoever does not read, and an orderly close would wait for the terminal. */
-TEST(who_watches_hears_on_while_nobody_reads)
-{
-    struct redis server;
-    struct world w;
-    struct program p;
-    char uri[200];
-    char *argv[] = {NIGH_TOOL, "watch", "--redis", uri, "--timeout", "60000", NULL};
-    redis_start(&server, NULL);
-    patient_open(&w, &server, NULL, NULL);
-    snprintf(uri, sizeof(uri), "%s", server.uri);
-    CHECK_WITHIN(WORLD_PATIENCE_MS, nigh_health(w.cache) == NIGH_FRESH);
-    program_start(&p, argv, "");
-    CHECK_WITHIN(WORLD_PATIENCE_MS, is_heard_by(&w, 2) && prints(&p)); /* who listens may be deaf */
-    change_much(&w);
-    CHECK_WITHIN(WORLD_PATIENCE_MS, all_is_sent(&server));
-    read_until(&p, " changes are left out: the output was too slow\n");
-    CHECK_EQ(program_stop(&p), 0); /* while a line may be stuck */
-    world_close(&w);
-    redis_stop(&server);
-}
-
-TEST(who_watches_is_told_when_redis_is_not_there)
-{
-    struct redis server;
-    struct world w;
-    struct program p;
-    char uri[200];
-    char *argv[] = {"/bin/sh", "-c", "exec \"$0\" watch --redis \"$1\" --timeout 60000 2>&1",
-                    NIGH_TOOL, uri, NULL};
-    redis_start(&server, NULL);
-    patient_open(&w, &server, NULL, NULL);
-    struct tool_changer c = {.space = w.space};
-    snprintf(uri, sizeof(uri), "%s", server.uri);
-    CHECK_WITHIN(WORLD_PATIENCE_MS, nigh_health(w.cache) == NIGH_FRESH);
-    program_start(&p, argv, "");
-    REQUIRE_EQ(pthread_create(&c.thread, NULL, tool_change, &c), 0);
-    wait_for_line(&p, " key ");
-    atomic_store(&c.ends, true);
-    pthread_join(c.thread, NULL);
-    redis_stop(&server);
-    wait_for_line(&p, "Redis cannot be used: connect: ");
-    program_stop(&p);
-    world_close(&w);
-}
-
-TEST(who_watches_needs_no_uri_where_there_is_a_process)
-{
-    struct redis server;
-    struct world w;
-    struct place p;
-    char wanted[100];
-    char *argv[] = {NIGH_TOOL, "watch", "-S", p.path, "--timeout", "60000", NULL};
-    redis_start(&server, NULL);
-    make_folder(&p);
-    open_at(&w, &p, "s", server.uri);
-    snprintf(wanted, sizeof(wanted), " key %s \"a key\"", w.space->name);
-    tool_check_hears(w.space, argv, wanted);
-    world_close(&w);
-    rmdir(p.folder);
-    redis_stop(&server);
-}
-
-TEST(a_password_is_told_to_nobody)
-{
-    struct world w;
-    struct place p;
-    make_folder(&p);
-    open_at(&w, &p, "s", "redis://me:secret@127.0.0.1:1");
-    CHECK_EQ(tool_run("watch -S %s", p.path), 3);
-    CHECK(tool_says("logs in with a password, which it does not tell"));
-    CHECK(!strstr(tool_out, "secret"));
-    setenv("NIGH_CONF", "redis.uri=redis://me:secret@127.0.0.1:2", 1); /* of another one */
-    CHECK_EQ(tool_run("watch -S %s", p.path), 3);
-    CHECK(tool_says("logs in with a password, which it does not tell"));
-    unsetenv("NIGH_CONF");
-    world_close(&w);
-    rmdir(p.folder);
-}
-
-static bool words_hide_it(pid_t pid)
-{
-    char path[40];
-    char words[1000];
-    snprintf(path, sizeof(path), "/proc/%d/cmdline", (int)pid);
-    FILE *file = fopen(path, "r");
-    REQUIRE(file);
-    size_t len = fread(words, 1, sizeof(words), file);
-    fclose(file);
-    return memmem(words, len, "@127.0.0.1:1", 12) && !memmem(words, len, "secret", 6);
-}
-
-TEST(a_password_in_the_words_is_not_shown_for_long)
-{
-    char *argv[] = {NIGH_TOOL, "watch", "--redis", "redis://me:secret@127.0.0.1:1", "--timeout",
-                    "60000", NULL};
-    struct program p;
-    program_start(&p, argv, "");
-    CHECK_WITHIN(WORLD_PATIENCE_MS, words_hide_it(p.pid));
-    program_kill(&p);
-}
-
-TEST(a_password_that_a_process_does_not_tell_is_taken_from_the_environment)
-{
-    struct redis server;
-    struct world w;
-    struct place p;
-    char uri[300];
-    char conf[400];
-    char wanted[100];
-    char *argv[] = {NIGH_TOOL, "watch", "-S", p.path, "--timeout", "60000", NULL};
-    redis_start(&server, NULL);
-    free(redis_command(&server, "ACL SETUSER me on >secret ~* &* +@all"));
-    snprintf(uri, sizeof(uri), "unix://me:secret@%s", server.uri + strlen("unix://"));
-    make_folder(&p);
-    open_at(&w, &p, "s", uri);
-    snprintf(conf, sizeof(conf), "redis.uri=%s", uri);
-    snprintf(wanted, sizeof(wanted), " key %s \"a key\"", w.space->name);
-    tool_check_hears_with(w.space, argv, conf, wanted);
-    world_close(&w);
-    rmdir(p.folder);
-    redis_stop(&server);
-}
-
-/* It comes again where it was cut off, and knows a position that is not the next. */
-static void check_that_it_knows_gaps(struct redis *server, struct world *w, char *const *argv,
-                                     const char *wanted)
-{
-    struct program p;
-    struct tool_changer c = {.space = w->space};
-    const char frame[96] = {'n', 'f', 2, 0, [52] = 7}; /* of another clock, with no items */
-    program_start(&p, argv, "");
-    REQUIRE_EQ(pthread_create(&c.thread, NULL, tool_change, &c), 0);
-    wait_for_line(&p, wanted);
-    free(redis_command(server, "CLIENT KILL USER ear"));
-    wait_for_line(&p, "not connected (");
-    wait_for_line(&p, wanted);
-    free(redis_command(server, "PUBLISH nigh:!2:!inv:0 %b", frame, sizeof(frame)));
-    wait_for_line(&p, "missed some");
-    wait_for_line(&p, wanted);
-    atomic_store(&c.ends, true);
-    pthread_join(c.thread, NULL);
-    program_stop(&p);
-}
-
-TEST(the_example_in_python_decodes_frames)
-{
-    struct redis server;
-    struct world w;
-    char path[200];
-    char wanted[100];
-    char *argv[] = {"/usr/bin/env", "python3", NIGH_LISTEN_PY, path, NULL};
-    if (system("command -v python3 >/dev/null") != 0)
-        return; /* nothing to run it */
-    redis_start(&server, NULL);
-    patient_open(&w, &server, NULL, NULL);
-    snprintf(path, sizeof(path), "%s", server.uri + strlen("unix://"));
-    path[strcspn(path, "?")] = '\0';
-    snprintf(wanted, sizeof(wanted), " key %s b'a key'", w.space->name);
-    free(redis_command(&server, "ACL SETUSER ear reset on >word +subscribe &nigh:!2:!inv:0"));
-    setenv("LISTEN_LOGIN", "ear word", 1);
-    check_that_it_knows_gaps(&server, &w, argv, wanted);
-    unsetenv("LISTEN_LOGIN");
-    world_close(&w);
-    redis_stop(&server);
 }

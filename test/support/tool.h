@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <sys/wait.h>
 
+#include "support/dial.h"
 #include "support/origin.h"
 #include "support/program.h"
 
@@ -44,6 +45,39 @@ static inline bool tool_says(const char *text)
     if (!found)
         check_note("it says: %.300s", tool_out);
     return found;
+}
+
+/* ---- a process with a socket ---- */
+
+struct tool_place {
+    char folder[40];
+    char path[60]; /* of the socket that was opened last */
+};
+
+static inline void tool_make_folder(struct tool_place *p)
+{
+    strcpy(p->folder, "/tmp/nigh-tool-XXXXXX");
+    REQUIRE(mkdtemp(p->folder));
+}
+
+static inline bool tool_listens(const struct tool_place *p)
+{
+    int fd = dial_open(p->path);
+    if (fd >= 0)
+        close(fd);
+    return fd >= 0;
+}
+
+/* Open a world with a socket of that name in the folder. */
+static inline void tool_open_at(struct world *w, struct tool_place *p, const char *name,
+                                const char *uri)
+{
+    struct nigh_options o = NIGH_OPTIONS_INIT;
+    snprintf(p->path, sizeof(p->path), "%s/%s", p->folder, name);
+    o.control_socket = p->path;
+    o.redis_uri = uri;
+    world_open(w, &o, NULL);
+    REQUIRE(CHECK_WITHIN(WORLD_PATIENCE_MS, tool_listens(p)));
 }
 
 /* ---- who listens ---- */
