@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The program nigh as people and scripts use it: at the socket of a process, at those of several, on
-// a terminal; what it prints, and how it ends.
+// The program nigh as people and scripts use it: at the socket of a process, at those of several,
+// on a terminal; what it prints, and how it ends.
 
 #include <fcntl.h>
 #include <poll.h>
