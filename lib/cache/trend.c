@@ -10,6 +10,7 @@
 
 #define LOOK_NS NS_PER_S
 #define AGES_LOOK_NS (60 * NS_PER_S)
+#define PART_NS (60 * NS_PER_S / TREND_PARTS)
 
 static const double window_s[TREND_WINDOWS] = {1, 60, 3600};
 
@@ -40,19 +41,43 @@ static void look_at_reads(struct nigh_space *space, double passed_s)
     fade(&space->trend, TREND_L2, hits, hits + stats_read(s, STATS_L2_MISS), passed_s);
 }
 
-static void look_at_gone(struct nigh_space *space, double passed_s)
+/* Begin the parts of the minute that have come since the last look. */
+static void begin_parts(uint64_t parts[TREND_PARTS], uint64_t from, uint64_t to)
 {
-    static const enum stats_counter of[TREND_GONE] = {
+    for (uint64_t i = 1; i <= to - from && i <= TREND_PARTS; i++)
+        parts[(from + i) % TREND_PARTS] = 0;
+}
+
+/* Returns what the counter has gained since the last look. */
+static uint64_t look_at_minute(struct nigh_space *space, enum trend_count which,
+                               enum stats_counter of, const struct trend_clock *at)
+{
+    struct trend *t = &space->trend;
+    uint64_t count = stats_read(&space->stats, of), sum = 0;
+    uint64_t gained = count - t->minute[which].count;
+    t->minute[which].count = count;
+    begin_parts(t->minute[which].parts, at->part_before, at->part);
+    t->minute[which].parts[at->part % TREND_PARTS] += gained;
+    for (uint32_t i = 0; i < TREND_PARTS; i++)
+        sum += t->minute[which].parts[i];
+    atomic_store_explicit(&t->minute[which].lately, sum, memory_order_relaxed);
+    return gained;
+}
+
+static void look_at_counts(struct nigh_space *space, const struct trend_clock *at)
+{
+    static const enum stats_counter of[TREND_COUNTS] = {
         [TREND_EVICTED] = STATS_L1_EVICT, [TREND_REFUSED] = STATS_L1_REFUSED_FULL};
-    double kept = window_s[TREND_MINUTE] / (window_s[TREND_MINUTE] + passed_s);
-    for (int i = 0; i < TREND_GONE; i++) {
-        uint64_t count = stats_read(&space->stats, of[i]);
-        space->trend.gone[i].faded *= kept;
-        space->trend.gone[i].faded += (double)(count - space->trend.gone[i].count);
-        space->trend.gone[i].count = count;
-        atomic_store_explicit(&space->trend.gone[i].lately,
-                              (uint64_t)(space->trend.gone[i].faded + .5), memory_order_relaxed);
-    }
+    uint64_t gained[TREND_COUNTS];
+    for (int i = 0; i < TREND_COUNTS; i++)
+        gained[i] = look_at_minute(space, (enum trend_count)i, of[i], at);
+    if (gained[TREND_EVICTED] + gained[TREND_REFUSED] > 0)
+        atomic_store_explicit(&space->trend.no_room_ns, at->look_ns, memory_order_relaxed);
+}
+
+uint64_t trend_lately(const struct trend *t, enum trend_count which)
+{
+    return atomic_load_explicit(&t->minute[which].lately, memory_order_relaxed);
 }
 
 static void look_at_ages(struct nigh_space *space)
@@ -83,11 +108,13 @@ void trend_keep(struct nigh *cache)
     double passed_s = (double)(now_ns - at->look_ns) / (double)NS_PER_S;
     bool ages = now_ns >= at->ages_ns + AGES_LOOK_NS;
     at->look_ns = now_ns;
+    at->part_before = at->part;
+    at->part = now_ns / PART_NS;
     if (ages)
         at->ages_ns = now_ns;
     for (uint32_t i = 0; i < space_count(cache); i++) {
         look_at_reads(cache->spaces[i], passed_s);
-        look_at_gone(cache->spaces[i], passed_s);
+        look_at_counts(cache->spaces[i], at);
         if (ages)
             look_at_ages(cache->spaces[i]);
     }

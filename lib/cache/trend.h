@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a space has been like lately: its hit ratios over a second, a minute and an hour, and how
- * young those are that it evicts.
+ * What a space has been like lately: its hit ratios over a second, a minute and an hour, what it
+ * has counted in the last minute, and how young those are that it evicts.
  *
  * The keeper adds up each second what the space's counters have gained. A window is a pair of sums,
  * hits and reads, that fade: with each second they lose 1/(1 + T) of themselves, T being the
@@ -9,7 +9,8 @@
  * counting less and less; no ring of samples has to be kept, and a keeper that comes late (a host
  * that seldom ticks) does no harm.
  *
- * What was evicted, and what found no room, in the last minute fades in the same way.
+ * Counts of the last minute do not fade: who has raised a cap sees them end. They are kept in six
+ * parts of ten seconds, of which the youngest is growing; so they are of 50 to 60 seconds.
  *
  * The age of the evicted is that which a tenth of those did not reach that went in the minute
  * before the last look; there is none if none went. So it lapses within two minutes. A histogram of
@@ -28,7 +29,9 @@ struct nigh;
 enum trend_tier { TREND_L1, TREND_L2, TREND_TIERS };
 enum trend_window { TREND_SECOND, TREND_MINUTE, TREND_HOUR, TREND_WINDOWS };
 
-enum trend_gone { TREND_EVICTED, TREND_REFUSED, TREND_GONE };
+/* What is told of the last minute. */
+enum trend_count { TREND_EVICTED, TREND_REFUSED, TREND_COUNTS };
+#define TREND_PARTS 6u
 
 /* Keys: (k) keeper  (a) written by the keeper, read by anyone */
 struct trend {
@@ -38,20 +41,25 @@ struct trend {
         _Atomic uint32_t ppm[TREND_WINDOWS]; /* (a) hits of a million reads; 0: there were none */
     } of[TREND_TIERS];
     struct {
-        uint64_t count;         /* (k) the counter at the last look */
-        double faded;           /* (k) what it has gained, over a minute */
-        _Atomic uint64_t lately; /* (a) the same */
-    } gone[TREND_GONE];
+        uint64_t count;              /* (k) the counter at the last look */
+        uint64_t parts[TREND_PARTS]; /* (k) what it has gained in each part of the minute */
+        _Atomic uint64_t lately;     /* (a) the same in all of them */
+    } minute[TREND_COUNTS];
     uint64_t ages[HISTOGRAM_BUCKETS]; /* (k) of the evicted, at the last look */
     _Atomic uint64_t evicted_age_ns;  /* (a) 0: none was evicted lately */
+    _Atomic uint64_t no_room_ns;      /* (a) the last look that found some evicted or refused */
 };
 
 /* When the keeper looked last. */
 struct trend_clock {
     uint64_t look_ns;     /* (k) */
     uint64_t ages_ns;     /* (k) */
+    uint64_t part;        /* (k) which part of a minute it was, counted on and on ... */
+    uint64_t part_before; /* (k) ... and at the look before */
 };
 
+/* Returns what a counter has gained in the last minute. */
+uint64_t trend_lately(const struct trend *t, enum trend_count which);
 /* Keeper: look, if a second has passed. */
 void trend_keep(struct nigh *cache);
 

@@ -132,6 +132,11 @@ static void add_gauges(struct l1_gauges *sum, const struct l1_gauges *g)
     sum->lock_wait_ns += g->lock_wait_ns;
 }
 
+uint64_t l1_entries_cap(const struct l1 *l1)
+{
+    return (uint64_t)l1->shard_entries_max * (l1->shard_mask + 1u);
+}
+
 void l1_shards_each(struct l1 *l1, void (*visit)(void *arg, const struct l1_shard_gauges *g),
                     void *arg)
 {

@@ -588,6 +588,9 @@ struct l1_gauges {
  * Locks: shard, each in turn, and shadows, for some of them; family. */
 void l1_gauges_read(struct l1 *l1, unsigned which, struct l1_gauges *ret);
 
+/* The cap on the number of values (l1.entries), as the shards of this table share it; 0: none. */
+uint64_t l1_entries_cap(const struct l1 *l1);
+
 /* What is in L1 of the spaces that count in a set, in all tables. Threads: any. Locks: shard, each
  * in turn. */
 struct l1_level {

@@ -131,7 +131,7 @@
     X(LATENCY_LOAD, "latency_load", "loads, from the call of the loader to its answer")            \
     X(LATENCY_WAIT, "latency_wait", "waits of blocking calls for another's flight")                \
     X(LATENCY_CALL, "latency_call", "calls that L1 did not answer, from then to their answers")    \
-    X(EVICTED_AGE, "evicted_age", "how long ago the evicted were loaded, one in 16: short is bad")
+    X(EVICTED_AGE, "evicted_age", "how long ago the evicted were loaded, one in 16")
 
 /* Histograms of the cache itself: of its link to the other nodes. */
 #define STATS_LINK_HISTOGRAMS(X)                                                                   \

@@ -59,12 +59,14 @@ static const struct command commands[] = {
     {"top", "", "what goes on now: rates, latencies, memory, trust", 0, 0, ONCE, 0, top_run,
      "Shows every second what the processes do, until q is typed; with --once, or where the output "
      "is no terminal, one second of it. Several sockets are added up. p99 is of that "
-     "second, in the process where it is worst. A low evict age (of the last minute: a tenth of "
-     "the evicted were younger) says that l1.memory is too small. Flights are keys being brought "
-     "now. While the breaker is open redis is asked only now and then, for it was slow or failed. "
-     "A resync turned all that was stored stale."},
+     "second, in the process where it is worst. Of what was evicted in the last minute a tenth was "
+     "younger than the evict age; what more l1.memory would bring says curve. Flights are keys "
+     "being brought now. While the breaker is open redis is asked only now and then, for it was "
+     "slow or failed. A resync turned all that was stored stale."},
     {"health", "", "ok, degraded or doubt, and why", 0, 0, 0, 0, ask_health,
-     "The exit status is 0 for ok, 1 for degraded, 2 for doubt (nothing stored is called fresh)."},
+     "The exit status is 0 for ok, 1 for degraded, 2 for doubt (nothing stored is called fresh). "
+     "Of L1 it says when it is full and evicts at present, and what twice the cap would bring; "
+     "that is no fault."},
     {"stats", "[text|json|prometheus]", "all counters and gauges", 0, 1, 0, 0, ask_stats, NULL},
     {"explain", "SPACE KEY [text|json]", "where a key is, and why it misses", 2, 3, 0, 0,
      ask_explain, NULL},

@@ -45,6 +45,24 @@ static inline bool explain_is(struct nigh_space *space, const char *key, const c
     return is && says;
 }
 
+/* Whether the text, its lines joined, has these words. */
+static inline bool explain_says(struct nigh_space *space, const char *key, const char *words)
+{
+    char joined[EXPLAIN_BYTES];
+    const char *text = explain_of(space, key, NIGH_STATS_TEXT);
+    size_t len = 0;
+    for (const char *at = text; *at; at++) {
+        bool goes_on = *at == '\n' && at[1] == ' ';
+        joined[len++] = goes_on ? ' ' : *at;
+        at += goes_on ? strspn(at + 1, " ") : 0;
+    }
+    joined[len] = '\0';
+    bool says = strstr(joined, words);
+    if (!says)
+        check_note("%s", text);
+    return says;
+}
+
 #define CHECK_REASON(space, key, reason, words) CHECK(explain_is(space, key, reason, words))
 #define CHECK_WHERE(space, key, where)                                                             \
     __extension__({                                                                                \

@@ -104,6 +104,33 @@ TEST(commands_do_what_the_functions_do)
     close_all(&w, &p);
 }
 
+static void put_many(struct world *w, unsigned count)
+{
+    static const char zeros[4000];
+    for (unsigned i = 0; i < count; i++)
+        nigh_put(w->space, key_numbered(i), strlen(key_numbered(i)), zeros, sizeof(zeros), NULL);
+}
+
+TEST(health_says_that_l1_is_full_while_it_is)
+{
+    struct world w;
+    struct place p;
+    open_with(&w, &p, NULL);
+    CHECK_EQ(nigh_set(w.cache, "l1.memory", "8m"), 0);
+    CHECK_WITHIN(WORLD_PATIENCE_MS,
+                 (put_many(&w, 3000), strstr(ask(&p, "health\n"), "\nroom: L1 is full (")));
+    CHECK(strstr(ask(&p, "health\n"), " evicted or refused in the last minute; what more would"));
+    CHECK_EQ(nigh_set(w.cache, "curve", "off"), 0);
+    CHECK(strstr(ask(&p, "health\n"), " evicted or refused in the last minute\n"));
+    CHECK_EQ(nigh_set(w.cache, "l1.memory", "64m"), 0);
+    CHECK_STR(ask(&p, "health\n"), "ok: L1 alone, without redis.uri\n\n");
+    CHECK_EQ(nigh_space_set(w.space, "space.memory", "3m"), 0);
+    CHECK_WITHIN(WORLD_PATIENCE_MS,
+                 (put_many(&w, 1000),
+                  strstr(ask(&p, "health\n"), "\nroom: L1 is full for space s (")));
+    close_all(&w, &p);
+}
+
 TEST(spaces_are_listed_and_asked_one_by_one)
 {
     struct world w;

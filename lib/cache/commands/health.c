@@ -6,6 +6,10 @@
 
 #include <inttypes.h>
 
+#include "cache/inspect/curve.h"
+#include "cache/inspect/room.h"
+#include "cache/space_l1.h"
+
 static bool gauge(struct nigh *cache, const char *name)
 {
     return nigh_stats_value(cache, NULL, name) > 0;
@@ -112,6 +116,64 @@ static void say_evictions(struct command *c, const struct l2_server *server)
                                      : "values leave it before their time");
 }
 
+/* Says what twice the cap would bring, if that is known. */
+static void say_twice(struct command *c, bool apart)
+{
+    struct curve_twice twice;
+    if (apart || !curve_is_set(c->cache))
+        control_print(c->reply, "\n"); /* nobody knows */
+    else if (!curve_twice(c->cache, &twice))
+        control_print(c->reply, "; what more would bring is not known yet: see curve\n");
+    else if (twice.more <= twice.error)
+        control_print(c->reply, "; twice as much would bring next to no more hits: see curve\n");
+    else
+        control_print(c->reply, "; twice as much would bring %.0f more hits a second, %.1f %% of "
+                                "all reads: see curve\n", twice.per_second, 100 * twice.more);
+}
+
+/* Says that the table of a space is full, if it is. `gone`: what it has not kept lately. */
+static void say_full(struct command *c, const struct nigh_space *space, uint64_t gone)
+{
+    char text[4 * NIGH_NAME_MAX + 100] = "";
+    struct text w = text_into(text, sizeof(text));
+    bool apart = space_l1_apart(space);
+    struct room room;
+    room_look(space, &room);
+    if (!room.is_full)
+        return;
+    text_add(&w, "room: L1 is full");
+    if (apart)
+        text_add(&w, " for space ");
+    if (apart)
+        text_add_name(&w, bytes_of(space->name, space->name_len));
+    text_add(&w, " (");
+    room_say(&w, &room);
+    control_print(c->reply, "%s): %" PRIu64 " evicted or refused in the last minute", text, gone);
+    say_twice(c, apart);
+}
+
+/* Says where there is no room at present: in the table that spaces share, or in one's own. */
+static void say_room(struct command *c)
+{
+    const struct nigh_space *shared = NULL;
+    uint64_t gone = 0;
+    for (uint32_t i = 0; i < space_count(c->cache); i++) {
+        const struct nigh_space *space = c->cache->spaces[i];
+        uint64_t lately = trend_lately(&space->trend, TREND_EVICTED) +
+                          trend_lately(&space->trend, TREND_REFUSED);
+        if (!room_is_wanted(space))
+            continue;
+        if (space_l1_apart(space)) {
+            say_full(c, space, lately);
+        } else {
+            shared = space;
+            gone += lately;
+        }
+    }
+    if (shared)
+        say_full(c, shared, gone);
+}
+
 /* Says what is over, how late changes come, what should be changed about the server, and who
  * answers here. */
 static void say_around(struct command *c)
@@ -141,6 +203,7 @@ void command_health(struct command *c)
         say_doubt(c, health);
     else if (!say_degraded(c))
         control_print(c->reply, "ok\n");
+    say_room(c);
     if (c->cache->l2)
         say_around(c);
 }

@@ -116,18 +116,16 @@ static void look_at_floors(struct explanation *x, const uint16_t *tags, uint32_t
 
 /* ---- what has become of others ---- */
 
-static uint64_t lately(const struct nigh_space *space, enum trend_gone which)
-{
-    return atomic_load_explicit(&space->trend.gone[which].lately, memory_order_relaxed);
-}
-
 static void look_at_room(struct explanation *x)
 {
     struct nigh_space *space = x->space;
     x->evicted = stats_read(&space->stats, STATS_L1_EVICT);
     x->refused = stats_read(&space->stats, STATS_L1_REFUSED_FULL);
-    x->evicted_1m = lately(space, TREND_EVICTED);
-    x->refused_1m = lately(space, TREND_REFUSED);
+    x->evicted_1m = trend_lately(&space->trend, TREND_EVICTED);
+    x->refused_1m = trend_lately(&space->trend, TREND_REFUSED);
+    room_look(space, &x->room);
+    x->room_is_wanted = room_is_wanted(space);
+    x->room_wanted_ago_ns = room_wanted_ago_ns(space);
     x->evicted_age_ns =
         atomic_load_explicit(&space->trend.evicted_age_ns, memory_order_relaxed);
 }

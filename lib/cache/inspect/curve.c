@@ -158,6 +158,16 @@ static void text_doubling(struct text *w, const struct l1_curve *c)
                  more, c->reads_per_second, misses);
 }
 
+bool curve_twice(struct nigh *cache, struct curve_twice *ret)
+{
+    struct l1_curve c;
+    if (!l1_curve_read(cache->l1, &c) || !c.points[POINT_TWICE].enough)
+        return false;
+    double more = c.points[POINT_TWICE].ratio - c.ratio;
+    *ret = (struct curve_twice){more, c.points[POINT_TWICE].error, more * c.reads_per_second};
+    return true;
+}
+
 /* ---- by space ---- */
 
 /* A space, and what it has of the curve. */

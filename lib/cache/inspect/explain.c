@@ -236,17 +236,23 @@ static void text_note(struct text *w, const char *words)
     end(w, "note", &l);
 }
 
-/* Say, of a key that is not there, what became of others for want of room. */
+/* Say, of a key that is not there, whether there is room, and what became of others for want of
+ * it. */
 static void text_room(struct text *w, const struct explanation *x)
 {
     struct line l;
     struct text *t = begin(&l);
     if (x->l1.present || x->evicted + x->refused == 0)
         return;
-    text_add(t, "L1 %s full: of this space it has evicted %" PRIu64 " and found no room for "
-                "%" PRIu64 " in the last minute (%" PRIu64 " and %" PRIu64 " in all)",
-             x->evicted_1m + x->refused_1m ? "is" : "was", x->evicted_1m, x->refused_1m,
-             x->evicted, x->refused);
+    text_add(t, "L1 %s (", x->room.is_full ? "is full" : "has room now");
+    room_say(t, &x->room);
+    text_add(t, "): of this space it has evicted %" PRIu64 " and found no room for %" PRIu64
+                " in the last minute (%" PRIu64 " and %" PRIu64 " in all)",
+             x->evicted_1m, x->refused_1m, x->evicted, x->refused);
+    if (!x->room_is_wanted && x->room_wanted_ago_ns != UINT64_MAX) {
+        text_add(t, ", the last one ");
+        say_ago(t, x->room_wanted_ago_ns);
+    }
     if (x->evicted_age_ns) {
         text_add(t, "; a tenth of the evicted had been there for less than ");
         say_span(t, x->evicted_age_ns);
@@ -494,8 +500,11 @@ static void json_whole(struct text *w, const struct explanation *x)
         json_floor(w, &x->floors[i]);
     }
     text_add(w, "], \"room\": {\"evicted\": %" PRIu64 ", \"refused\": %" PRIu64
-                ", \"evicted_1m\": %" PRIu64 ", \"refused_1m\": %" PRIu64 "}",
-             x->evicted, x->refused, x->evicted_1m, x->refused_1m);
+                ", \"evicted_1m\": %" PRIu64 ", \"refused_1m\": %" PRIu64
+                ", \"cap\": \"%s\", \"used\": %" PRIu64 ", \"most\": %" PRIu64
+                ", \"wanted\": %s}",
+             x->evicted, x->refused, x->evicted_1m, x->refused_1m, x->room.cap, x->room.used,
+             x->room.most, truth(x->room_is_wanted));
     json_schemas(w, x->space);
     json_around(w, x);
     text_add(w, "}\n");

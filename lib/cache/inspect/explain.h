@@ -10,6 +10,7 @@
 #define NIGH_CACHE_INSPECT_EXPLAIN_H
 
 #include "cache/cache.h"
+#include "cache/inspect/room.h"
 #include "cache/value/freshness.h"
 
 #define EXPLAIN_FLOORS_MAX 8u /* tags beyond the first few are only counted */
@@ -84,7 +85,10 @@ struct explanation {
     uint32_t floor_count;
     struct l1_fated fate;
     uint64_t evicted, refused;          /* of the space for want of room, since it was opened */
-    uint64_t evicted_1m, refused_1m;    /* ... in the last minute or so */
+    uint64_t evicted_1m, refused_1m;    /* ... in the last minute */
+    struct room room;                   /* how full L1 is */
+    bool room_is_wanted;                /* something had to go for want of it, at present */
+    uint64_t room_wanted_ago_ns;        /* ... and so long ago last; UINT64_MAX: never */
     uint64_t evicted_age_ns;            /* a tenth of the evicted lived less; 0: not known */
     bool flies;
     struct flight_seen flight;

@@ -9,7 +9,6 @@
 
 #include <nigh/nigh.h>
 
-#include "cache/space_l1.h"
 
 struct row {
     const char *name;
@@ -349,7 +348,7 @@ SAYS(say_stale, say_either_way(w, x->l1.stale_ns))
 SAYS(say_redis_fresh, say_either_way(w, x->l2.fresh_ns))
 SAYS(say_fate_ago, say_ago(w, x->fate.ago_ns))
 SAYS(say_fate_who, say_node(w, x->fate.who))
-SAYS(say_cap, text_add(w, space_l1_apart(x->space) ? "space.memory" : "l1.memory"))
+SAYS(say_cap, text_add(w, "%s", x->room.cap))
 SAYS(say_reach, say_reach_of(w, x->fate.reach_ns))
 SAYS(say_rare_reach, say_reach_of(w, x->fate.rare_reach_ns))
 SAYS(say_flight_state, text_add(w, "%s", say_state(&x->flight)))

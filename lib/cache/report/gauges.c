@@ -142,11 +142,6 @@ static uint64_t evicted_age_ns(const struct nigh_space *space)
     return atomic_load_explicit(&space->trend.evicted_age_ns, memory_order_relaxed);
 }
 
-static uint64_t lately(const struct nigh_space *space, enum trend_gone which)
-{
-    return atomic_load_explicit(&space->trend.gone[which].lately, memory_order_relaxed);
-}
-
 /* Compare medians, once there are enough of both. */
 static bool is_loader_cheaper(struct nigh_space *space)
 {
@@ -179,12 +174,11 @@ static bool is_loader_cheaper(struct nigh_space *space)
     X(l2_hits_1h_ppm, NEEDS_NOTHING, ppm(space, TREND_L2, TREND_HOUR),                             \
       "the same of the last hour")                                                                 \
     X(evicted_age_ms, NEEDS_NOTHING, evicted_age_ns(space) / NS_PER_MS,                            \
-      "a tenth of those evicted in the last minute or so were younger: short says that the cap "   \
-      "is too small; 0: none was evicted")                                                         \
-    X(evicted_1m, NEEDS_NOTHING, lately(space, TREND_EVICTED),                                     \
-      "l1_evict of the last minute or so")                                                         \
-    X(refused_1m, NEEDS_NOTHING, lately(space, TREND_REFUSED),                                     \
-      "l1_refused_full of the last minute or so")                                                  \
+      "a tenth of those evicted in the last minute or so were younger; 0: none was evicted")       \
+    X(evicted_1m, NEEDS_NOTHING, trend_lately(&space->trend, TREND_EVICTED),                       \
+      "l1_evict of the last minute")                                                               \
+    X(refused_1m, NEEDS_NOTHING, trend_lately(&space->trend, TREND_REFUSED),                       \
+      "l1_refused_full of the last minute")                                                        \
     X(loader_cheaper, NEEDS_NOTHING, is_loader_cheaper(space),                                     \
       "1: a load takes less than a request to Redis: see space.l2")
 

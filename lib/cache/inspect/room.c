@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Reads two caps, and tells the one that is nearer.
+ */
+#include "cache/inspect/room.h"
+
+#include <inttypes.h>
+
+#include "cache/space_l1.h"
+
+#define FULL_BUT 8u                     /* but for this part */
+#define AT_PRESENT_NS (10 * NS_PER_S)   /* a keeper may be late */
+
+void room_look(const struct nigh_space *space, struct room *ret)
+{
+    struct l1 *apart = space_l1_apart(space);
+    struct l1 *l1 = apart ? apart : space->cache->l1;
+    struct l1_gauges g;
+    uint64_t entries_cap = l1_entries_cap(l1);
+    l1_gauges_read(l1, L1_GAUGE_USED | (entries_cap ? L1_GAUGE_ENTRIES : 0), &g);
+    *ret = (struct room){.cap = apart ? "space.memory" : "l1.memory",
+                         .used = g.used_bytes, .most = g.cap_bytes};
+    if (entries_cap &&
+        (double)g.entries * (double)ret->most > (double)ret->used * (double)entries_cap)
+        *ret = (struct room){"l1.entries", true, g.entries, entries_cap, false};
+    ret->is_full = ret->used >= ret->most - ret->most / FULL_BUT;
+}
+
+uint64_t room_wanted_ago_ns(const struct nigh_space *space)
+{
+    uint64_t at_ns = atomic_load_explicit(&space->trend.no_room_ns, memory_order_relaxed);
+    uint64_t now_ns = clock_now_ns(&space->cache->clock);
+    return at_ns == 0 ? UINT64_MAX : now_ns > at_ns ? now_ns - at_ns : 0;
+}
+
+bool room_is_wanted(const struct nigh_space *space)
+{
+    return room_wanted_ago_ns(space) <= AT_PRESENT_NS;
+}
+
+void room_say(struct text *w, const struct room *r)
+{
+    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+    double part = 1;
+    size_t unit = 0;
+    for (; (double)r->most / part >= 1024 && unit + 1 < ARRAY_COUNT(units); unit++)
+        part *= 1024;
+    if (r->by_count)
+        text_add(w, "%" PRIu64 " of %" PRIu64 " values of %s", r->used, r->most, r->cap);
+    else
+        text_add(w, "%.1f of %.1f %s of %s", (double)r->used / part, (double)r->most / part,
+                 units[unit], r->cap);
+}
