@@ -200,6 +200,7 @@ static int open_coherence(struct nigh *cache, const struct nigh_options *o)
         .beat_ms = o->beat_ms,
         .group_slots = o->group_slots,
         .queue_items = o->queue_items,
+        .guest = o->guest == 1,
     };
     int rc = coherence_open(&config, &cache->coherence);
     if (rc == 0)

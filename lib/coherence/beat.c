@@ -236,11 +236,14 @@ static void time_behind_locked(struct coherence *c, const struct l2_answer *a,
         stats_time(c->config.stats, STATS_COHERENCE_LAG, ns);
 }
 
-/* Whether the answer may be used at all, whatever is in it. */
+/* Whether the answer may be used at all, whatever is in it. A guest without a clock hears of its
+ * own beats, and of those of other guests: beats on demand would be answers to each other. */
 static bool usable(struct coherence *c, const struct l2_answer *a)
 {
     if (a->status == 0 && a->clock.identity != 0)
         return true;
+    if (c->config.guest)
+        c->beat->earliest_ns = c->beat->due_ns;
     fail(c);
     return false;
 }

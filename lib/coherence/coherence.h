@@ -77,6 +77,7 @@ struct coherence_config {
     uint32_t beat_ms;
     uint32_t group_slots;
     uint32_t queue_items;
+    bool guest;            /* the l2 is one's that makes no clock: it waits for others to do it */
 };
 
 /* Starts the listener thread (with own threads). Errors: NIGH_ENOMEM, NIGH_ETHREAD. */

@@ -8,7 +8,8 @@
 #define BEAT_ENTRIES_MAX SCRIPT_LOG_MAX
 #define BEAT_ENTRIES_BYTES (2u << 20) /* frames in one beat: within the reader's limit */
 
-/* A guest names no number, which is never the clock's: it makes and renews none. */
+/* A guest names no number, which is never the clock's: it makes none, and renews one that it has
+ * followed. */
 static uint32_t slots_told(const struct l2 *l2)
 {
     return l2->guest ? 0 : l2->group_slots;

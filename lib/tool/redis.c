@@ -8,6 +8,11 @@
  * guest: under a prefix that nobody uses it begins nothing, for with another number than the nodes
  * have, which come later, none of them could work. Nothing stored is fresh there, so that there is
  * nothing to invalidate, either.
+ *
+ * But where Redis has just lost all it had, nodes live that do not know it yet, and go on with what
+ * they hold until their next beat, which may be long. The guest's own beats rouse those that listen
+ * (l2/scripts/beat.lua): they make the clock anew, and are told as ever. While somebody listens
+ * whom that does not move, nothing is called done.
  */
 #include "tool/tool.h"
 
@@ -31,7 +36,8 @@
 #define WAITING_BYTES (1u << 20)
 #define LINE_BYTES (100 + 4 * (NIGH_KEY_MAX + NIGH_NAME_MAX)) /* of a change, at most */
 #define TARGETS_MAX 4096u /* in one call */
-#define NOBODYS_MS 1500u  /* a node that has found Redis empty begins anew with its next beat */
+#define BEAT_MS 250u      /* to find soon what the nodes do that its beats rouse */
+#define NOBODYS_MS 1500u  /* for those that cannot listen: their next beat, if it is usual */
 #define CHANNEL_MS 500u /* to wait for the channel, which a user may not be allowed to hear */
 #define DEADLINE_MAX_MS 60000u /* of redis.deadline */
 
@@ -40,6 +46,8 @@ struct node {
     struct nigh_space *space; /* NULL: none was named */
     char prefix[NIGH_NAME_MAX + 1];
     bool unused;              /* nobody had changed anything under it */
+    bool deserted;            /* no node uses it, nor does anybody listen there */
+    unsigned others;          /* who listen there although no node uses it, as last counted */
     _Atomic unsigned slots;   /* (a) relaxed: what Redis says of them; 0: nothing */
     _Atomic bool nobodys;     /* (a) relaxed: no node uses the prefix */
 };
@@ -116,6 +124,7 @@ static int open_cache(const struct tool_args *args, struct nigh_options *o, stru
     o->l1_shards = 1;
     o->workers = 1;
     o->guest = 1;
+    o->beat_ms = BEAT_MS;
     o->space.value_max = NIGH_VALUE_MAX; /* whatever theirs is */
     o->l2_deadline_ms = args->timeout_ms < DEADLINE_MAX_MS ? args->timeout_ms : DEADLINE_MAX_MS;
     snprintf(n->prefix, sizeof(n->prefix), "%s", o->redis_prefix ? o->redis_prefix : "nigh");
@@ -130,12 +139,65 @@ static bool is_nobodys(const struct node *n)
     return atomic_load_explicit(&n->nobodys, memory_order_relaxed);
 }
 
+/* Returns why Redis cannot be used, in its own words: "", or what is to be freed with `*ret`. */
+static const char *problem_of(const struct node *n, struct json **ret)
+{
+    static char text[65536];
+    *ret = NULL;
+    if (nigh_stats(n->cache, NIGH_STATS_JSON, text, sizeof(text)) < (long)sizeof(text))
+        *ret = json_read(text);
+    const char *why = *ret ? json_string(*ret, "redis_problem", NULL, NULL) : NULL;
+    return why ? why : "";
+}
+
+static int say_problem(const struct node *n)
+{
+    struct json *j;
+    const char *why = problem_of(n, &j);
+    fail("Redis cannot be used", *why ? why : "it does not answer within the time");
+    json_free(j);
+    return TOOL_NOBODY;
+}
+
+/* Tells whether we are one of those that have heard our last beat. */
+struct listeners {
+    bool own;       /* our channel is up ... */
+    int64_t failed; /* ... since so many beats had found no clock */
+};
+
+/* Counts who listens besides us. False: that is not known yet, for what was counted may be from
+ * before our channel came up. */
+static bool count_others(struct node *n, struct listeners *l)
+{
+    unsigned heard = 0;
+    struct json *j;
+    int64_t failed = nigh_stats_value(n->cache, NULL, "beat_failed");
+    if (!l->own && nigh_stats_value(n->cache, NULL, "listening") == 1)
+        *l = (struct listeners){true, failed};
+    if (l->own && failed < l->failed + 2)
+        return false;
+    const char *words = strstr(problem_of(n, &j), "NOCLOCK ");
+    bool known = words && sscanf(words, "NOCLOCK no node uses this prefix: %u", &heard) == 1;
+    json_free(j);
+    n->others = heard > l->own ? heard - l->own : 0;
+    return known;
+}
+
+/* Whether no node is there, after so long: nobody listens. */
+static bool is_deserted(struct node *n, struct listeners *l, unsigned ms)
+{
+    if (ms % BEAT_MS == 0 && is_nobodys(n) && count_others(n, l))
+        n->deserted = n->others == 0 && ms >= NOBODYS_MS;
+    return n->deserted;
+}
+
 /* Waits until Redis vouches, or the time is over, or other slots are known, or nobody has used the
  * prefix for so long that no node is there. */
 static bool wait_for_trust(struct node *n, unsigned timeout_ms)
 {
     const struct timespec pause = {.tv_nsec = LOOK_MS * 1000000L};
-    for (unsigned ms = 0; ms < timeout_ms && !(is_nobodys(n) && ms > NOBODYS_MS); ms += LOOK_MS) {
+    struct listeners l = {.own = false};
+    for (unsigned ms = 0; ms < timeout_ms && !is_deserted(n, &l, ms); ms += LOOK_MS) {
         if (atomic_load_explicit(&n->slots, memory_order_relaxed))
             return false;
         if (nigh_health(n->cache) == NIGH_FRESH) {
@@ -145,19 +207,6 @@ static bool wait_for_trust(struct node *n, unsigned timeout_ms)
         nanosleep(&pause, NULL);
     }
     return false;
-}
-
-/* Says why Redis cannot be used, in its own words. */
-static int say_problem(struct node *n)
-{
-    static char text[65536];
-    struct json *j = NULL;
-    if (nigh_stats(n->cache, NIGH_STATS_JSON, text, sizeof(text)) < (long)sizeof(text))
-        j = json_read(text);
-    const char *why = j ? json_string(j, "redis_problem", NULL, NULL) : NULL;
-    fail("Redis cannot be used", why && *why ? why : "it does not answer within the time");
-    json_free(j);
-    return TOOL_NOBODY;
 }
 
 /* Warns where the prefix is nobody's, or seems to be. */
@@ -250,12 +299,22 @@ static void say_accepted(const struct node *n, size_t count, bool listens)
                     "both the right ones?\n", n->prefix);
 }
 
+/* Says that it was told to nobody, although somebody is there. */
+static int say_deaf(const struct node *n)
+{
+    fprintf(stderr, "nigh: told to nobody: no node has come to the prefix %s within the time, and "
+                    "%u listen there: are they nodes that are stopped?\n", n->prefix, n->others);
+    return TOOL_DOUBT;
+}
+
 static int tell(const struct tool_args *args, struct node *n, const struct nigh_target *targets,
                 size_t count)
 {
     struct nigh_call call = NIGH_CALL_INIT;
     call.deadline_ms = args->timeout_ms;
     call.flags = args->soft ? NIGH_SOFT : 0;
+    if (is_nobodys(n) && !n->deserted)
+        return say_deaf(n);
     if (is_nobodys(n)) {
         look_at_prefix(n);
         printf("nothing is stored there: %zu to nobody\n", count);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "cache/cache.h"
+#include "support/peer.h"
 #include "support/tool.h"
 
 #define MANY_NAMES 32u /* of a change: their frame is small enough to be logged */
@@ -85,6 +86,72 @@ TEST(a_prefix_of_nobody_is_noted_and_left_alone)
     CHECK_EQ(tool_run("invalidate --redis %s --prefix other --all --timeout 60000", server.uri), 0);
     CHECK(tool_says("accepted: 1, heard by 0\n")); /* somebody has changed it, but ... */
     CHECK(tool_says("no process listens under the prefix other in this database"));
+    redis_stop(&server);
+}
+
+/* ---- a clock that is gone, or from before ---- */
+
+/* Opens a node that asks Redis for nothing for a minute: what it learns before it has been told. */
+static void open_quiet(struct world *w, const struct redis *server)
+{
+    peer_open(w, &(struct peer){.uri = server->uri, .beat_ms = PEER_QUIET_MS}, NULL);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, nigh_stats_value(w->cache, NULL, "listening") == 1);
+    CHECK(peer_sees_row(w, &w->origin, "k"));
+    origin_commit(&w->origin); /* what it has is old from here on */
+}
+
+static int invalidate_k(const struct redis *server, const struct world *w, unsigned timeout_ms)
+{
+    return tool_run("invalidate --redis %s --space %s k --timeout %u", server->uri, w->space->name,
+                    timeout_ms);
+}
+
+TEST(who_has_not_noticed_that_redis_was_emptied_is_told)
+{
+    struct redis server;
+    struct world w;
+    redis_start(&server, NULL);
+    open_quiet(&w, &server);
+    free(redis_command(&server, "FLUSHALL"));
+    CHECK_EQ(invalidate_k(&server, &w, 60000), 0);
+    CHECK(tool_says("accepted: 1, heard by 1\n"));
+    CHECK_WITHIN(WORLD_PATIENCE_MS, peer_sees_row(&w, &w.origin, "k"));
+    world_close(&w);
+    redis_stop(&server);
+}
+
+/* As a node that is stopped: somebody listens, and makes no clock. */
+TEST(nothing_is_called_done_while_somebody_listens)
+{
+    static const char subscribe[] = "SUBSCRIBE nigh:!2:!inv:0\r\n";
+    struct redis server;
+    redis_start(&server, NULL);
+    int fd = dial_open(server.socket);
+    REQUIRE(fd >= 0 && dial_send(fd, subscribe, strlen(subscribe)));
+    CHECK_WITHIN(WORLD_PATIENCE_MS, redis_integer(&server, "PUBLISH nigh:!2:!inv:0 x") == 1);
+    CHECK_EQ(tool_run("invalidate --redis %s --all --timeout 3000", server.uri), 2);
+    CHECK(tool_says("told to nobody: no node has come to the prefix nigh within the time, and 1 "));
+    CHECK_EQ(redis_integer(&server, "DBSIZE"), 0);
+    close(fd);
+    redis_stop(&server);
+}
+
+/* The tool's change then stands below what the node has applied, in another history. */
+TEST(who_has_applied_more_than_redis_knows_is_told)
+{
+    struct redis server;
+    struct world w;
+    redis_start(&server, peer_server_args);
+    open_quiet(&w, &server);
+    redis_save(&server);
+    for (int i = 0; i < 5; i++)
+        CHECK_EQ(peer_tell(&w, NIGH_TARGET_KEY, "other"), 0);
+    free(redis_command(&server, "DEBUG RELOAD NOSAVE"));
+    CHECK_EQ(invalidate_k(&server, &w, 60000), 0);
+    CHECK(tool_says("accepted: 1, heard by 1\n"));
+    CHECK_WITHIN(WORLD_PATIENCE_MS, peer_sees_row(&w, &w.origin, "k"));
+    CHECK_EQ(nigh_stats_value(w.cache, NULL, "rewound"), 1);
+    world_close(&w);
     redis_stop(&server);
 }
 

@@ -153,6 +153,11 @@ TEST(a_guest_makes_no_clock_and_follows_one)
     CHECK_EQ(a->status, 0);
     CHECK_EQ(a->slots, CLIENT_SLOTS);
     CHECK_EQ(a->clock.identity, identity);
+    const struct l2_resync renewal = {.nonce = 43, .renew = 42, .renew_replid = a->clock.replid};
+    struct l2_answer *renewed = CLIENT_ASK(&guest, l2_resync, &renewal);
+    CHECK_NE(renewed->clock.identity, identity); /* who has followed it knows its number */
+    CHECK_EQ(renewed->slots, CLIENT_SLOTS);
+    l2_answer_free(renewed);
     l2_answer_free(a);
     a = CLIENT_ASK(&guest, l2_beat, CLIENT_BEAT(0, 100, 8));
     CHECK_EQ(a->status, 0);

@@ -7,10 +7,20 @@
 -- ARGV  number nonce slots after limit bytes channel head old_channel
 --
 -- Stops at `bytes`: a beat that cannot bring everything is not dense, and leads to a resync.
+--
+-- A guest makes no clock, but rouses the nodes that have not noticed yet that theirs is gone (all
+-- of Redis was deleted, say): a frame of a clock that nobody follows wants a beat of whoever hears
+-- it. How many heard it is told in words, for there is no answer without a clock.
 
 local after, left, slots = ARGV[4], tonumber(ARGV[6]), tonumber(ARGV[3])
 
 redis.call('DEL', KEYS[3]) -- a write: a master that has been demoted refuses it
+if head == '' and slots == 0 then
+    local one = struct.pack('<I8', 1)
+    local frame = ARGV[8] .. replid .. ZERO .. one .. ZERO .. ARGV[2] .. SOFT_ALL
+    local heard = redis.pcall('PUBLISH', ARGV[7], frame)
+    error('NOCLOCK no node uses this prefix: ' .. (tonumber(heard) or 0) .. ' listen', 0)
+end
 ensure({KEYS[2], KEYS[5]}, slots, ARGV[2])
 if not foreign(slots) then
     local k = {log = KEYS[2], old_clk = KEYS[4], aside = KEYS[5]}

@@ -12,11 +12,14 @@
 -- rewound: what is stamped with it must not be taken for fresh by anybody. It gets a new id, unless
 -- it has one already: so of many nodes that ask for it one makes it.
 
+-- A guest may ask for it, who tells 0 slots: he has followed that clock, and so has its number.
+
 local slots = tonumber(ARGV[3])
 
 redis.call('DEL', KEYS[3]) -- a write: a master that has been demoted refuses it
 ensure({KEYS[2], KEYS[4]}, slots, ARGV[2])
-if ARGV[7] == string.sub(head, 1, 8) and ARGV[8] == replid and not foreign(slots) then
+local fits = slots == 0 or not foreign(slots)
+if ARGV[7] == string.sub(head, 1, 8) and ARGV[8] == replid and fits then
     redis.call('DEL', KEYS[2], KEYS[4])
     set_head(1, ARGV[2])
     set_head(17, ARGV[2])
