@@ -39,7 +39,7 @@ struct asking {
     const char *why; /* there is no answer */
 };
 
-static long long now_ms(void)
+long long line_now_ms(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
@@ -158,7 +158,7 @@ void line_make_harmless(char *text, size_t len)
 static bool step(struct asking *all, size_t count, const char *line, size_t len, long long end_ms)
 {
     struct pollfd fds[TOOL_SOCKETS_MAX];
-    long long left_ms = end_ms - now_ms();
+    long long left_ms = end_ms - line_now_ms();
     bool any = false;
     for (size_t i = 0; i < count; i++) {
         any |= all[i].fd >= 0;
@@ -191,7 +191,7 @@ void lines_ask(const char *const *paths, size_t count, const char *line, unsigne
         all[i] = (struct asking){.fd = -1};
         all[i].fd = dial(paths[i], &all[i].why);
     }
-    long long end_ms = now_ms() + timeout_ms;
+    long long end_ms = line_now_ms() + timeout_ms;
     while (step(all, count, sent, len + 1, end_ms))
         ;
     for (size_t i = 0; i < count; i++) {

@@ -99,7 +99,8 @@ static const struct command commands[] = {
      "have the same redis.uri, or redis.sentinel_password, then. One line for "
      "each thing that is invalidated: when, by which node, what it is. Ends by a "
      "signal, or after --timeout where --once is said. Changes that the channel has lost come with "
-     "the next beat, a second later or so."},
+     "the next beat, a fraction of a second later. Under a prefix that no node uses yet it waits "
+     "for one, and says how many of its first changes came before it heard of it."},
     {"send", "COMMAND [WORD...]", "any command of the control socket (help lists them)", 1, MANY,
      0, 0, ask_send, NULL},
 };
@@ -120,7 +121,7 @@ static const struct flag {
     {"--raw", "", "the value's bytes", RAW},
     {"--escaped", "", "in the words xNN behind a backslash is a byte, as names are shown", ESCAPED},
     {"--stdin", "", "more keys or tags from the standard input, one a line", STDIN},
-    {"--once", "", "top: one second of it", ONCE},
+    {"--once", "", "top: one second of it; watch: for as long as --timeout says", ONCE},
     {"--timeout", "MS", "how long Redis, or the processes, may take (5000)", TIMEOUT},
 };
 #define FLAG_COUNT (sizeof(flags) / sizeof(flags[0]))

@@ -47,10 +47,13 @@ struct node {
     char prefix[NIGH_NAME_MAX + 1];
     bool unused;              /* nobody had changed anything under it */
     bool deserted;            /* no node uses it, nor does anybody listen there */
+    bool waits;               /* for the first node that comes to it */
     unsigned others;          /* who listen there although no node uses it, as last counted */
     _Atomic unsigned slots;   /* (a) relaxed: what Redis says of them; 0: nothing */
     _Atomic bool nobodys;     /* (a) relaxed: no node uses the prefix */
 };
+
+static volatile sig_atomic_t ended; /* by a signal, which only who watches looks for */
 
 static void hear(void *arg, enum nigh_log_level level, const char *message)
 {
@@ -197,7 +200,7 @@ static bool wait_for_trust(struct node *n, unsigned timeout_ms)
 {
     const struct timespec pause = {.tv_nsec = LOOK_MS * 1000000L};
     struct listeners l = {.own = false};
-    for (unsigned ms = 0; ms < timeout_ms && !is_deserted(n, &l, ms); ms += LOOK_MS) {
+    for (unsigned ms = 0; ms < timeout_ms && !ended && !is_deserted(n, &l, ms); ms += LOOK_MS) {
         if (atomic_load_explicit(&n->slots, memory_order_relaxed))
             return false;
         if (nigh_health(n->cache) == NIGH_FRESH) {
@@ -435,8 +438,6 @@ int redis_get(const struct tool_args *args)
 
 /* ---- watching ---- */
 
-static volatile sig_atomic_t ended;
-
 static void end(int number)
 {
     (void)number;
@@ -514,9 +515,10 @@ static bool write_out(const char *text, size_t len)
         if (poll(&out, 1, PAUSE_MS) <= 0)
             continue;
         ssize_t n = write(STDOUT_FILENO, text, len < PIPE_BUF ? len : PIPE_BUF);
-        if (n < 0 && errno != EINTR)
+        bool later = n < 0 && (errno == EINTR || errno == EAGAIN); /* who shares it made it so */
+        if (n < 0 && !later)
             fail("what was to be written is lost", strerror(errno));
-        if (n < 0 && errno != EINTR)
+        if (n < 0 && !later)
             return false;
         text += n > 0 ? n : 0;
         len -= n > 0 ? (size_t)n : 0;
@@ -552,7 +554,7 @@ static bool look_for_loss(const struct node *n, int64_t *resyncs)
 }
 
 /* Says when Redis is not there, for then nothing comes, and when it is again. */
-static void look_for_redis(struct node *n, bool *there)
+static void look_for_redis(const struct node *n, bool *there)
 {
     bool now = nigh_health(n->cache) == NIGH_FRESH;
     if (now && !*there)
@@ -560,6 +562,20 @@ static void look_for_redis(struct node *n, bool *there)
     if (!now && *there)
         say_problem(n);
     *there = now;
+}
+
+/* Looks whether a node has come to the prefix. Its first changes may have come before this program
+ * knew of it, which then says so. False: that cannot be written. */
+static bool look_for_node(const struct node *n, bool *waits)
+{
+    char line[100];
+    int64_t count = nigh_stats_value(n->cache, NULL, "sequence");
+    *waits = nigh_health(n->cache) != NIGH_FRESH;
+    if (*waits)
+        return true;
+    fprintf(stderr, "nigh: note: a node uses the prefix %s now\n", n->prefix);
+    sprintf(line, "changes before this program could hear them: up to %" PRId64 "\n", count);
+    return count == 0 || write_out(line, strlen(line));
 }
 
 /* Asks a process for an option. Returns 0 and the value, to be freed, NULL: it has none; or a
@@ -664,27 +680,37 @@ static const char *place_of(const char *uri)
     return at ? at + 1 : uri;
 }
 
-/* Opens the node, again and again where nobody uses the prefix: whoever watches may come first. */
-static int open_patiently(const struct tool_args *args, struct nigh_options *o, struct node *n)
+/* Returns how long to watch yet. */
+static unsigned left_ms(const struct tool_args *args, long long began_ms)
+{
+    long long left = args->once ? began_ms + args->timeout_ms - line_now_ms() : UINT_MAX;
+    return left > 0 ? (unsigned)left : 0;
+}
+
+/* Opens the node, again and again where nobody uses the prefix: whoever watches may come first. It
+ * is nobody's still where the time is over. */
+static int open_patiently(const struct tool_args *args, long long began_ms, struct nigh_options *o,
+                          struct node *n)
 {
     int status = open_with(args, o, n);
+    n->waits = status == 0 && is_nobodys(n);
     if (status == 0)
         look_at_prefix(n);
-    while (status == 0 && is_nobodys(n) && !ended && !args->once) {
+    while (status == 0 && is_nobodys(n) && !ended && left_ms(args, began_ms) > NOBODYS_MS) {
         nigh_close(n->cache);
-        *n = (struct node){.cache = NULL};
+        *n = (struct node){.waits = true};
         status = open_with(args, o, n);
     }
     return status;
 }
 
 /* Opens the node at the Redis that is named, or at that of the first process. */
-static int open_watch(const struct tool_args *args, struct node *n)
+static int open_watch(const struct tool_args *args, long long began_ms, struct node *n)
 {
     struct nigh_options o = NIGH_OPTIONS_INIT;
     int status = args->redis ? take_conf(args, &o) : take_from_process(args, &o);
     if (status == 0)
-        status = open_patiently(args, &o, n);
+        status = open_patiently(args, began_ms, &o, n);
     if (status != 0 || args->redis)
         return status;
     fprintf(stderr, "nigh: watching %s, prefix %s\n", place_of(o.redis_uri), o.redis_prefix);
@@ -696,21 +722,25 @@ int redis_watch(const struct tool_args *args)
 {
     struct node n = {.cache = NULL};
     const struct timespec pause = {.tv_nsec = LOOK_MS * 1000000L};
+    long long began_ms = line_now_ms();
     end_by_signals();
-    int status = open_watch(args, &n);
+    int status = open_watch(args, began_ms, &n);
     if (status != 0)
         return status;
     int64_t resyncs = nigh_stats_value(n.cache, NULL, "resync");
-    bool there = !is_nobodys(&n);
+    bool there = true;
     bool writes = true;
     int rc = nigh_watch(n.cache, hear_change, NULL);
     if (rc != 0)
         status = fail(nigh_strerror(rc), "");
-    for (unsigned ms = 0; rc == 0 && writes && !ended && (!args->once || ms < args->timeout_ms);
-         ms += LOOK_MS) {
+    while (rc == 0 && writes && !ended && left_ms(args, began_ms) > 0) {
         nanosleep(&pause, NULL);
+        if (n.waits)
+            writes = look_for_node(&n, &n.waits);
+        if (n.waits)
+            continue;
         look_for_redis(&n, &there);
-        writes = look_for_loss(&n, &resyncs) && write_waiting();
+        writes = writes && look_for_loss(&n, &resyncs) && write_waiting();
     }
     nigh_close(n.cache);
     return writes || ended ? status : TOOL_REFUSED;

@@ -42,6 +42,9 @@ void tool_find_sockets(struct tool_args *args);
 
 /* ---- line.c: the control socket ---- */
 
+/* The monotonic clock. */
+long long line_now_ms(void);
+
 /* An answer without its end, to be freed; NULL: there is none, and why. */
 struct line_answer {
     char *text;

@@ -285,6 +285,48 @@ TEST(who_watches_is_told_when_redis_is_not_there)
     world_close(&w);
 }
 
+/* Reads lines until one has this in it, and none has that. */
+static void wait_for_line_without(struct program *p, const char *wanted, const char *unwanted)
+{
+    char line[300] = "";
+    while (!strstr(line, wanted)) {
+        program_first_line(p, line, sizeof(line));
+        if (!CHECK(!strstr(line, unwanted)))
+            check_note("it says: %s", line);
+    }
+}
+
+TEST(who_watches_may_come_before_the_first_node)
+{
+    struct redis server;
+    struct world w;
+    struct program p;
+    char uri[200];
+    char *argv[] = {"/bin/sh", "-c", "exec \"$0\" watch --redis \"$1\" --timeout 60000 2>&1",
+                    NIGH_TOOL, uri, NULL};
+    redis_start(&server, NULL);
+    snprintf(uri, sizeof(uri), "%s", server.uri);
+    program_start(&p, argv, "");
+    wait_for_line(&p, "no node uses the prefix nigh");
+    struct nigh_options o = patient_options(&server);
+    o.group_slots = 4096; /* it finds that out */
+    world_open(&w, &o, NULL);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, nigh_health(w.cache) == NIGH_FRESH);
+    CHECK_EQ(nigh_invalidate(w.space, "the first", 9, NULL), 0);
+    struct tool_changer c = {.space = w.space};
+    REQUIRE_EQ(pthread_create(&c.thread, NULL, tool_change, &c), 0);
+    wait_for_line_without(&p, "a node uses the prefix nigh now", "Redis is back");
+    wait_for_line_without(&p, "changes before this program could hear them: up to ", " key ");
+    wait_for_line_without(&p, " key ", "Redis is back");
+    atomic_store(&c.ends, true);
+    pthread_join(c.thread, NULL);
+    CHECK_EQ(program_stop(&p), 0);
+    tool_run("watch --redis %s --once --timeout 500", server.uri);
+    CHECK(!strstr(tool_out, "Redis is back"));
+    world_close(&w);
+    redis_stop(&server);
+}
+
 TEST(who_watches_needs_no_uri_where_there_is_a_process)
 {
     struct redis server;
