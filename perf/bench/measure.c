@@ -43,7 +43,8 @@ double spread(const double *values, size_t count)
 
 /* Whatever the values are distributed like, each is below the median with probability 1/2: so the
  * k-th smallest is above it with that of fewer than k heads in `count` throws. */
-void median_range(const double *values, size_t count, double *ret_low, double *ret_high)
+void median_range(const double *values, size_t count, double sure, double *ret_low,
+                  double *ret_high)
 {
     double sorted[ROUNDS_MAX], chance = 1, outside = 0;
     size_t k = 0;
@@ -53,18 +54,23 @@ void median_range(const double *values, size_t count, double *ret_low, double *r
     qsort(sorted, count, sizeof(*sorted), by_size);
     for (size_t i = 0; i < count; i++)
         chance /= 2;
-    for (; k < count / 2 && (outside += 2 * chance) < 1.0 / 15; k++)
+    for (; k < count / 2 && (outside += 2 * chance) <= 1 - sure; k++)
         chance *= (double)(count - k) / (double)(k + 1);
     k = k ? k - 1 : 0;
     *ret_low = sorted[k];
     *ret_high = sorted[count - 1 - k];
 }
 
+void ratios_of(const double *a, const double *b, size_t count, double *ret)
+{
+    for (size_t i = 0; i < count && i < ROUNDS_MAX; i++)
+        ret[i] = b[i] > 0 ? a[i] / b[i] : 0;
+}
+
 double median_ratio(const double *a, const double *b, size_t count)
 {
     double ratios[ROUNDS_MAX];
-    for (size_t i = 0; i < count && i < ROUNDS_MAX; i++)
-        ratios[i] = b[i] > 0 ? a[i] / b[i] : 0;
+    ratios_of(a, b, count, ratios);
     return median(ratios, count);
 }
 

@@ -34,11 +34,14 @@ void rounds_run(const char *what, struct subject *subjects, size_t count, unsign
 double median(const double *values, size_t count);
 /* (largest - smallest) / median. */
 double spread(const double *values, size_t count);
-/* Between these of the values the median of all that could be measured lies, in 14 cases of 15 or
- * more; the more rounds, the nearer they are, which the spread is not. Of fewer than 5: least and
- * most, which is less sure. */
-void median_range(const double *values, size_t count, double *ret_low, double *ret_high);
-/* Median of a[i] / b[i]. */
+/* Says between which of the values the median of all that could be measured lies, with this
+ * probability or more; the more values, the nearer they are, which the spread is not. Of too few
+ * (MEDIAN_SURE: of fewer than 5): least and most, which is less sure. */
+void median_range(const double *values, size_t count, double sure, double *ret_low,
+                  double *ret_high);
+#define MEDIAN_SURE (14.0 / 15) /* of results */
+/* The rounds' own ratios a[i] / b[i]; 0 where b is. */
+void ratios_of(const double *a, const double *b, size_t count, double *ret);
 double median_ratio(const double *a, const double *b, size_t count);
 
 uint64_t thread_cpu_ns(void);

@@ -31,17 +31,16 @@ void result_add_rounds(const char *bench, const char *name, const char *metric, 
     r->value = median(subject->figures, rounds);
     r->spread = spread(subject->figures, rounds);
     r->rounds = rounds;
-    median_range(subject->figures, rounds, &r->low, &r->high);
+    median_range(subject->figures, rounds, MEDIAN_SURE, &r->low, &r->high);
     if (!baseline)
         return;
     r->baseline = baseline->name;
     r->baseline_value = median(baseline->figures, rounds);
-    r->ratio = median_ratio(subject->figures, baseline->figures, rounds);
     double ratios[ROUNDS_MAX];
-    for (unsigned i = 0; i < rounds; i++)
-        ratios[i] = subject->figures[i] / baseline->figures[i];
+    ratios_of(subject->figures, baseline->figures, rounds, ratios);
+    r->ratio = median(ratios, rounds);
     r->ratio_spread = spread(ratios, rounds);
-    median_range(ratios, rounds, &r->low, &r->high);
+    median_range(ratios, rounds, MEDIAN_SURE, &r->low, &r->high);
 }
 
 void result_add(const char *bench, const char *name, const char *metric, const char *unit,

@@ -15,13 +15,12 @@
  *     placement  all caches made anew, TURNS turns; its ratio is the median of the turns' ratios
  *
  * A round is PLACEMENTS of these. What is told is the median of their ratios and the interval that
- * has the true median with 95 % probability, whatever chance is like: from the k-th lowest of the
- * ratios to the k-th highest, k by the binomial distribution. Nothing is left out.
+ * has the true median with 95 % probability, whatever chance is like (median_range()). Nothing is
+ * left out.
  *
  * The row "none of it, again" is a second cache like the first: it should come out as 1.00, and by
  * as much as it does not nothing else can be believed.
  */
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -67,42 +66,6 @@ static struct nigh_space *create(enum row row, const char *folder, unsigned plac
     free(options);
     free(file);
     return space;
-}
-
-/* ---- an interval of the median ---- */
-
-/* Returns the most k for which the k-th lowest and the k-th highest of so many ratios have the true
- * median between them, SURE or more probably: each ratio is on either side of it by the toss of a
- * coin. */
-static unsigned rank_of_interval(unsigned count)
-{
-    unsigned k = 0;
-    double probability = pow(0.5, count); /* that k are below the median */
-    for (double tail = probability; 2 * tail <= 1 - SURE; tail += probability) {
-        probability *= (double)(count - k) / (k + 1);
-        k++;
-    }
-    return k;
-}
-
-struct interval {
-    double least, most;
-};
-
-static int by_size(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static struct interval interval_of(const double *ratios, unsigned count)
-{
-    double sorted[ROUNDS_MAX];
-    unsigned rank = rank_of_interval(count);
-    for (unsigned i = 0; i < count; i++)
-        sorted[i] = ratios[i];
-    qsort(sorted, count, sizeof(*sorted), by_size);
-    return (struct interval){sorted[rank - 1], sorted[count - rank]};
 }
 
 /* ---- measuring ---- */
@@ -176,13 +139,11 @@ static void place_all(struct subject *subjects, unsigned placements, bool quick)
 
 static void report_row(const struct subject *subject, const struct subject *off, unsigned rounds)
 {
-    double ratios[ROUNDS_MAX];
-    for (unsigned i = 0; i < rounds; i++)
-        ratios[i] = subject->figures[i] / off->figures[i];
-    struct interval interval = interval_of(ratios, rounds);
-    printf("%-28s%10.1f%10.3f", subject->name, median(subject->figures, rounds),
-           median(ratios, rounds));
-    printf("   %.3f to %.3f\n", interval.least, interval.most);
+    double ratios[ROUNDS_MAX], low, high;
+    ratios_of(subject->figures, off->figures, rounds, ratios);
+    median_range(ratios, rounds, SURE, &low, &high);
+    printf("%-28s%10.1f%10.3f   %.3f to %.3f\n", subject->name,
+           median(subject->figures, rounds), median(ratios, rounds), low, high);
 }
 
 static void report(const struct subject *subjects, unsigned rounds)

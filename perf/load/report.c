@@ -10,11 +10,23 @@
 
 static const char *const tier_names[LOAD_TIERS] = {"L1", "L2", "load", "write", "invalidate"};
 
-/* The requests of the first number of threads are what the others are a multiple of. */
-static double times_of(const struct load_result *r, const struct subject *s,
-                       const struct subject *first)
+/* How it scales: in each round as a multiple of the first number of threads in that round. */
+struct scaling {
+    struct subject ours, control;
+    double of_control, low, high; /* median_range() of ours / control */
+};
+
+static struct scaling scaling_of(const struct load_result *r, const struct load_level *l)
 {
-    return median_ratio(s->figures, first->figures, r->rounds);
+    const struct load_level *first = &r->levels[0];
+    struct scaling s = {.ours.name = "nigh", .control.name = "control"};
+    double ratios[ROUNDS_MAX];
+    ratios_of(l->ops.figures, first->ops.figures, r->rounds, s.ours.figures);
+    ratios_of(l->control.figures, first->control.figures, r->rounds, s.control.figures);
+    ratios_of(s.ours.figures, s.control.figures, r->rounds, ratios);
+    s.of_control = median(ratios, r->rounds);
+    median_range(ratios, r->rounds, MEDIAN_SURE, &s.low, &s.high);
+    return s;
 }
 
 /* ---- what was asked ---- */
@@ -48,16 +60,16 @@ static void print_scaling(const struct load_result *r, FILE *out)
             "of the control", "answered by L1");
     for (unsigned i = 0; i < r->count; i++) {
         const struct load_level *l = &r->levels[i];
-        double ours = times_of(r, &l->ops, &first->ops);
-        double control = s->control ? times_of(r, &l->control, &first->control) : 0;
+        struct scaling scaling = scaling_of(r, l);
         uint64_t reads = 0;
         for (unsigned t = LOAD_L1; t <= LOAD_LOADER; t++)
             reads += l->all.times[t].count;
         fprintf(out, "%8u%16s%8.2f%14.2f", l->threads,
                 table_count((uint64_t)median(l->ops.figures, r->rounds)),
-                spread(l->ops.figures, r->rounds), ours);
+                spread(l->ops.figures, r->rounds), median(scaling.ours.figures, r->rounds));
         if (s->control)
-            fprintf(out, "%8.2f%16.2f", control, control > 0 ? ours / control : 0);
+            fprintf(out, "%8.2f%16.2f", median(scaling.control.figures, r->rounds),
+                    scaling.of_control);
         else
             fprintf(out, "%8s%16s", "-", "-");
         fprintf(out, "%22s\n", table_share(l->all.times[LOAD_L1].count, reads));
@@ -152,6 +164,23 @@ static void print_troubles(const struct load_result *r, FILE *out)
     }
 }
 
+/* Says what the control is, and how sure the ratios to it are. */
+static void print_control(const struct load_result *r, FILE *out)
+{
+    for (unsigned i = 1; i < r->count && r->rounds > 1; i++) {
+        struct scaling s = scaling_of(r, &r->levels[i]);
+        fprintf(out, "%s: between %.2f and %.2f of the control\n", threads_of(&r->levels[i]),
+                s.low, s.high);
+    }
+    if (r->count > 1 && r->rounds > 1)
+        fprintf(out, "between: there the median of the ratios lies, 14 times of 15 (of 5 rounds or "
+                     "more).\n");
+    fprintf(out,
+            "control: each thread with a cache of its own over its part of the keys, without "
+            "Redis or loads:\nwhat this machine makes of so many threads. More than it: calls "
+            "that wait, side by side.\n");
+}
+
 void load_report(const struct load_result *r, FILE *out)
 {
     print_load(r, out);
@@ -162,10 +191,7 @@ void load_report(const struct load_result *r, FILE *out)
     if (r->rounds < r->settings->rounds)
         fprintf(out, "stopped: %u of %u rounds were made\n", r->rounds, r->settings->rounds);
     if (r->settings->control)
-        fprintf(out,
-                "control: each thread with a cache of its own over its part of the keys, without "
-                "Redis or loads:\nwhat this machine makes of so many threads. More than it: calls "
-                "that wait, side by side.\n");
+        print_control(r, out);
     fprintf(out, "Times include one look at the clock, %s.\n", table_time(clock_ns()));
     table_end();
 }
@@ -188,10 +214,14 @@ void load_results(const struct load_result *r)
     const struct load_settings *s = r->settings;
     for (unsigned i = 0; i < r->count; i++) {
         const struct load_level *l = &r->levels[i];
-        char name[32];
-        snprintf(name, sizeof(name), "%u threads", l->threads);
+        const char *name = threads_of(l);
         result_add_rounds("load", name, "requests", "1/s", &l->ops, s->control ? &l->control : NULL,
                           r->rounds);
+        if (s->control && i > 0) {
+            struct scaling scaling = scaling_of(r, l);
+            result_add_rounds("load", name, "scaling", "times", &scaling.ours, &scaling.control,
+                              r->rounds);
+        }
         for (unsigned t = 0; t < LOAD_TIERS; t++)
             add_times(name, tier_names[t], &l->all.times[t]);
         if (s->rate > 0) {
@@ -202,4 +232,5 @@ void load_results(const struct load_result *r)
         }
         result_add("load", name, "failed", "count", (double)l->all.failed, NULL, 0);
     }
+    table_end();
 }

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
 /*
  * Pictures of bars: limits and how near they came, ratios beside others, and values. A bar is the
- * median, the thin line on it between which figures that lies, the red line the goal.
+ * median, the thin line on it between which figures that lies, the red line the goal. A ratio is
+ * coloured as better or worse where `compare` would say so: not where it may be 1.
  */
 #include <math.h>
 #include <string.h>
 
 #include "report/chart.h"
+#include "report/compare.h"
 #include "report/pictures.h"
 #include "support/fail.h"
 #include "support/table.h"
@@ -61,11 +63,11 @@ static void add(struct bars *b, const struct chart_bar *bar, FILE *out)
     b->all[b->count++] = *bar;
 }
 
-static enum tone tone_of(const struct row *r, double figure, double from)
+static enum tone tone_of_goal(const struct row *r)
 {
-    if (figure == from)
-        return TONE_GOOD;
-    return (figure > from) == row_rises(r) ? TONE_GOOD : TONE_BAD;
+    if (isnan(r->goal))
+        return TONE_PLAIN;
+    return r->value == r->goal || (r->value > r->goal) == row_rises(r) ? TONE_GOOD : TONE_BAD;
 }
 
 static bool is_in_lines(const struct row *r)
@@ -144,9 +146,22 @@ static bool is_plain(const struct rows *rows, size_t first)
 
 static const char *how_to_read(const struct row *r)
 {
-    return row_has_truth(r) ? "What it says over what came: the nearer to 1 the better."
-           : row_rises(r)   ? "nigh's figure over theirs: more than 1 is better."
-                            : "nigh's figure over theirs: less than 1 is better.";
+    return row_has_truth(r)     ? "What it says over what came: the nearer to 1 the better."
+           : row_has_control(r) ? "nigh's figure over the control's, which is what the machine "
+                                  "makes of so many threads."
+           : row_rises(r)       ? "nigh's figure over theirs: more than 1 is better."
+                                : "nigh's figure over theirs: less than 1 is better.";
+}
+
+static enum tone tone_of_ratio(const struct row *r)
+{
+    static const enum tone tones[VERDICTS] = {
+        [VERDICT_WITHIN] = TONE_UNSURE,
+        [VERDICT_BETTER] = TONE_GOOD,
+        [VERDICT_WORSE] = TONE_BAD,
+        [VERDICT_ONE_ROUND] = TONE_UNSURE,
+    };
+    return row_has_truth(r) || row_has_control(r) ? TONE_PLAIN : tones[compare_beside(r)];
 }
 
 static void add_ratio(struct bars *b, const struct row *r, bool plain, FILE *out)
@@ -160,7 +175,7 @@ static void add_ratio(struct bars *b, const struct row *r, bool plain, FILE *out
                             .low = isnan(range.low) ? NAN : fmax(range.low, r->ratio / 20),
                             .high = range.high,
                             .goal = r->goal,
-                            .tone = row_has_truth(r) ? TONE_PLAIN : tone_of(r, r->ratio, 1)},
+                            .tone = tone_of_ratio(r)},
         out);
 }
 
@@ -210,14 +225,13 @@ static size_t values_like(const struct rows *rows, size_t first, bool *ret_short
 static void add_value(struct bars *b, const struct row *r, bool is_short, FILE *out)
 {
     struct row_range range = row_range(r);
-    enum tone tone = isnan(r->goal) ? TONE_PLAIN : tone_of(r, r->value, r->goal);
     add(b,
         &(struct chart_bar){.group = is_short ? NULL : r->name, .name = is_short ? r->name : "",
                             .text = strcmp(r->unit, "count") == 0 ? table_print("%.0f", r->value)
                                                                   : figure_text(r->value),
                             .value = r->value,
                             .low = range.low, .high = range.high, .goal = r->goal,
-                            .tone = tone},
+                            .tone = tone_of_goal(r)},
         out);
 }
 

@@ -200,7 +200,7 @@ static struct scale bars_scale(const struct chart_bar *bars, size_t count, doubl
 static void draw_bar(FILE *out, const struct scale *s, const struct chart_bar *b, double from,
                      double y)
 {
-    static const char *const tones[] = {"plain", "good", "bad"};
+    static const char *const tones[] = {"plain", "good", "bad", "unsure"};
     double zero = on(s, from), x = on(s, b->value), middle = y + LANE / 2;
     text_at(out, "quiet", "start", 0, y + 12.5, b->name, NAME_MOST);
     if (isfinite(b->value) && (b->value > 0 || !s->is_log))

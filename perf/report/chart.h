@@ -12,7 +12,7 @@
 
 #define CHART_LINES_MAX 6u
 
-enum tone { TONE_PLAIN, TONE_GOOD, TONE_BAD };
+enum tone { TONE_PLAIN, TONE_GOOD, TONE_BAD, TONE_UNSURE };
 
 /* A bar; NAN: not there. */
 struct chart_bar {

@@ -26,6 +26,15 @@ static void text_cell(FILE *out, const char *text)
     fputs("</td>", out);
 }
 
+/* Only what the file itself says: a spread is no interval. */
+static void range_cell(FILE *out, const struct row *r)
+{
+    fputs("<td class=\"n\">", out);
+    if (r->rounds > 1 && isfinite(r->low) && isfinite(r->high))
+        fprintf(out, "%.4g to %.4g", r->low, r->high);
+    fputs("</td>", out);
+}
+
 static void write_row(FILE *out, const struct row *r)
 {
     fputs("<tr>", out);
@@ -37,6 +46,7 @@ static void write_row(FILE *out, const struct row *r)
     cell(out, r->baseline_value);
     cell(out, r->ratio);
     cell(out, isfinite(row_spread(r)) ? 100 * row_spread(r) : NAN);
+    range_cell(out, r);
     cell(out, r->goal);
     fprintf(out, "<td class=\"n\">%u</td></tr>\n", r->rounds);
 }
@@ -57,8 +67,8 @@ static void write_table(FILE *out, const struct rows *rows, size_t first)
     page_text(out, bench);
     fputs(": the figures</summary>\n<div class=\"scroll\"><table>\n<tr><th>metric</th><th>case"
           "</th><th class=\"n\">value</th><th>unit</th><th>beside</th><th class=\"n\">value</th>"
-          "<th class=\"n\">ratio</th><th class=\"n\">spread, %</th><th class=\"n\">goal</th>"
-          "<th class=\"n\">rounds</th></tr>\n",
+          "<th class=\"n\">ratio</th><th class=\"n\">spread, %</th><th class=\"n\">between</th>"
+          "<th class=\"n\">goal</th><th class=\"n\">rounds</th></tr>\n",
           out);
     for (size_t i = first; i < rows->count; i++) {
         if (!rows_is_first(rows, i) || strcmp(rows->all[i].bench, bench) != 0)
@@ -99,9 +109,9 @@ unsigned report_write(const struct rows *files, size_t count, FILE *out)
     page_begin(out, "nigh: measurements");
     fputs("<p>A bar is the median of the rounds, the thin line on it between which figures that "
           "lies (14 times of 15, of 5 rounds or more), a red line a goal or a limit; blue is "
-          "better than what it stands beside, orange worse. Ratios were measured side by side in "
-          "one run and hold on a busy machine; absolute figures do not. The tables are below the "
-          "pictures.</p>\n",
+          "better than what it stands beside, orange worse, grey neither for sure. Ratios were "
+          "measured side by side in one run and hold on a busy machine; absolute figures do not. "
+          "The tables are below the pictures.</p>\n",
           out);
     for (size_t i = 0; i < count; i++) {
         fputs("<h2>", out);

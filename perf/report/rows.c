@@ -275,7 +275,7 @@ const char *row_quantity(const struct row *r)
 
 bool row_rises(const struct row *r)
 {
-    static const char *const units[] = {"op/s", "1/s", "percent"};
+    static const char *const units[] = {"op/s", "1/s", "percent", "times"};
     for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++)
         if (strcmp(r->unit, units[i]) == 0)
             return true;
@@ -294,6 +294,11 @@ bool row_has_limit(const struct row *r)
 bool row_has_truth(const struct row *r)
 {
     return r->baseline && strcmp(r->baseline, "came") == 0;
+}
+
+bool row_has_control(const struct row *r)
+{
+    return r->baseline && strcmp(r->baseline, "control") == 0;
 }
 
 static bool is_same(const char *a, const char *b)

@@ -54,6 +54,8 @@ bool row_rises(const struct row *r);
 bool row_has_limit(const struct row *r);
 /* Is it a prophecy, beside what came? The nearer to that the better. */
 bool row_has_truth(const struct row *r);
+/* Is it the control, which says what the machine makes of it? Nobody is to beat that. */
+bool row_has_control(const struct row *r);
 /* Do both say the same thing, in the same unit, beside the same baseline? */
 bool row_is_like(const struct row *a, const struct row *b);
 /* Do both stand under one heading: bench, metric and unit? */

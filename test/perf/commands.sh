@@ -66,11 +66,14 @@ for name in $there; do
         fail "perf/README.md does not name '$name'"
 done
 
-# A load with two nodes, a Redis, writes and invalidations.
-measure 'answered by L1' load load --nodes 2 --threads 1 --rounds 1 --seconds 0.3 --keys 500 \
+# A load with two nodes, a Redis, writes and invalidations; how it scales, and how sure that is.
+measure 'answered by L1' load load --nodes 2 --threads 1,2 --rounds 2 --seconds 0.3 --keys 500 \
     --origin 200us --mix read=90,write=5,invalidate=5 --json "$folder/load.json"
+has "$folder/out" '2 threads: between '
+[ "$build" = Debug ] || grep -qE '"2 threads", "metric": "scaling".*"baseline": "control".*"low"' \
+    "$folder/load.json" || fail "load: how it scales has no interval"
 has "$folder/load.json" '"metric": "requests"'
-has "$folder/load.json" '"case": "1 threads", "metric": "failed", "unit": "count", "value": 0,'
+has "$folder/load.json" '"case": "1 thread", "metric": "failed", "unit": "count", "value": 0,'
 measure 'requests/s are due' load load --redis none --rate 500 --threads 2 --rounds 1 \
     --seconds 0.2 --keys 200 --mix read=100
 if [ -x "$programs/perf_report" ]; then
@@ -88,12 +91,12 @@ value() {
 }
 measure 'all, since due' load load --redis none --rate 200 --threads 1 --rounds 1 --seconds 1 \
     --keys 1 --mix read=96,invalidate=4 --origin 100ms --json "$folder/stall.json"
-[ "$build" = Debug ] || [ "$(value "$folder/stall.json" '1 threads, L1' p99)" -gt 50000000 ] ||
+[ "$build" = Debug ] || [ "$(value "$folder/stall.json" '1 thread, L1' p99)" -gt 50000000 ] ||
     fail "load: a stall of 100 ms is not in the latency of those behind it"
 measure 'had not begun' load load --redis none --rate 200 --threads 1 --rounds 1 --seconds 0.2 \
     --keys 1 --mix read=50,invalidate=50 --origin 400ms --arrivals poisson \
     --json "$folder/stall.json"
-[ "$build" = Debug ] || [ "$(value "$folder/stall.json" '1 threads' 'not begun')" -gt 0 ] ||
+[ "$build" = Debug ] || [ "$(value "$folder/stall.json" '1 thread' 'not begun')" -gt 0 ] ||
     fail "load: what was due and did not begin is not counted"
 
 # What cannot be written is said before anything is measured; a full disk is no success.

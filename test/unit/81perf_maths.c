@@ -39,13 +39,17 @@ TEST(median_lies_in_its_range_however_many_rounds)
     double values[25], low, high;
     for (unsigned i = 0; i < 25; i++)
         values[i] = (i * 7 + 3) % 25; /* each of 0 to 24 */
-    median_range(values, 1, &low, &high);
+    median_range(values, 1, MEDIAN_SURE, &low, &high);
     CHECK(near(low, values[0]) && near(high, values[0]));
     const double five[] = {3, 1, 5, 2, 4};
-    median_range(five, 5, &low, &high);
+    median_range(five, 5, MEDIAN_SURE, &low, &high);
     CHECK(near(low, 1) && near(high, 5));
-    median_range(values, 25, &low, &high);
+    median_range(values, 25, MEDIAN_SURE, &low, &high);
     CHECK(near(low, 7) && near(high, 17)); /* the 8th and 18th: 95.7 %; the 9th: 89.2 % */
+    median_range(values, 25, 0.96, &low, &high);
+    CHECK(near(low, 6) && near(high, 18));
+    median_range(five, 5, 0.95, &low, &high); /* 93.75 % is all there is */
+    CHECK(near(low, 1) && near(high, 5));
 }
 
 TEST(spread_is_relative_to_the_median)

@@ -89,7 +89,7 @@ static struct row measured(struct random_stream *random, double figure, double n
     for (unsigned i = 0; i < rounds; i++)
         values[i] = figure * (1 + noise * sqrt(-2 * log(random_unit(random))) *
                                       cos(2 * M_PI * random_unit(random)));
-    median_range(values, rounds, &low, &high);
+    median_range(values, rounds, MEDIAN_SURE, &low, &high);
     return (struct row){.bench = "b", .name = "n", .metric = "m", .unit = "ns",
                         .value = median(values, rounds), .spread = spread(values, rounds),
                         .rounds = rounds, .ratio_spread = NAN, .low = low, .high = high};
@@ -363,6 +363,40 @@ TEST(page_of_a_benchmark_has_bars_and_goals)
     CHECK(says("class=\"bad\"") && says("class=\"good\""));
     CHECK(says("class=\"mark\""));
     CHECK(says("class=\"spread\""));
+}
+
+/* As compare's verdicts: what may be 1, or is of one round, is neither better nor worse. */
+TEST(a_ratio_that_may_be_1_is_not_coloured)
+{
+    struct row all[] = {
+        ratio(.9, .85, .95, 5, "ns"), ratio(1.1, 1.05, 1.2, 5, "ns"), ratio(.9, .8, 1.01, 5, "ns"),
+        ratio(1.1, .99, 1.2, 5, "ns"), ratio(.5, .5, .5, 1, "ns"),
+    };
+    struct rows rows = {.path = (char *)"p", .all = all, .count = sizeof(all) / sizeof(all[0])};
+    for (size_t i = 0; i < rows.count; i++)
+        all[i].goal = all[i].at_s = NAN;
+    FILE *out = begin_text();
+    CHECK_EQ(report_write(&rows, 1, out), 1);
+    fclose(out);
+    CHECK_EQ(count_of("<rect class=\"good\""), 1);
+    CHECK_EQ(count_of("<rect class=\"bad\""), 1);
+    CHECK_EQ(count_of("<rect class=\"unsure\""), 3);
+    CHECK(says("<td class=\"n\">0.8 to 1.01</td>"));
+}
+
+/* More of it is better in a later run; and what the machine makes of it is no rival. */
+TEST(a_control_is_nobody_to_beat)
+{
+    struct row then = ratio(.67, .6, .8, 5, "times"), now = ratio(.9, .85, .95, 5, "times");
+    then.baseline = now.baseline = "control";
+    then.goal = then.at_s = NAN;
+    CHECK_EQ(compare_verdict(&then, &now), VERDICT_BETTER);
+    struct rows rows = {.path = (char *)"p", .all = &then, .count = 1};
+    FILE *out = begin_text();
+    CHECK_EQ(report_write(&rows, 1, out), 1);
+    fclose(out);
+    CHECK(says("over the control&#39;s") && says("<rect class=\"plain\""));
+    CHECK(!says("<rect class=\"bad\""));
 }
 
 TEST(page_of_the_main_job_shows_lateness_and_its_bound)
