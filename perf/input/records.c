@@ -51,7 +51,9 @@ static char *read_records(struct builder *b, struct stream *s, size_t bytes,
 
 /*
  * A trace whose sizes are all 1 or 0 does not know them. Nothing in these formats tells a file of
- * them from any other: where many sizes are what no value may have it is not what its name says.
+ * them from any other. Where many sizes are what no value of nigh's may have, it is either not what
+ * its name says or one of films, say, most of which nigh would never keep: neither is replayed, for
+ * the answer would be about something else.
  */
 static char *judge_sizes(struct input *in, const char *path)
 {
@@ -65,8 +67,8 @@ static char *judge_sizes(struct input *in, const char *path)
     in->has_sizes = most > 1;
     if ((double)huge <= WRONG_MOST * (double)count)
         return NULL;
-    return must_print("%s is no %s: %zu of its %zu sizes are above %u MiB", path, in->format, huge,
-                      count, NIGH_VALUE_MAX >> 20);
+    return must_print("%s is no %s, or one of values that nigh does not keep: %zu of its %zu sizes "
+                      "are above %u MiB", path, in->format, huge, count, NIGH_VALUE_MAX >> 20);
 }
 
 /* ... or where times go to and fro. */
