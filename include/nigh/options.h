@@ -135,9 +135,9 @@ typedef uint64_t (*nigh_clock_fn)(void *arg);
  * @param size       bytes there, 512
  *
  * Returns   0; < 0 when there is none now, and the one before it goes on
- * Threads   nigh-password, which lives as long as the call, one at a time; with threads=none those
- *           that call nigh. Calls nothing of nigh on this cache; no exception, longjmp() or end of
- *           the thread
+ * Threads   nigh-password, which lives as long as the call, one at a time, and has 2 MiB of stack
+ *           as those of loaders have; with threads=none those that call nigh. Calls nothing of nigh
+ *           on this cache; no exception, longjmp() or end of the thread
  * Blocks    must not. A new connection waits for it, a second at most, and is then made with the
  *           password before; requests on the one that is there do not wait, and the answer counts
  *           when it comes. nigh_close() waits until it has run for a second, then leaves its thread

@@ -16,6 +16,7 @@
 struct env;
 
 #define THREAD_STACK_BYTES (256u * 1024) /* usable: thread-local storage comes on top */
+#define THREAD_HOSTS_STACK_BYTES (2u << 20) /* of one that calls the host's functions */
 
 /* Start `run(arg)` named `name` (<= 15 bytes) with every signal blocked. 0 or NIGH_ETHREAD. */
 int thread_start(pthread_t *ret_thread, const char *name, size_t stack_bytes, void *(*run)(void *),

@@ -143,7 +143,7 @@ static void *worker_main(void *arg);
 
 static int start_locked(struct workers *w, uint32_t slot) REQUIRES(w->lock)
 {
-    return thread_start(&w->threads[slot], "nigh-worker", 8u * THREAD_STACK_BYTES, worker_main, w);
+    return thread_start(&w->threads[slot], "nigh-worker", THREAD_HOSTS_STACK_BYTES, worker_main, w);
 }
 
 /* Lies on the stack of a worker. */

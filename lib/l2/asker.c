@@ -78,7 +78,7 @@ static void begin(struct asker *a)
     pthread_t thread;
     if (!a->apart) {
         call(a);
-    } else if (thread_start(&thread, "nigh-password", THREAD_STACK_BYTES, call, a) == 0) {
+    } else if (thread_start(&thread, "nigh-password", THREAD_HOSTS_STACK_BYTES, call, a) == 0) {
         pthread_detach(thread);
     } else {
         pthread_mutex_lock(&a->lock);

@@ -15,6 +15,7 @@
 #include "l2/asker.h"
 
 #define LOOK_NS NS_PER_S
+#define ANSWER_NS (20 * NS_PER_MS) /* between looks for the host's answer, within LOOK_NS */
 #define AGAIN_NS (10 * NS_PER_S) /* after a refusal, to a server that is logged in to */
 
 struct secret {
@@ -37,6 +38,7 @@ struct login {
     struct outage trouble; /* why the source gives none; its key (i) is (r) */
     struct stat seen;     /* (r) the file, when it was read last */
     uint64_t due_ns;      /* (r) */
+    uint64_t ask_ns;      /* (r) when the host is asked next */
 };
 
 static bool may_change(const struct login *l)
@@ -68,10 +70,13 @@ static void trouble(struct login *l, const char *source, const char *why, uint64
     char text[L2_PROBLEM_BYTES];
     snprintf(text, sizeof(text), "%s %.120s: %s", l->what, source, why);
     outage_note(&l->trouble, text, now_ns);
-    if (outage_is_news(&l->trouble, text) &&
-        LOG(l->env->log, NIGH_LOG_WARN, "no password is found, the one before it goes on: %s",
+    if (!outage_is_news(&l->trouble, text))
+        return;
+    if (LOG(l->env->log, NIGH_LOG_WARN, "no password is found, the one before it goes on: %s",
             text))
         outage_told(&l->trouble, text);
+    else /* the line was held back: the next look tells it */
+        memset(&l->seen, 0, sizeof(l->seen));
 }
 
 /* Takes what a source has given: text[0 .. len), which is wiped. */
@@ -123,8 +128,9 @@ static void read_file(struct login *l, uint64_t now_ns)
         close(fd);
 }
 
-/* Takes what the host has said, or lets people know why it has said nothing. */
-static void heed_host(struct login *l, bool waits, uint64_t now_ns)
+/* Takes what the host has said, or lets people know why it has said nothing. Returns whether an
+ * answer may come any moment. */
+static bool heed_host(struct login *l, bool waits, uint64_t now_ns)
 {
     static const char *const troubles[] = {
         [ASKER_NONE] = "it has none",
@@ -139,25 +145,32 @@ static void heed_host(struct login *l, bool waits, uint64_t now_ns)
     else if (answer != ASKER_NOTHING)
         trouble(l, source, troubles[answer], now_ns);
     explicit_bzero(text, sizeof(text));
+    return answer == ASKER_NOTHING;
 }
 
-/* Takes the answer to what was asked before, and asks anew. `waits`: that is wanted, too. */
+/* Takes the answer to what was asked before, and asks anew if it is time. `waits`: at once, and
+ * that answer is wanted, too. */
 static void ask_host(struct login *l, bool waits, uint64_t now_ns)
 {
-    heed_host(l, false, now_ns);
-    asker_ask(l->asker);
-    heed_host(l, waits, now_ns);
+    bool awaited = heed_host(l, false, now_ns);
+    if (waits || now_ns >= l->ask_ns) {
+        l->ask_ns = now_ns + LOOK_NS;
+        asker_ask(l->asker);
+        awaited = heed_host(l, waits, now_ns);
+    }
+    l->due_ns = awaited ? now_ns + ANSWER_NS : l->ask_ns;
 }
 
 void login_refresh(struct login *l, bool at_once, uint64_t now_ns)
 {
     if (!l || !may_change(l) || (!at_once && now_ns < l->due_ns))
         return;
-    l->due_ns = now_ns + LOOK_NS;
-    if (l->file[0])
-        read_file(l, now_ns);
-    else
+    if (l->asker) {
         ask_host(l, at_once, now_ns);
+        return;
+    }
+    l->due_ns = now_ns + LOOK_NS;
+    read_file(l, now_ns);
 }
 
 uint64_t login_due_ns(const struct login *l)

@@ -2,6 +2,7 @@
 // Passwords that change while the cache is open: from a file and from the host, under load, with
 // files that are not what they should be. No call fails, and no password is told to anybody.
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -49,9 +50,18 @@ static unsigned said(struct vault *v, const char *words)
     return count;
 }
 
+/* As a vault's client may, which parses and decrypts. */
+static void use_stack(void)
+{
+    volatile char room[1u << 20];
+    for (size_t i = sizeof(room); i > 0; i -= 1024) /* each page: what lies behind may be there */
+        room[i - 1] = 1;
+}
+
 static int say_password(void *arg, char *password, size_t size)
 {
     struct vault *v = arg;
+    use_stack();
     v->inside++;
     v->threads += !pthread_equal(pthread_self(), v->opener);
     while (v->stands)
@@ -390,43 +400,124 @@ TEST(closing_leaves_a_function_of_the_hosts_that_never_returns)
 
 /* ---- files that are not what they should be ---- */
 
-/* The file is told of once, in the log and in the statistics, and the old password goes on. */
-static void check_file(struct vault *v, const char *words)
+struct badness {
+    void (*spoil)(const char *path);
+    const char *words;
+};
+
+static void empty_it(const char *path)
 {
-    CHECK_WITHIN(WORLD_PATIENCE_MS, said(v, words) == 1);
-    CHECK_WITHIN(WORLD_PATIENCE_MS, has_stats(v, words));
-    goes_on(v);
-    CHECK_EQ(said(v, words), 1);
+    write_at(path, "");
 }
 
+static void remove_it(const char *path)
+{
+    REQUIRE(unlink(path) == 0);
+}
+
+static void write_much(const char *path)
+{
+    char text[600];
+    memset(text, 'x', sizeof(text) - 1);
+    text[sizeof(text) - 1] = '\0';
+    write_at(path, text);
+}
+
+static void write_two_lines(const char *path)
+{
+    write_at(path, SECRET "1\nsecond line\n");
+}
+
+static void make_folder(const char *path)
+{
+    REQUIRE(unlink(path) == 0 && mkdir(path, 0700) == 0);
+}
+
+static void make_loop(const char *path)
+{
+    REQUIRE(unlink(path) == 0 && symlink(path, path) == 0);
+}
+
+static void make_fifo(const char *path) /* nobody waits at its end */
+{
+    REQUIRE(unlink(path) == 0 && mkfifo(path, 0600) == 0);
+}
+
+static const struct badness bad[] = {
+    {empty_it, "it is empty"},
+    {remove_it, "No such file"},
+    {write_much, "it is too long"},
+    {write_two_lines, "it is not one line of text"},
+    {make_folder, "Is a directory"},
+    {make_loop, "Too many levels of symbolic links"},
+    {make_fifo, "it is empty"},
+};
+#define BAD_COUNT (sizeof(bad) / sizeof(bad[0]))
+
+/* Opens one more cache at the same server, with a file of its own. */
+static void begin_beside(struct vault *v, const struct vault *first, size_t number)
+{
+    memset(v, 0, sizeof(*v));
+    pthread_mutex_init(&v->lock, NULL);
+    v->server = first->server;
+    strcpy(v->uri, first->uri);
+    snprintf(v->file, sizeof(v->file), "%s/password%zu", v->server.dir, number);
+    write_at(v->file, SECRET "1\n");
+    open_world(v, true, NIGH_THREADS_OWN);
+}
+
+/* Connects all of them anew: with the password from before. */
+static void all_go_on(struct vault *of)
+{
+    int64_t before[BAD_COUNT];
+    for (size_t i = 0; i < BAD_COUNT; i++) {
+        before[i] = count(&of[i], "l2_connect");
+        CHECK_EQ(nigh_put(of[i].w.space, "k", 1, "v", 1, NULL), 0);
+    }
+    free(redis_command(&of->server, "CLIENT KILL USER nigh"));
+    for (size_t i = 0; i < BAD_COUNT; i++)
+        CHECK_WITHIN(WORLD_PATIENCE_MS,
+                     count(&of[i], "l2_connect") > before[i] && is_ready(&of[i]));
+}
+
+/* Spoils files at the same time, for each is looked at once a second. */
+static void spoil(struct vault *of, size_t from, size_t to)
+{
+    for (size_t i = from; i < to; i++)
+        bad[i].spoil(of[i].file);
+    for (size_t i = from; i < to; i++)
+        if (!CHECK_WITHIN(WORLD_PATIENCE_MS, has_stats(&of[i], bad[i].words)))
+            check_note("%s", bad[i].words);
+}
+
+/* Each is told of once, in the log, which has one such line a second, and in the statistics. */
 TEST(a_bad_file_is_told_of_and_the_old_password_goes_on)
 {
-    struct vault v;
-    char long_one[600];
-    begin(&v);
-    write_at(v.file, "");
-    check_file(&v, "it is empty");
-    write_at(v.file, SECRET "1\n");
-    CHECK_WITHIN(WORLD_PATIENCE_MS, !has_stats(&v, "it is empty"));
-    REQUIRE(unlink(v.file) == 0);
-    check_file(&v, "No such file");
-    memset(long_one, 'x', sizeof(long_one) - 1);
-    long_one[sizeof(long_one) - 1] = '\0';
-    write_at(v.file, long_one);
-    check_file(&v, "it is too long");
-    write_at(v.file, SECRET "1\nsecond line\n");
-    check_file(&v, "it is not one line of text");
-    REQUIRE(unlink(v.file) == 0 && mkdir(v.file, 0700) == 0);
-    check_file(&v, "Is a directory");
-    REQUIRE(rmdir(v.file) == 0 && symlink(v.file, v.file) == 0);
-    check_file(&v, "Too many levels of symbolic links");
-    REQUIRE(unlink(v.file) == 0 && mkfifo(v.file, 0600) == 0);
-    CHECK_WITHIN(WORLD_PATIENCE_MS, has_stats(&v, "it is empty")); /* nobody waits at its end */
-    goes_on(&v);
-    REQUIRE(unlink(v.file) == 0);
-    write_at(v.file, SECRET "1");
-    CHECK_WITHIN(WORLD_PATIENCE_MS, !has_stats(&v, "password_file"));
-    finish(&v);
+    static struct vault of[BAD_COUNT];
+    prepare(&of[0]);
+    open_world(&of[0], true, NIGH_THREADS_OWN);
+    for (size_t i = 1; i < BAD_COUNT; i++)
+        begin_beside(&of[i], &of[0], i);
+    for (size_t i = 0; i < BAD_COUNT; i++)
+        CHECK_WITHIN(WORLD_PATIENCE_MS, is_ready(&of[i]));
+    spoil(of, 0, 2);
+    for (size_t i = 0; i < 2; i++)
+        CHECK_WITHIN(WORLD_PATIENCE_MS, said(&of[i], bad[i].words) == 1);
+    spoil(of, 2, BAD_COUNT);
+    all_go_on(of);
+    for (size_t i = 0; i < BAD_COUNT; i++) {
+        CHECK_LE(said(&of[i], bad[i].words), 1);
+        REQUIRE(remove(of[i].file) == 0 || errno == ENOENT);
+        write_at(of[i].file, SECRET "1");
+    }
+    for (size_t i = 0; i < BAD_COUNT; i++)
+        if (!CHECK_WITHIN(WORLD_PATIENCE_MS, !has_stats(&of[i], "password_file")))
+            check_note("%s", bad[i].words);
+    for (size_t i = 1; i < BAD_COUNT; i++) {
+        close_world(&of[i]);
+        pthread_mutex_destroy(&of[i].lock);
+    }
+    finish(&of[0]);
 }
 
 /* Half of it is there for some seconds: a password that the server refuses, which is said once. */
