@@ -200,6 +200,37 @@ static double error_of(const struct sample *s, const float *misses, double rate)
     return rate < 1 && s->expected > 0 ? sqrt((1 - rate) * squares) / s->expected : 0;
 }
 
+/*
+ * The same of the share of the loads' time that is left, y / x * n / expected: y is the time of
+ * what was missed, x that of all loads, n the number of requests, each a sum over the keys of the
+ * sample. To the first order a key counts by what its parts of the three do together (W. Cochran,
+ * Sampling Techniques, 3rd ed. 1977, 6.19). What hot keys weigh in x and n goes out that way.
+ */
+static double load_error_of(const struct input *in, const struct sample *s, const float *misses,
+                            double left, double rate)
+{
+    const struct trace *t = &s->trace;
+    double squares = 0, x = 0, y = 0;
+    bool expects = in->rate >= 1 || in->reads; /* else n is all that is known of it */
+    if (!in->load_us || rate >= 1)
+        return 0;
+    uint32_t *asked = must_alloc(t->unique, sizeof(*asked));
+    for (size_t i = 0; i < t->count; i++)
+        asked[t->requests[i].key]++;
+    for (uint32_t key = 0; key < t->unique; key++) {
+        x += (double)in->load_us[key] * asked[key];
+        y += (double)in->load_us[key] * misses[key];
+    }
+    for (uint32_t key = 0; key < t->unique && y > 0; key++) {
+        double load = in->load_us[key];
+        double part = load * misses[key] / y - load * asked[key] / x +
+                      (double)asked[key] / (double)t->count * expects;
+        squares += part * part;
+    }
+    free(asked);
+    return left * sqrt((1 - rate) * squares);
+}
+
 static struct replay_result sum_up(const struct sample *s, const double *hits, unsigned copies)
 {
     struct replay_result r = {.rate = s->rate, .requests = s->trace.count};
@@ -274,9 +305,12 @@ struct replay_result replay_run(const struct replay_source *src, const char *pol
     replay_open(&c, &options, src, &scale, policy, shards);
     ask_all(&c, src, &s, scale.memory, &now, &tally);
     struct replay_result r = sum_up(&s, tally.hits, scale.copies);
-    r.error = error_of(&s, tally.misses, s.rate * src->in->rate);
+    double rate = s.rate * src->in->rate;
+    r.error = error_of(&s, tally.misses, rate);
     r.load_s = tally.loads.load_s;
-    r.all_s = tally.loads.all_s;
+    /* requests that the sample has too few of are loads, too, without L1 */
+    r.all_s = s.trace.count ? tally.loads.all_s * s.expected / (double)s.trace.count : 0;
+    r.load_error = load_error_of(src->in, &s, tally.misses, replay_left(&r), rate);
     replay_close(&c);
     sample_free(&s);
     free(tally.misses);

@@ -33,6 +33,7 @@ struct replay_result {
     double error; /* of `hits`, one standard error, for other keys might have been taken */
     double load_s; /* seconds that loads of what it missed take, of all keys; 0: not known */
     double all_s;  /* the same without any cache */
+    double load_error; /* of their ratio, as `error` */
     size_t requests;
 };
 

@@ -13,6 +13,7 @@
 
 #define FEW_REQUESTS  10000u
 #define MANY_REQUESTS 100000u
+#define ERROR_MOST    0.025 /* a standard error */
 
 static double percent(double share)
 {
@@ -253,10 +254,11 @@ static void explain_loads(const struct tune *t, FILE *out)
         return;
     double now = (double)k->bytes, now_s = load_s_at(t, now);
     fprintf(out,
-            "             its loads take %.3g s of the origin (%.3g s without L1);\n"
+            "             its loads take %s%.3g s of the origin (%.3g s without L1);\n"
             "             with twice as much it were %.3g s less, with a GiB more %.3g s%s\n",
-            r->load_s, r->all_s, fmax(now_s - load_s_at(t, 2 * now), 0),
-            fmax(now_s - load_s_at(t, now + 0x1p30), 0), t->cut ? " at least" : "");
+            r->load_error > 0 ? "some " : "", r->load_s, r->all_s,
+            fmax(now_s - load_s_at(t, 2 * now), 0), fmax(now_s - load_s_at(t, now + 0x1p30), 0),
+            t->cut ? " at least" : "");
 }
 
 /* Says what so many bytes would save: by the replays or, beyond them, by exact LRU's curve. */
@@ -355,7 +357,8 @@ static const char *verdict(const struct tune *t)
     double cold = 1 - curve_top(&t->curve);
     size_t requests = knee_of(t)->by[t->policy].requests;
     if (cold > 0.5 || requests < FEW_REQUESTS || fabs(drift(t)) > 0.05 || missing(&t->in) > 0.2 ||
-        knee_of(t)->by[t->policy].error > 0.025)
+        knee_of(t)->by[t->policy].error > ERROR_MOST ||
+        knee_of(t)->by[t->policy].load_error > ERROR_MOST)
         return "a guess";
     if (cold < 0.2 && requests >= MANY_REQUESTS && fabs(drift(t)) < 0.01 &&
         missing(&t->in) < 0.01 && t->in.rate >= 1 && t->in.has_sizes)
@@ -402,6 +405,9 @@ static void print_certainty(const struct tune *t, FILE *out)
                 "  which keys are in the sample is chance: hits may be off by %.1f points (two "
                 "standard errors),\n  all rows by about the same\n",
                 percent(2 * r->error));
+    if (r->load_error > 0)
+        fprintf(out, "  ... and the share of the time of loads that is saved by %.1f points\n",
+                percent(2 * r->load_error));
     if (t->in.rate < 1 && !t->in.reads)
         fprintf(out, "  a recording of some keys has too few or too many of the most popular ones: "
                      "hits may be\n  off by many points, loads (all in all, not of 1,000) by less; "
