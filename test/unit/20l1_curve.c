@@ -268,18 +268,24 @@ static struct sums sums_of(const struct cache *c)
     return sums;
 }
 
+/* So many requests for 2,000 keys. */
+static void ask_of_2000(struct cache *c, unsigned requests)
+{
+    for (unsigned i = 0; i < requests; i++) {
+        ask(c, trace[i] % 2000);
+        if (i % 64 == 0)
+            rest(c);
+        if (i % 512 == 0)
+            keep(c, i, i + 1);
+    }
+}
+
 TEST(what_was_invalidated_is_in_none_of_them)
 {
     struct cache c;
     make_trace();
     open_watched(&c, NIGH_POLICY_LFU, CAP);
-    for (unsigned i = 0; i < 100000; i++) {
-        ask(&c, trace[i] % 2000); /* all of them fit */
-        if (i % 64 == 0)
-            rest(&c);
-        if (i % 512 == 0)
-            keep(&c, i, i + 1);
-    }
+    ask_of_2000(&c, 100000); /* all of them fit */
     struct sums was = sums_of(&c);
     for (unsigned k = 0; k < 2000; k++) {
         cache_remove(&c, k);
@@ -304,13 +310,7 @@ TEST(a_value_that_is_there_and_of_no_use_is_a_miss_in_all_of_them)
     struct cache c;
     make_trace();
     open_watched(&c, NIGH_POLICY_LFU, CAP);
-    for (unsigned i = 0; i < 20000; i++) {
-        ask(&c, trace[i] % 2000);
-        if (i % 64 == 0)
-            rest(&c);
-        if (i % 512 == 0)
-            keep(&c, i, i + 1);
-    }
+    ask_of_2000(&c, 20000);
     struct sums was = sums_of(&c);
     for (unsigned k = 0; k < 2000; k++) {
         struct name name;

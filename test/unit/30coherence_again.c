@@ -71,10 +71,7 @@ TEST(a_clock_met_again_is_not_followed_first)
     beat(&w);
     lead_to(&w, 'a');
     uint64_t until_ns = *coherence_trusted_until(w.c);
-    fake_env_advance(&w.fake, 2 * WORLD_BEAT_MS * NS_PER_MS);
-    coherence_tick(w.c);
-    CHECK(world_serve_one(&w, WORLD_BEAT));
-    coherence_tick(w.c);
+    world_beat_answered(&w);
     CHECK(world_serve_one(&w, WORLD_RESYNC)); /* shows it */
     coherence_tick(w.c);
     CHECK_EQ(followed(&w), 0);
@@ -122,20 +119,23 @@ TEST(to_and_fro_ends_with_each_server)
     world_close(&w);
 }
 
+/* Back at a server that was left: a resync has shown its clock, and the next one is to renew it. */
+static void meet_again(world *w)
+{
+    lead_to(w, 'b');
+    beat(w);
+    lead_to(w, 'a');
+    world_beat_answered(w);
+    CHECK(world_serve_one(w, WORLD_RESYNC));
+    coherence_tick(w->c);
+}
+
 /* The server changes between the look and the renewing: the id is the same, the server is not. */
 TEST(what_was_seen_on_one_server_is_not_renewed_on_another)
 {
     world w;
     world_open(&w);
-    lead_to(&w, 'b');
-    beat(&w);
-    lead_to(&w, 'a');
-    fake_env_advance(&w.fake, 2 * WORLD_BEAT_MS * NS_PER_MS);
-    coherence_tick(w.c);
-    CHECK(world_serve_one(&w, WORLD_BEAT));
-    coherence_tick(w.c);
-    CHECK(world_serve_one(&w, WORLD_RESYNC));
-    coherence_tick(w.c);
+    meet_again(&w);
     lead_to(&w, 'c'); /* promoted, with the clock of the one before it */
     world_settle(&w);
     CHECK_EQ(w.renewed, 0);
@@ -147,15 +147,7 @@ TEST(a_renewal_whose_answer_is_lost_is_not_repeated)
 {
     world w;
     world_open(&w);
-    lead_to(&w, 'b');
-    beat(&w);
-    lead_to(&w, 'a');
-    fake_env_advance(&w.fake, 2 * WORLD_BEAT_MS * NS_PER_MS);
-    coherence_tick(w.c);
-    CHECK(world_serve_one(&w, WORLD_BEAT));
-    coherence_tick(w.c);
-    CHECK(world_serve_one(&w, WORLD_RESYNC));
-    coherence_tick(w.c);
+    meet_again(&w);
     struct world_request *r = world_take(&w, WORLD_RESYNC);
     REQUIRE(r);
     world_execute(&w, r);
@@ -367,11 +359,7 @@ TEST(a_beat_older_than_frames_already_applied_is_whole)
     world w;
     world_open(&w);
     world_other(&w, world_key("a"));
-    fake_env_advance(&w.fake, 2 * WORLD_BEAT_MS * NS_PER_MS);
-    coherence_tick(w.c);
-    struct world_request *r = world_take(&w, WORLD_BEAT);
-    REQUIRE(r);
-    world_execute(&w, r); /* at 1 */
+    struct world_request *r = world_beat_executed(&w); /* at 1 */
     for (int i = 0; i < 4; i++)
         world_other(&w, world_key("b"));
     world_hear(&w);
@@ -391,11 +379,7 @@ TEST(a_beat_older_than_all_nonces_vouches_for_nothing)
     world w;
     world_open(&w);
     world_other(&w, world_key("a"));
-    fake_env_advance(&w.fake, 2 * WORLD_BEAT_MS * NS_PER_MS);
-    coherence_tick(w.c);
-    struct world_request *r = world_take(&w, WORLD_BEAT);
-    REQUIRE(r);
-    world_execute(&w, r);
+    struct world_request *r = world_beat_executed(&w);
     world_hear(&w);
     w.on_key = NULL;
     for (unsigned i = 0; i < COHERENCE_CHAIN_NONCES; i++) {

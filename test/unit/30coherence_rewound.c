@@ -131,10 +131,7 @@ TEST(rewound_at_what_was_known_and_cut_short)
     lose_frames(&w);
     w.entries_max = 1;
     uint64_t until_ns = *coherence_trusted_until(w.c);
-    fake_env_advance(&w.fake, 2 * WORLD_BEAT_MS * NS_PER_MS);
-    coherence_tick(w.c);
-    CHECK(world_serve_one(&w, WORLD_BEAT));
-    coherence_tick(w.c);
+    world_beat_answered(&w);
     CHECK_EQ(*coherence_trusted_until(w.c), until_ns);
     CHECK_EQ(followed(&w), 0);
     world_settle(&w);
@@ -153,11 +150,7 @@ TEST(rewound_under_a_frame_that_came_meanwhile)
     world_other(&w, world_key("x1"));
     world_load(&w, &copy);
     world_other(&w, world_key("y1"));
-    fake_env_advance(&w.fake, 2 * WORLD_BEAT_MS * NS_PER_MS);
-    coherence_tick(w.c);
-    struct world_request *r = world_take(&w, WORLD_BEAT);
-    REQUIRE(r);
-    world_execute(&w, r);
+    struct world_request *r = world_beat_executed(&w);
     world_hear_one(&w); /* x1 */
     CHECK_STR(world_notes(&w), "key s/x1");
     CHECK_EQ(world_applied(&w), 1);
@@ -183,11 +176,7 @@ TEST(rewound_under_a_frame_and_without_a_log)
     world_load(&w, &copy);
     world_other(&w, world_key("y1"));
     world_line_clear(&w.log);
-    fake_env_advance(&w.fake, 2 * WORLD_BEAT_MS * NS_PER_MS);
-    coherence_tick(w.c);
-    struct world_request *r = world_take(&w, WORLD_BEAT);
-    REQUIRE(r);
-    world_execute(&w, r);
+    struct world_request *r = world_beat_executed(&w);
     world_hear_one(&w); /* x1 */
     lose_frames(&w);
     world_deliver(r, 0);
@@ -210,10 +199,7 @@ TEST(rewound_between_a_lost_trail_and_its_resync)
     world_other(&w, world_key("x3"));
     lose_frames(&w);
     world_line_clear(&w.log);
-    fake_env_advance(&w.fake, 2 * WORLD_BEAT_MS * NS_PER_MS);
-    coherence_tick(w.c);
-    CHECK(world_serve_one(&w, WORLD_BEAT));
-    coherence_tick(w.c);
+    world_beat_answered(&w);
     CHECK_EQ(followed(&w), 0);
     CHECK_EQ(w.renewed, 0);
     world_load(&w, &copy);

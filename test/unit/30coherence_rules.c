@@ -340,10 +340,7 @@ TEST(hole_in_the_middle_of_the_log)
     w.log.frames[1] = w.log.frames[2];
     w.log.count = 2;
     uint64_t until_ns = trusted_until(&w);
-    fake_env_advance(&w.fake, 2 * WORLD_BEAT_MS * NS_PER_MS);
-    coherence_tick(w.c);
-    CHECK(world_serve_one(&w, WORLD_BEAT));
-    coherence_tick(w.c);
+    world_beat_answered(&w);
     CHECK_EQ(trusted_until(&w), until_ns); /* not before the resync has been applied */
     CHECK_EQ(coherence_position(w.c).identity, 0);
     world_settle(&w);
@@ -575,10 +572,7 @@ TEST(resync_older_than_a_write_that_met_a_new_clock)
     world w;
     world_open(&w);
     memset(w.replid, 'b', sizeof(w.replid));
-    fake_env_advance(&w.fake, 2 * WORLD_BEAT_MS * NS_PER_MS);
-    coherence_tick(w.c);
-    CHECK(world_serve_one(&w, WORLD_BEAT));
-    coherence_tick(w.c);
+    world_beat_answered(&w);
     struct world_request *resync = world_take(&w, WORLD_RESYNC);
     REQUIRE(resync);
     world_execute(&w, resync);

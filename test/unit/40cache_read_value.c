@@ -23,15 +23,27 @@ static int big(struct origin *o, struct nigh_fill *fill)
     return nigh_fill_value(fill, big_row, (size_t)strtoul(text, NULL, 10));
 }
 
+/* A space whose rows are as large as their keys say. */
+static void open_big(struct world *w, uint32_t value_max)
+{
+    struct nigh_options o = world_options(w);
+    struct nigh_space_options so = exact_space();
+    so.value_max = value_max;
+    world_open(w, &o, &so);
+    REQUIRE(big_row = calloc(1, NIGH_VALUE_MAX + 1ul));
+    w->origin.script = big;
+}
+
+static void close_big(struct world *w)
+{
+    world_close(w);
+    free(big_row);
+}
+
 TEST(values_over_the_limit_are_returned_not_stored_and_counted)
 {
     struct world w;
-    struct nigh_options o = world_options(&w);
-    struct nigh_space_options so = exact_space();
-    so.value_max = 1000;
-    world_open(&w, &o, &so);
-    REQUIRE(big_row = calloc(1, NIGH_VALUE_MAX + 1ul));
-    w.origin.script = big;
+    open_big(&w, 1000);
     CHECK_EQ(ask_fetch(w.space, "1000", NULL).len, 1000);
     CHECK_EQ(ask_get(w.space, "1000", NULL).outcome, NIGH_FRESH);
     CHECK_EQ(ask_fetch(w.space, "1001", NULL).len, 1001);
@@ -40,44 +52,34 @@ TEST(values_over_the_limit_are_returned_not_stored_and_counted)
     CHECK_EQ(ask_fetch(w.space, "67108864", NULL).len, NIGH_VALUE_MAX);
     CHECK_LE(world_count(&w, "memory_peak_bytes"), world_count(&w, "memory_cap_bytes"));
     CHECK_EQ(ask_fetch(w.space, "67108865", NULL).outcome, NIGH_ELOADER); /* the format's limit */
-    free(big_row);
-    world_close(&w);
+    close_big(&w);
 }
 
 TEST(a_value_larger_than_the_whole_cache_is_returned)
 {
     struct world w;
-    struct nigh_options o = world_options(&w);
-    struct nigh_space_options so = exact_space();
-    so.value_max = NIGH_VALUE_MAX;
-    world_open(&w, &o, &so);
-    REQUIRE(big_row = calloc(1, NIGH_VALUE_MAX));
-    w.origin.script = big;
+    open_big(&w, NIGH_VALUE_MAX);
     CHECK_EQ(ask_fetch(w.space, "20000000", NULL).len, 20000000);
     CHECK_EQ(ask_get(w.space, "20000000", NULL).outcome, NIGH_MISS);
     CHECK_LE(world_count(&w, "memory_peak_bytes"), world_count(&w, "memory_cap_bytes"));
     CHECK_EQ(world_count(&w, "l1_refused_full"), 1);
-    free(big_row);
-    world_close(&w);
+    close_big(&w);
 }
 
 TEST(an_empty_value_is_a_value)
 {
     struct world w;
-    world_open_exact(&w);
+    open_big(&w, NIGH_VALUE_MAX);
     struct nigh_value v = NIGH_VALUE_INIT;
     CHECK_EQ(nigh_put(w.space, "k", 1, "", 0, NULL), 0);
     CHECK_EQ(nigh_get(w.space, "k", 1, NULL, &v), NIGH_FRESH);
     CHECK_EQ(v.len, 0);
     nigh_release(&v);
-    REQUIRE(big_row = calloc(1, 1));
-    w.origin.script = big;
     CHECK_EQ(nigh_fetch(w.space, "0", 1, NULL, &v), NIGH_FRESH);
     CHECK_EQ(v.len, 0);
     CHECK_EQ(nigh_value_tier(&v), NIGH_TIER_LOADER);
     nigh_release(&v);
-    free(big_row);
-    world_close(&w);
+    close_big(&w);
 }
 
 TEST(keys_are_bytes)

@@ -409,6 +409,28 @@ void world_goes_on(world *w)
     w->fake.step_arg = w;
 }
 
+static void ask_for_beat(world *w)
+{
+    fake_env_advance(&w->fake, 2 * WORLD_BEAT_MS * NS_PER_MS);
+    coherence_tick(w->c);
+}
+
+struct world_request *world_beat_executed(world *w)
+{
+    ask_for_beat(w);
+    struct world_request *r = world_take(w, WORLD_BEAT);
+    REQUIRE(r);
+    world_execute(w, r);
+    return r;
+}
+
+void world_beat_answered(world *w)
+{
+    ask_for_beat(w);
+    REQUIRE(world_serve_one(w, WORLD_BEAT));
+    coherence_tick(w->c);
+}
+
 void world_pass(world *w, uint64_t ms)
 {
     fake_env_advance(&w->fake, ms * NS_PER_MS);

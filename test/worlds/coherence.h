@@ -184,6 +184,12 @@ bool world_serve_one(world *w, enum world_kind kind);
 void world_settle(world *w);
 void world_goes_on(world *w);
 
+/* A beat is due and was executed; its answer waits in the request. */
+struct world_request *world_beat_executed(world *w);
+
+/* A beat is due and was answered: what it makes the node ask for is in the line. */
+void world_beat_answered(world *w);
+
 /* Let demands be answered again (beats keep a distance), and settle. */
 void world_pass(world *w, uint64_t ms);
 
