@@ -204,7 +204,7 @@ static double error_of(const struct sample *s, const float *misses, double rate)
  * The same of the share of the loads' time that is left, y / x * n / expected: y is the time of
  * what was missed, x that of all loads, n the number of requests, each a sum over the keys of the
  * sample. To the first order a key counts by what its parts of the three do together (W. Cochran,
- * Sampling Techniques, 3rd ed. 1977, 6.19). What hot keys weigh in x and n goes out that way.
+ * Sampling Techniques, 3rd ed. 1977, chapter 6). What hot keys weigh in x and n goes out that way.
  */
 static double load_error_of(const struct input *in, const struct sample *s, const float *misses,
                             double left, double rate)
