@@ -27,7 +27,8 @@ TEST(redis_alone_is_enough_to_invalidate_and_to_look)
                                         nigh_stats_value(w.cache, NULL, "listening") == 1);
     CHECK_ANSWER(ask_fetch(w.space, "k", NULL), NIGH_FRESH, "k=1");
     CHECK_EQ(tool_run("get --redis %s --space %s k --timeout 60000", server.uri, w.space->name), 0);
-    CHECK(tool_says("Redis      3 B"));
+    CHECK(tool_says("Redis has it, fresh for ") && tool_says("Redis      3 B"));
+    CHECK(!strstr(tool_out, "get now") && !strstr(tool_out, "L1")); /* which is this program's */
     CHECK_EQ(tool_run("get --redis %s --space %s k --raw --timeout 60000", server.uri,
                       w.space->name), 0);
     CHECK(tool_says("k=1"));
@@ -46,11 +47,20 @@ TEST(redis_alone_is_enough_to_invalidate_and_to_look)
     CHECK_EQ(tool_run("get --redis %s --space %s k --timeout 60000", server.uri, w.space->name), 0);
     CHECK(tool_says("there are values of schema 1, this looks for 7"));
     unsetenv("NIGH_CONF");
+    int64_t before = nigh_stats_value(w.cache, NULL, "sequence");
     CHECK_EQ(tool_run("invalidate --redis %s --all --timeout 60000", server.uri), 0);
-    nigh_put(w.space, "\0x", 2, "of NUL", 6, NULL);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, nigh_stats_value(w.cache, NULL, "sequence") > before);
+    CHECK_EQ(nigh_put(w.space, "\0x", 2, "of NUL", 6, NULL), 0);
     CHECK_EQ(tool_run("get --redis %s --space %s --escaped --raw '\\x00x' --timeout 60000",
                       server.uri, w.space->name), 0);
     CHECK(tool_says("of NUL"));
+    free(redis_command(&server, "SET nigh:!2:%s:1:odd garbage", w.space->name));
+    CHECK_EQ(tool_run("get --redis %s --space %s odd --timeout 60000", server.uri, w.space->name),
+             0);
+    CHECK(tool_says("what Redis has of it cannot be read"));
+    CHECK_EQ(tool_run("get --redis %s --space %s odd --raw --timeout 60000", server.uri,
+                      w.space->name), 1);
+    CHECK(tool_says("Redis has no value of it that is of use"));
     CHECK_EQ(tool_run("invalidate --redis %s --tag a b --timeout 60000", server.uri), 0);
     CHECK(tool_says("accepted: 2"));
     setenv("NIGH_CONF", "redis.prefix=nigh", 1);
