@@ -166,6 +166,7 @@ static int say_problem(const struct node *n)
 struct listeners {
     bool own;       /* our channel is up ... */
     int64_t failed; /* ... since so many beats had found no clock */
+    unsigned next_ms; /* when they are counted next */
 };
 
 /* Counts who listens besides us. False: that is not known yet, for what was counted may be from
@@ -176,7 +177,7 @@ static bool count_others(struct node *n, struct listeners *l)
     struct json *j;
     int64_t failed = nigh_stats_value(n->cache, NULL, "beat_failed");
     if (!l->own && nigh_stats_value(n->cache, NULL, "listening") == 1)
-        *l = (struct listeners){true, failed};
+        *l = (struct listeners){.own = true, .failed = failed, .next_ms = l->next_ms};
     if (l->own && failed < l->failed + 2)
         return false;
     const char *words = strstr(problem_of(n, &j), "NOCLOCK ");
@@ -189,7 +190,10 @@ static bool count_others(struct node *n, struct listeners *l)
 /* Whether no node is there, after so long: nobody listens. */
 static bool is_deserted(struct node *n, struct listeners *l, unsigned ms)
 {
-    if (ms % BEAT_MS == 0 && is_nobodys(n) && count_others(n, l))
+    if (ms < l->next_ms || !is_nobodys(n))
+        return false;
+    l->next_ms = ms + BEAT_MS;
+    if (count_others(n, l))
         n->deserted = n->others == 0 && ms >= NOBODYS_MS;
     return n->deserted;
 }
@@ -200,7 +204,9 @@ static bool wait_for_trust(struct node *n, unsigned timeout_ms)
 {
     const struct timespec pause = {.tv_nsec = LOOK_MS * 1000000L};
     struct listeners l = {.own = false};
-    for (unsigned ms = 0; ms < timeout_ms && !ended && !is_deserted(n, &l, ms); ms += LOOK_MS) {
+    long long began_ms = line_now_ms();
+    for (unsigned ms = 0; ms < timeout_ms && !ended && !is_deserted(n, &l, ms);
+         ms = (unsigned)(line_now_ms() - began_ms)) {
         if (atomic_load_explicit(&n->slots, memory_order_relaxed))
             return false;
         if (nigh_health(n->cache) == NIGH_FRESH) {
@@ -280,8 +286,8 @@ static void look_at_space(const struct tool_args *args, struct node *n, bool of_
 static bool wait_for_channel(const struct node *n, unsigned timeout_ms)
 {
     const struct timespec pause = {.tv_nsec = LOOK_MS * 1000000L};
-    unsigned ms = 0;
-    for (; ms < timeout_ms && ms < CHANNEL_MS; ms += LOOK_MS) {
+    long long end_ms = line_now_ms() + (timeout_ms < CHANNEL_MS ? timeout_ms : CHANNEL_MS);
+    while (line_now_ms() < end_ms) {
         if (nigh_stats_value(n->cache, NULL, "listening") == 1)
             return true;
         nanosleep(&pause, NULL);

@@ -43,8 +43,8 @@ def listen(place, prefix="nigh", db="0"):
         while True:
             frame = reply(stream)[2]
             magic, clock, position, _, _, node = struct.unpack_from("<4s48s4Q", frame)
-            if magic != b"nf\2\0" or position == 0:
-                continue  # somebody else's; or a fill, which changes nothing
+            if magic != b"nf\2\0" or position == 0 or clock[40:] == bytes(8):
+                continue  # somebody else's; a fill, which changes nothing; a call for nodes
             if expected not in (None, (clock, position)):
                 print("missed some: anything may have changed", flush=True)
             expected = clock, position + 1

@@ -421,7 +421,7 @@ static void check_that_it_knows_gaps(struct redis *server, struct world *w, char
 {
     struct program p;
     struct tool_changer c = {.space = w->space};
-    const char frame[96] = {'n', 'f', 2, 0, [52] = 7}; /* of another clock, with no items */
+    const char frame[96] = {'n', 'f', 2, 0, [44] = 1, [52] = 7}; /* another clock's, of no items */
     program_start(&p, argv, "");
     REQUIRE_EQ(pthread_create(&c.thread, NULL, tool_change, &c), 0);
     wait_for_line(&p, wanted);
