@@ -162,7 +162,7 @@ static struct count count_loop(const struct row *row, const char *policy, const 
 static bool show(const struct count *count, double most)
 {
     bool met = most == 0 || count->instructions <= most;
-    printf(" %9.0f %-6s", count->instructions, met ? "" : "MISSED");
+    printf(" %9.1f %-6s", count->instructions, met ? "" : "MISSED");
     return met;
 }
 

@@ -128,7 +128,7 @@ const struct suite link_suites[] = {
      2, 5, true, ROWS(async_rows)},
     {"herd",
      "10,000 callers of one key in four processes, blocking and not, at the same moment: how\n"
-     "often it is loaded. (--seconds and --only say nothing here.)",
+     "often it is loaded.",
      1, 5, true, NULL, 0},
     {"miss",
      "Up to 63,000 names, each once, before an origin that takes 50 us of a processor: nigh,\n"

@@ -108,11 +108,11 @@ static void take_arrivals(struct load_settings *s, const char *text)
         fail("--arrivals %s: even or poisson is wanted", text);
 }
 
-static void add_set(struct load_settings *s, const char *text)
+static void add_set(struct load_settings *s, const char *from, const char *text)
 {
     struct nigh_options probe = NIGH_OPTIONS_INIT;
     if (nigh_options_parse(&probe, text) != 0)
-        fail("%s: %s", text, nigh_options_error());
+        fail("%s: %s", from, nigh_options_error());
     if (s->set_count == LOAD_SETS_MAX)
         fail("--set: %u at most", LOAD_SETS_MAX);
     s->sets[s->set_count++] = text;
@@ -121,7 +121,7 @@ static void add_set(struct load_settings *s, const char *text)
 static void take_shape(struct load_settings *s, int choice, const char *name, const char *text)
 {
     switch (choice) {
-    case OPT_KEYS: s->shape.keys = (uint32_t)parse_count(name, text, 1, 1u << 28); break;
+    case OPT_KEYS: s->shape.keys = (uint32_t)parse_count(name, text, 1, 250000000); break;
     case OPT_SHAPE:
         shape_parse(&s->shape, text);
         s->shape_text = text;
@@ -146,12 +146,12 @@ static void take(void *settings, int choice, const char *name, char *text)
     case OPT_NODES: s->nodes = (unsigned)parse_number(name, text, 1, LOAD_NODES_MAX); break;
     case OPT_SECONDS: s->seconds = parse_number(name, text, 0.01, 86400); break;
     case OPT_ROUNDS: s->rounds = (unsigned)parse_number(name, text, 1, ROUNDS_MAX); break;
-    case OPT_RATE: s->rate = (double)parse_count(name, text, 1, 1ull << 40); break;
+    case OPT_RATE: s->rate = (double)parse_count(name, text, 1, 1000000000); break;
     case OPT_ARRIVALS: take_arrivals(s, text); break;
     case OPT_MIX: take_mix(s, text); break;
     case OPT_ORIGIN: s->origin_ns = parse_time(name, text); break;
     case OPT_MEMORY: s->memory_bytes = parse_bytes(name, text, 4u << 20, 1ull << 46); break;
-    case OPT_SET: add_set(s, text); break;
+    case OPT_SET: add_set(s, "--set", text); break;
     case OPT_REDIS: s->redis = text; break;
     case OPT_NO_FILL: s->fill = false; break;
     case OPT_NO_CONTROL: s->control = false; break;
@@ -190,7 +190,7 @@ static void take_environment(struct load_settings *s)
 {
     char *conf = getenv("NIGH_CONF");
     if (conf && *conf)
-        add_set(s, must_print("%s", conf));
+        add_set(s, "NIGH_CONF", must_print("%s", conf));
     unsetenv("NIGH_CONF");
 }
 
@@ -201,7 +201,7 @@ static void settle_memory(struct load_settings *s)
     all.l1_memory = s->memory_bytes;
     for (unsigned i = 0; i < s->set_count; i++)
         if (nigh_options_parse(&all, s->sets[i]) != 0)
-            fail("--set %s: %s", s->sets[i], nigh_options_error());
+            fail("%s", nigh_options_error());
     s->memory_bytes = all.l1_memory;
 }
 

@@ -164,8 +164,10 @@ void peers_print(const struct rows *rows, FILE *out)
         print_row(r, out);
         last = r;
     }
-    fprintf(out, "between: there the median of the ratios lies, 14 times of 15 (of 5 rounds or "
-                 "more);\nbetter or not where 1 lies outside.\n");
+    fprintf(out, "nigh / peer: the median of the ratios that the rounds had, each of its own.\n"
+                 "between: there that median lies, 14 times of 15 (of 5 rounds or more); better or "
+                 "not where 1\nlies outside and, of fewer rounds, is further away than they "
+                 "differ.\n");
     print_missing(rows, out);
     table_end();
 }

@@ -47,13 +47,25 @@ double parse_number(const char *name, const char *text, double least, double mos
     return value;
 }
 
+/* Says a number as it would be typed: with the largest unit that it is whole in. */
+static const char *typed(uint64_t value, const struct unit *units, char ret[32])
+{
+    const struct unit *best = units;
+    for (const struct unit *u = units; u->name; u++)
+        if (value && value % (uint64_t)u->factor == 0 && u->factor > best->factor)
+            best = u;
+    snprintf(ret, 32, "%llu%s", (unsigned long long)(value / (uint64_t)best->factor), best->name);
+    return ret;
+}
+
 static uint64_t whole(const char *name, const char *text, const struct unit *units, uint64_t least,
                       uint64_t most, const char *example)
 {
     double value = read_with(text, units);
+    char from[32], to[32];
     if (!(value >= (double)least && value <= (double)most))
-        fail("--%s %s: from %llu to %llu is wanted, as %s", name, text, (unsigned long long)least,
-             (unsigned long long)most, example);
+        fail("--%s %s: from %s to %s is wanted, as %s", name, text, typed(least, units, from),
+             typed(most, units, to), example);
     return (uint64_t)value;
 }
 

@@ -103,7 +103,7 @@ static void take(void *settings, int choice, const char *name, char *text)
     case OPT_TTL: s->ttl_s = (parse_time(name, text) + PERF_NS_PER_S - 1) / PERF_NS_PER_S; break;
     case OPT_VALUE: s->value_bytes = (uint32_t)parse_bytes(name, text, 1, NIGH_VALUE_MAX); break;
     case OPT_KEY: s->key_bytes = (uint32_t)parse_bytes(name, text, 8, NIGH_KEY_MAX); break;
-    case OPT_REQUESTS: s->most = parse_count(name, text, 1000, 1u << 30); break;
+    case OPT_REQUESTS: s->most = parse_count(name, text, 1000, 1000000000); break;
     case OPT_ROUNDS: s->rounds = (unsigned)parse_number(name, text, 1, ROUNDS_MAX); break;
     case OPT_TIME: take_round_time(s, text); break;
     default: s->seed = parse_count(name, text, 0, 1ull << 52); break;

@@ -61,9 +61,10 @@ static void print_log(const struct input *in, FILE *out)
     fprintf(out, "  %s lines; %s are other requests: no GET, or no status 200 or 304\n",
             table_count(in->lines), table_count(in->others));
     if (in->garbage)
-        fprintf(out, "  %s of %s lines are no requests; first: line %s\n    \"%s\"\n",
-                table_count(in->garbage), table_count(in->lines), table_count(in->first_garbage),
-                in->shown);
+        fprintf(out, "  %s of %s lines %s; first: line %s\n    \"%s\"\n",
+                table_count(in->garbage), table_count(in->lines),
+                in->garbage == 1 ? "is no request" : "are no requests",
+                table_count(in->first_garbage), in->shown);
     if (in->unsized)
         fprintf(out, "  %s requests are for keys whose size no line tells: the mean was taken\n",
                 table_count(in->unsized));
@@ -100,9 +101,9 @@ static void print_input(const struct tune *t, FILE *out)
     const char *path = t->settings->path;
     fprintf(out, "%s: %s", strcmp(path, "-") == 0 ? "stdin" : path, in->format);
     print_span(t, out);
-    fprintf(out, "\n  %s requests of %s keys; values of %.0f B in the mean, keys of %u B\n",
-            table_count(in->trace.count), table_count(in->trace.unique), mean_bytes(t),
-            t->source.key_bytes);
+    fprintf(out, "\n  %s requests of %s keys; values of %s B in the mean, keys of %u B\n",
+            table_count(in->trace.count), table_count(in->trace.unique),
+            table_count((uint64_t)(mean_bytes(t) + 0.5)), t->source.key_bytes);
     print_log(in, out);
     if (in->turned)
         fprintf(out, "  its times went back (files in another order?): it was put in order\n");
@@ -227,11 +228,11 @@ static void explain_memory(const struct tune *t, FILE *out)
         fprintf(out, ";\n             the most that was allowed: the curve still rises here\n");
     else
         fprintf(out,
-                ";\n             %s no doubling%s\n"
-                "             saves %.0f of 1,000 %s(--worth) or a fifth of what is left\n",
-                t->knee == 0 ? "it is the least that nigh takes:" : "from here on",
+                ";\n             %s no doubling%s saves %.0f of 1,000%s\n"
+                "             (--worth) or a fifth of what is left\n",
+                t->knee == 0 ? "it is the least that nigh takes:\n            " : "from here on",
                 t->cut ? " that is allowed" : "", 1000 * t->settings->worth,
-                tune_knows_time(t) ? "seconds of loading " : "");
+                tune_knows_time(t) ? " seconds of loading" : "");
 }
 
 /* Seconds of loading that so many bytes leave, by the replays; they are points as misses are. */

@@ -54,6 +54,8 @@ for command in 'nodes nodes' 'tune tune' 'load load' 'bench hit' 'bench trace' '
 done
 try 2 '--seconds: a value is missing' load load --seconds
 try 2 'a number from' load load --seconds ten
+try 2 '--l1-memory 1k: from 4m to ' load load --l1-memory 1k
+try 2 '--set: wrong: no option of this name' load load --set wrong=1
 
 # The page names no command that is not there, and each that is.
 perf=$(cd "$(dirname "$0")/../../perf" && pwd)
