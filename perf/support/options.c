@@ -16,7 +16,9 @@
 #define IS_DEBUG_BUILD true
 #endif
 
+#define HELP_WIDTH  79
 #define HELP_COLUMN 22 /* of what an option is for; longer ones have a line of their own */
+#define HELP_ROW    6  /* of a row of a list, which is long */
 
 /* What all commands have; numbered on from OPTIONS_MAX. */
 enum { COMMON_JSON, COMMON_HTML, COMMON_HELP, COMMON_CACHE, COMMON };
@@ -49,17 +51,49 @@ static bool is_option_of(const struct option_row *row, const char *command)
 
 /* ---- help ---- */
 
+/* Begins a line; returns its column. */
+static int begin_line(int column)
+{
+    printf("\n%*s", column, "");
+    return column;
+}
+
+/* Prints a line's words, on further lines what the screen has no room for. Returns the column. */
+static int print_words(const char *line, size_t len, int begin, int column)
+{
+    for (size_t i = 0, word; i < len; i += word + 1) {
+        word = strcspn(line + i, " \n");
+        if (column > begin && column + 1 + (int)word > HELP_WIDTH)
+            column = begin_line(begin);
+        column += printf("%s%.*s", column > begin ? " " : "", (int)word, line + i);
+    }
+    return column;
+}
+
+/* Prints a text from a column on; its lines are one paragraph, but for rows of a list, which have
+ * blanks side by side. */
+static void print_text(const char *text, int begin)
+{
+    for (int column = begin; *text; text += strspn(text, "\n")) {
+        size_t len = strcspn(text, "\n");
+        const char *blanks = strstr(text, "  ");
+        if (blanks && blanks < text + len)
+            column = begin_line(HELP_ROW) + printf("%.*s", (int)len, text);
+        else
+            column = print_words(text, len, begin, column);
+        text += len;
+    }
+    printf("\n");
+}
+
 static void print_option(const struct option_row *row)
 {
     int at = printf("  --%s%s%s", row->name, row->value ? " " : "", row->value ? row->value : "");
     if (at + 2 > HELP_COLUMN)
-        at = printf("\n") * 0;
-    for (const char *line = row->help; *line; line += strspn(line, "\n")) {
-        int len = (int)strcspn(line, "\n");
-        printf("%*s%.*s\n", HELP_COLUMN - at, "", len, line);
-        line += len;
-        at = 0;
-    }
+        begin_line(HELP_COLUMN);
+    else
+        printf("%*s", HELP_COLUMN - at, "");
+    print_text(row->help, HELP_COLUMN);
 }
 
 static void print_help(const struct command_line *c, const char *command)
@@ -70,7 +104,9 @@ static void print_help(const struct command_line *c, const char *command)
         printf("%s%.*s\n", line == c->usage ? "" : "       ", len, line);
         line += len;
     }
-    printf("\n%s\n", c->about);
+    printf("\n");
+    print_text(c->about, 0);
+    printf("\n");
     for (const struct option_row *row = c->options; row->name; row++)
         if (row->help && is_option_of(row, command))
             print_option(row);

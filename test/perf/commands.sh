@@ -49,13 +49,16 @@ for command in 'nodes nodes' 'tune tune' 'load load' 'bench hit' 'bench trace' '
     read -r program name <<<"$command"
     [ -x "$programs/perf_$program" ] || continue # has what is not installed
     try 0 "Usage: perf/run" "$program" "$name" --help
-    awk 'length > 100 { exit 1 }' "$folder/out" || fail "$name --help: wider than 100 columns"
+    awk 'length > 80 { exit 1 }' "$folder/out" || fail "$name --help: wider than 80 columns"
     try 2 '--wrong' "$program" "$name" --wrong
 done
 try 2 '--seconds: a value is missing' load load --seconds
 try 2 'a number from' load load --seconds ten
 try 2 '--l1-memory 1k: from 4m to ' load load --l1-memory 1k
-try 2 '--set: wrong: no option of this name' load load --set wrong=1
+try 2 '--set: wrong=1: no option of this name' load load --set wrong=1
+
+"$(dirname "$0")/../../perf/run" --help >"$folder/out" || fail "perf/run --help fails"
+awk 'length > 80 { exit 1 }' "$folder/out" || fail "perf/run --help: wider than 80 columns"
 
 # The page names no command that is not there, and each that is.
 perf=$(cd "$(dirname "$0")/../../perf" && pwd)
