@@ -5,6 +5,8 @@
  */
 #include "cache/hot.h"
 
+#include "cache/misses.h"
+
 /* Counters for each key that is shown: by that much smaller is the error of Space-Saving. */
 #define COUNTERS_PER_KEY 8u
 
@@ -31,8 +33,11 @@ void hot_hit(struct nigh_space *space, const void *key, size_t key_len, uint32_t
 
 void hot_note_miss(struct nigh_space *space, const struct l1_key *key)
 {
-    note(space->cache, &space->hot.misses, key->hash, bytes_of(key->data, key->len),
-         next_of(space->cache, &hot_self.miss, HOT_MISS_ONE_IN));
+    uint32_t stands_for = next_of(space->cache, &hot_self.miss, HOT_MISS_ONE_IN);
+    misses_note(space, key, stands_for);
+    if (space->cache->hot_keys)
+        note(space->cache, &space->hot.misses, key->hash, bytes_of(key->data, key->len),
+             stands_for);
 }
 
 void hot_note_change(struct nigh_space *space, const struct l1_key *key)

@@ -6,7 +6,8 @@
  * What is sampled is requests, each as likely as any other; not keys, of which a sample (sample.h)
  * would lack 63 of 64. Of few requests all are taken, of many one in so many (stats/pace.h). Hits
  * are of the sample that is timed, so a hit has no step more for this. Misses and changes, which
- * take microseconds, are counted off here.
+ * take microseconds, are counted off here; of the misses that are sampled it is also noted where
+ * they come from (misses.h), whether keys are told or not.
  */
 #ifndef NIGH_CACHE_HOT_H
 #define NIGH_CACHE_HOT_H
@@ -32,7 +33,7 @@ NIGH_OUTLINED void hot_note_change(struct nigh_space *space, const struct l1_key
  * another node; some of them. Threads: any. Locks: a leaf, if free. */
 static inline void hot_miss(struct nigh_space *space, const struct l1_key *key)
 {
-    if (space->cache->hot_keys && --hot_self.miss.in == 0)
+    if (--hot_self.miss.in == 0)
         hot_note_miss(space, key);
 }
 static inline void hot_change(struct nigh_space *space, const struct l1_key *key)

@@ -2,8 +2,8 @@
 /*
  * The keeper's look at what counters have gained.
  *
- * A look costs a read of nine counters a space, once a second. One of them is kept by the shards
- * (l1/tally.h), and costs a short hold of the lock of each.
+ * A look costs a walk through the counters of each space, once a second. One of them is kept by the
+ * shards (l1/tally.h), and costs a short hold of the lock of each.
  */
 #include "cache/cache.h"
 #include "cache/space.h"
@@ -32,13 +32,13 @@ static void fade(struct trend *t, enum trend_tier tier, uint64_t hits, uint64_t 
     }
 }
 
-static void look_at_reads(struct nigh_space *space, double passed_s)
+static void look_at_reads(struct nigh_space *space, const uint64_t counts[STATS_COUNTER_COUNT],
+                          double passed_s)
 {
-    struct stats *s = &space->stats;
-    uint64_t hits = stats_read(s, STATS_L1_FRESH) + stats_read(s, STATS_L1_STALE);
-    fade(&space->trend, TREND_L1, hits, hits + stats_read(s, STATS_L1_MISS), passed_s);
-    hits = stats_read(s, STATS_L2_FRESH) + stats_read(s, STATS_L2_STALE);
-    fade(&space->trend, TREND_L2, hits, hits + stats_read(s, STATS_L2_MISS), passed_s);
+    uint64_t hits = counts[STATS_L1_FRESH] + counts[STATS_L1_STALE];
+    fade(&space->trend, TREND_L1, hits, hits + counts[STATS_L1_MISS], passed_s);
+    hits = counts[STATS_L2_FRESH] + counts[STATS_L2_STALE];
+    fade(&space->trend, TREND_L2, hits, hits + counts[STATS_L2_MISS], passed_s);
 }
 
 /* Begin the parts of the minute that have come since the last look. */
@@ -49,12 +49,10 @@ static void begin_parts(uint64_t parts[TREND_PARTS], uint64_t from, uint64_t to)
 }
 
 /* Returns what the counter has gained since the last look. */
-static uint64_t look_at_minute(struct nigh_space *space, enum trend_count which,
-                               enum stats_counter of, const struct trend_clock *at)
+static uint64_t look_at_minute(struct trend *t, enum trend_count which, uint64_t count,
+                               const struct trend_clock *at)
 {
-    struct trend *t = &space->trend;
-    uint64_t count = stats_read(&space->stats, of), sum = 0;
-    uint64_t gained = count - t->minute[which].count;
+    uint64_t sum = 0, gained = count - t->minute[which].count;
     t->minute[which].count = count;
     begin_parts(t->minute[which].parts, at->part_before, at->part);
     t->minute[which].parts[at->part % TREND_PARTS] += gained;
@@ -64,13 +62,26 @@ static uint64_t look_at_minute(struct nigh_space *space, enum trend_count which,
     return gained;
 }
 
-static void look_at_counts(struct nigh_space *space, const struct trend_clock *at)
+/* Returns the counter of which the last minute is told. */
+static enum stats_counter counter_of(enum trend_count which)
 {
-    static const enum stats_counter of[TREND_COUNTS] = {
-        [TREND_EVICTED] = STATS_L1_EVICT, [TREND_REFUSED] = STATS_L1_REFUSED_FULL};
+    static const enum stats_counter of[TREND_MISS_OF] = {
+        [TREND_EVICTED] = STATS_L1_EVICT,     [TREND_REFUSED] = STATS_L1_REFUSED_FULL,
+        [TREND_FRESH] = STATS_L1_FRESH,       [TREND_STALE] = STATS_L1_STALE,
+        [TREND_MISSES] = STATS_L1_MISS,       [TREND_MISS_ABSENT] = STATS_MISS_ABSENT,
+    };
+    if (which < TREND_MISS_OF)
+        return of[which];
+    return (enum stats_counter)(STATS_MISS_OF_NEW + (int)(which - TREND_MISS_OF));
+}
+
+static void look_at_counts(struct nigh_space *space, const uint64_t counts[STATS_COUNTER_COUNT],
+                           const struct trend_clock *at)
+{
     uint64_t gained[TREND_COUNTS];
     for (int i = 0; i < TREND_COUNTS; i++)
-        gained[i] = look_at_minute(space, (enum trend_count)i, of[i], at);
+        gained[i] = look_at_minute(&space->trend, (enum trend_count)i,
+                                   counts[counter_of((enum trend_count)i)], at);
     if (gained[TREND_EVICTED] + gained[TREND_REFUSED] > 0)
         atomic_store_explicit(&space->trend.no_room_ns, at->look_ns, memory_order_relaxed);
 }
@@ -100,7 +111,7 @@ static void look_at_ages(struct nigh_space *space)
 void trend_keep(struct nigh *cache)
 {
     struct trend_clock *at = &cache->trend_clock;
-    uint64_t now_ns = clock_now_ns(&cache->clock);
+    uint64_t now_ns = clock_now_ns(&cache->clock), counts[STATS_COUNTER_COUNT];
     if (at->look_ns == 0)
         at->look_ns = at->ages_ns = now_ns;
     if (now_ns < at->look_ns + LOOK_NS)
@@ -113,8 +124,9 @@ void trend_keep(struct nigh *cache)
     if (ages)
         at->ages_ns = now_ns;
     for (uint32_t i = 0; i < space_count(cache); i++) {
-        look_at_reads(cache->spaces[i], passed_s);
-        look_at_counts(cache->spaces[i], at);
+        stats_read_all(&cache->spaces[i]->stats, counts);
+        look_at_reads(cache->spaces[i], counts, passed_s);
+        look_at_counts(cache->spaces[i], counts, at);
         if (ages)
             look_at_ages(cache->spaces[i]);
     }

@@ -30,7 +30,16 @@ enum trend_tier { TREND_L1, TREND_L2, TREND_TIERS };
 enum trend_window { TREND_SECOND, TREND_MINUTE, TREND_HOUR, TREND_WINDOWS };
 
 /* What is told of the last minute. */
-enum trend_count { TREND_EVICTED, TREND_REFUSED, TREND_COUNTS };
+enum trend_count {
+    TREND_EVICTED,
+    TREND_REFUSED,
+    TREND_FRESH,
+    TREND_STALE,
+    TREND_MISSES,
+    TREND_MISS_ABSENT,
+    TREND_MISS_OF, /* the first of the causes (misses.h), as the counters are in order */
+    TREND_COUNTS = TREND_MISS_OF + STATS_MISS_OF_OTHER - STATS_MISS_OF_NEW + 1,
+};
 #define TREND_PARTS 6u
 
 /* Keys: (k) keeper  (a) written by the keeper, read by anyone */

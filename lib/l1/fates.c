@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * Fates: the two tables, and what they say of a key.
+ * Fates: the three tables, and what they say of a key.
  *
- * The younger of the two words counts. In a full cache the place for frequent causes may belong to
+ * The youngest of the words counts. In a full cache the place for frequent causes may belong to
  * another key: then the last rare cause is told, and that more may have come (`forgotten`). Ages
  * are differences modulo 2^23 ticks: a cause that is older than 26 days, and that nothing has
  * overwritten, seems to be younger than it is.
@@ -35,26 +35,36 @@ uint32_t fates_count(uint64_t memory_bytes)
     return count;
 }
 
+static uint32_t count_of(uint32_t often, enum fates_of of)
+{
+    return of == FATES_OFTEN ? often : often / FATES_SMALLER;
+}
+
 uint64_t fates_bytes(uint32_t often)
 {
-    return (often + often / FATES_RARELY) * sizeof(_Atomic uint64_t);
+    uint64_t count = 0;
+    for (int of = 0; of < FATES_TABLES; of++)
+        count += count_of(often, (enum fates_of)of);
+    return count * sizeof(_Atomic uint64_t);
 }
 
 int fates_init(struct l1_fates *f, uint32_t often, uint64_t now_ns)
 {
-    f->often = mem_pages_alloc(fates_bytes(often));
-    if (!f->often)
+    _Atomic uint64_t *words = mem_pages_alloc(fates_bytes(often));
+    if (!words)
         return NIGH_ENOMEM;
-    f->rare = f->often + often;
-    f->often_mask = often - 1;
-    f->rare_mask = often / FATES_RARELY - 1;
+    for (int of = 0; of < FATES_TABLES; of++) {
+        uint32_t count = count_of(often, (enum fates_of)of);
+        f->of[of] = (struct fates_table){words, count - 1};
+        words += count;
+    }
     fates_set_time(f, now_ns);
     return 0;
 }
 
 void fates_fini(struct l1_fates *f)
 {
-    mem_pages_free(f->often, fates_bytes(f->often_mask + 1));
+    mem_pages_free(f->of[FATES_OFTEN].words, fates_bytes((uint32_t)f->of[FATES_OFTEN].mask + 1));
 }
 
 /* ---- what others call ---- */
@@ -91,14 +101,20 @@ static bool is_refusal(enum l1_fate fate)
     return fate == L1_FATE_REFUSED_POLICY || fate == L1_FATE_REFUSED_FULL;
 }
 
-/* Returns which of the two causes is the last one; of[1] is the rare one. */
-static struct l1_fated last_of(const struct l1_fated of[2])
+/* Returns the younger of two causes; where they are as old, the first one. */
+static const struct l1_fated *younger(const struct l1_fated *a, const struct l1_fated *b)
 {
-    bool told[2] = {of[0].fate != L1_FATE_NONE, of[1].fate != L1_FATE_NONE};
-    bool same = told[0] && told[1] && of[0].ago_ns == of[1].ago_ns;
-    if (same) /* a change is noted first, and then what became of the new value */
-        return of[!is_refusal(of[0].fate)];
-    return of[told[1] && (!told[0] || of[1].ago_ns < of[0].ago_ns)];
+    bool second = b->fate != L1_FATE_NONE && (a->fate == L1_FATE_NONE || b->ago_ns < a->ago_ns);
+    return second ? b : a;
+}
+
+/* Returns the last one. A change is noted first, and then what became of the new value: but the
+ * clock is coarse, and all else may have come before the change. */
+static struct l1_fated last_of(const struct l1_fated of[FATES_TABLES])
+{
+    const struct l1_fated *often = younger(&of[FATES_OFTEN], &of[FATES_ABSENT]);
+    const struct l1_fated *rare = &of[FATES_RARE];
+    return *(is_refusal(often->fate) ? younger(often, rare) : younger(rare, often));
 }
 
 /* Returns how far back the key's place reaches: what had become of the key since its word was
@@ -112,21 +128,22 @@ struct l1_fated l1_fate_of(const struct l1 *l1, const struct l1_key *key)
 {
     const struct l1_fates *f = l1->fates;
     uint32_t now = (uint32_t)(clock_coarse_ns(l1->env->clock) >> FATE_TICK_SHIFT);
-    struct l1_fated of[2] = {{.fate = L1_FATE_NONE}, {.fate = L1_FATE_NONE}};
-    uint64_t words[2];
-    for (int rare = 0; rare < 2; rare++) {
-        words[rare] = atomic_load_explicit(fates_place(f, key->hash, rare), memory_order_relaxed);
-        take(words[rare], key->hash, now, &of[rare]);
+    struct l1_fated of[FATES_TABLES] = {{.fate = L1_FATE_NONE}};
+    uint64_t words[FATES_TABLES];
+    for (int i = 0; i < FATES_TABLES; i++) {
+        words[i] = atomic_load_explicit(fates_place(&f->of[i], key->hash), memory_order_relaxed);
+        take(words[i], key->hash, now, &of[i]);
+        of[i].absent = i == FATES_ABSENT;
     }
     struct l1_fated last = last_of(of);
-    last.reach_ns = reach_ns(words[0], now);
-    last.rare_reach_ns = reach_ns(words[1], now);
-    last.forgotten = last.fate >= L1_FATE_RARE && of[0].fate == L1_FATE_NONE &&
+    last.reach_ns = reach_ns(words[FATES_OFTEN], now);
+    last.rare_reach_ns = reach_ns(words[FATES_RARE], now);
+    last.forgotten = last.fate >= L1_FATE_RARE && of[FATES_OFTEN].fate == L1_FATE_NONE &&
                      last.reach_ns < last.ago_ns;
     return last;
 }
 
 uint32_t l1_fates_kept(const struct l1 *l1)
 {
-    return l1->fates->often_mask + 1;
+    return (uint32_t)l1->fates->of[FATES_OFTEN].mask + 1;
 }

@@ -3,18 +3,21 @@
  * What became of keys that are not in the table: the last cause of each, for people who ask
  * (nigh_explain()).
  *
- * Two tables of fixed size, indexed by hash, as floors are. A slot is one word, so that a cause is
- * noted with one relaxed store, by whoever just did it, and read without a lock:
+ * Three tables of fixed size, indexed by hash, as floors are. A slot is one word, so that a cause
+ * is noted with one relaxed store, by whoever just did it, and read without a lock:
  *
  *     tag of the hash (20) | when, in quarters of a second (23) | who (16) | fate (5)
  *
  * A key that has the same place takes it over; then the older cause is forgotten. What happens all
  * the time in a full cache (evicting, refusing, expiring) does not overwrite what is rare, and
- * worth more. Another key is taken for this one in one look of some 2^20 at a place that is in use.
+ * worth more. Nor does what becomes of answers "does not exist" overwrite what became of values:
+ * they live for seconds, and a client that asks for keys that there are not makes them by the
+ * thousand. Another key is taken for this one in one look of some 2^20 at a place that is in use.
  *
  * Sizes. The frequent causes have a place for each 2 KiB of the cap. A full cache fills as many
  * places as it evicts, so half of them are still known after .7 of that number of others. The rare
- * ones have an eighth of that. Both together take less than a 200th of the cap, and are part of it.
+ * ones have an eighth of that, and those of absences another. Together they take less than a 200th
+ * of the cap, and are part of it.
  *
  * Evictions must not read a clock for this. They take the time that the last sweep for expired
  * entries has left here, a second ago at most where the keeper comes in time. Nor is it kept how
@@ -28,7 +31,7 @@
 
 #define FATES_OFTEN_MIN 2048u
 #define FATES_OFTEN_MAX (1u << 20) /* 8 MiB, of caps from 2 GiB on */
-#define FATES_RARELY 8u            /* so much smaller is the table of the rare ones */
+#define FATES_SMALLER 8u           /* so much smaller are the other two tables */
 
 #define FATE_TICK_SHIFT 28 /* of ns: 0.27 s */
 #define FATE_TIME_BITS 23u /* 26 days */
@@ -40,18 +43,21 @@
 #define FATE_TIME_SHIFT (FATE_WHO_SHIFT + FATE_WHO_BITS)
 #define FATE_TAG_SHIFT (FATE_TIME_SHIFT + FATE_TIME_BITS)
 
+/* Which table has a cause. */
+enum fates_of { FATES_OFTEN, FATES_ABSENT, FATES_RARE, FATES_TABLES };
+
 /* Keys: (c) constant after init  (a) atomic, relaxed: a word tells all, and nothing by it */
 struct l1_fates {
-    _Atomic uint64_t *often; /* (c) -> (a) */
-    _Atomic uint64_t *rare;  /* (c) -> (a) behind them */
-    uint32_t often_mask;     /* (c) */
-    uint32_t rare_mask;      /* (c) */
-    _Atomic uint64_t when;   /* (a) the tick, where a word has it */
+    struct fates_table {
+        _Atomic uint64_t *words;   /* (c) -> (a) the others' lie behind the first one's */
+        uint64_t mask;             /* (c) */
+    } of[FATES_TABLES];
+    _Atomic uint64_t when; /* (a) the tick, where a word has it */
 };
 
 /* Places for frequent causes, for a cap. */
 uint32_t fates_count(uint64_t memory_bytes);
-/* Bytes of both tables. */
+/* Bytes of all tables. */
 uint64_t fates_bytes(uint32_t often);
 /* Errors: NIGH_ENOMEM. */
 int fates_init(struct l1_fates *f, uint32_t often, uint64_t now_ns);
@@ -69,16 +75,30 @@ static inline uint64_t fates_tag(uint64_t hash)
     return hash >> FATE_TAG_SHIFT << FATE_TAG_SHIFT;
 }
 
-static inline _Atomic uint64_t *fates_place(const struct l1_fates *f, uint64_t hash, bool is_rare)
+static inline _Atomic uint64_t *fates_place(const struct fates_table *t, uint64_t hash)
 {
-    return is_rare ? &f->rare[hash & f->rare_mask] : &f->often[hash & f->often_mask];
+    return &t->words[hash & t->mask];
+}
+
+static inline void fates_note_in(struct l1_fates *f, enum fates_of of, uint64_t hash,
+                                 enum l1_fate fate, uint16_t who)
+{
+    uint64_t word = fates_tag(hash) | atomic_load_explicit(&f->when, memory_order_relaxed) |
+                    (uint64_t)who << FATE_WHO_SHIFT | (uint64_t)fate;
+    atomic_store_explicit(fates_place(&f->of[of], hash), word, memory_order_relaxed);
 }
 
 static inline void fates_note(struct l1_fates *f, uint64_t hash, enum l1_fate fate, uint16_t who)
 {
-    uint64_t word = fates_tag(hash) | atomic_load_explicit(&f->when, memory_order_relaxed) |
-                    (uint64_t)who << FATE_WHO_SHIFT | (uint64_t)fate;
-    atomic_store_explicit(fates_place(f, hash, fate >= L1_FATE_RARE), word, memory_order_relaxed);
+    fates_note_in(f, fate >= L1_FATE_RARE ? FATES_RARE : FATES_OFTEN, hash, fate, who);
+}
+
+/* Note what became of an entry that goes; `absent`: it said that its key does not exist. */
+static inline void fates_note_gone(struct l1_fates *f, uint64_t hash, enum l1_fate fate,
+                                   bool absent)
+{
+    fates_note_in(f, fate >= L1_FATE_RARE ? FATES_RARE : absent ? FATES_ABSENT : FATES_OFTEN, hash,
+                  fate, 0);
 }
 
 #endif

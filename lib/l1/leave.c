@@ -62,7 +62,7 @@ static NIGH_INLINED uint64_t depart_locked(struct l1 *l1, struct l1_shard *s, st
     uint64_t bytes = leave_policy_locked(l1, s, e);
     tally_leave_locked(s, e, bytes, cause_of(fate));
     if (fate != L1_FATE_NONE)
-        fates_note(l1->fates, hash, fate, 0);
+        fates_note_gone(l1->fates, hash, fate, l1_entry_absent(e));
     if (!is_for_room(fate) && NIGH_UNLIKELY(core_marks(l1, hash)))
         curve_remove(l1, hash);
     if (NIGH_UNLIKELY(l1_entry_refreshed(e)))

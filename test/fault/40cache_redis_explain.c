@@ -103,7 +103,7 @@ TEST(redis_has_what_was_invalidated_with_its_space)
     CHECK_WITHIN(WORLD_PATIENCE_MS, is_where(&a, "k", "redis_gone"));
     CHECK(explain_has(a.space, "k", "get", "NIGH_MISS"));
     const char *why = explain_of(a.space, "k", NIGH_STATS_JSON);
-    CHECK(strstr(why, "counts as gone: it was invalidated (remembered last: the space was "
+    CHECK(strstr(why, "invalidated since (remembered last: the space was "
                       "invalidated by node "));
     end();
 }

@@ -88,6 +88,24 @@ TEST(frequent_causes_overwrite_no_rare_ones)
 }
 
 /* Another key's cause that has the place tells since when nothing became of this key. */
+/* Nor do answers that their keys do not exist, which live for seconds. */
+TEST(what_became_of_absences_overwrites_nothing_of_values)
+{
+    struct cache c;
+    struct name name;
+    cache_open(&c, 4 << 20, 1);
+    note(&c, 1, L1_FATE_EVICTED, 0);
+    for (unsigned i = 100; i < 100000; i++)
+        fates_note_gone(c.l1->fates, cache_key(&c, &name, i).hash, L1_FATE_EXPIRED, true);
+    CHECK(fate_of(&c, 1).fate == L1_FATE_EVICTED && !fate_of(&c, 1).absent);
+    CHECK_EQ(fate_of(&c, 2).reach_ns, UINT64_MAX);
+    CHECK(fate_of(&c, 99999).fate == L1_FATE_EXPIRED && fate_of(&c, 99999).absent);
+    fake_env_advance(&c.fake, NS_PER_S);
+    note(&c, 99999, L1_FATE_EXPIRED, 0); /* the younger one counts, as elsewhere */
+    CHECK(!fate_of(&c, 99999).absent);
+    cache_close(&c);
+}
+
 TEST(it_is_known_how_far_back_a_place_reaches)
 {
     struct cache c;

@@ -131,6 +131,44 @@ TEST(health_says_that_l1_is_full_while_it_is)
     close_all(&w, &p);
 }
 
+static int load_even(struct origin *o, struct nigh_fill *fill)
+{
+    size_t len;
+    const char *key = nigh_fill_key(fill, &len);
+    return key[len - 1] % 2 ? nigh_fill_absent(fill) : origin_answer(o, fill);
+}
+
+static void fetch_many(struct world *w, unsigned from, unsigned end)
+{
+    for (unsigned i = from; i < end; i++)
+        ask_fetch(w->space, key_numbered(i), NULL);
+}
+
+TEST(health_says_where_misses_come_from)
+{
+    struct world w;
+    struct place p;
+    const char *text;
+    open_with(&w, &p, NULL);
+    w.origin.script = load_even;
+    fetch_many(&w, 0, 200);
+    for (unsigned i = 0; i < 200; i += 2)
+        nigh_invalidate(w.space, key_numbered(i), strlen(key_numbered(i)), NULL);
+    fetch_many(&w, 0, 200);
+    CHECK_EQ(world_count(&w, "miss_absent"), 100);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, strstr(text = ask(&p, "health\n"),
+                                           "\nmisses: 300 of 400 reads in the last minute"));
+    CHECK(strstr(text, "\nmisses: what L1 had of their keys: nothing, or long ago: "));
+    CHECK(strstr(text, " %, ... invalidated or changed: "));
+    CHECK(!strstr(text, "most are for"));
+    for (unsigned i = 1; i < 600; i += 2)
+        ask_fetch(w.space, key_numbered(i), NULL);
+    CHECK_WITHIN(WORLD_PATIENCE_MS,
+                 strstr(ask(&p, "health\n"), "; most are for keys that do not exist (60 %); that "
+                                             "answer is kept for space.absent_ttl (5.0 s)\n"));
+    close_all(&w, &p);
+}
+
 TEST(spaces_are_listed_and_asked_one_by_one)
 {
     struct world w;

@@ -21,8 +21,8 @@ TEST(a_key_that_was_never_asked_for_has_no_trace)
     struct world w;
     world_open_exact(&w);
     CHECK_REASON(w.space, "k", "no_trace",
-                 "no trace of it: it was not evicted, refused or expired since the cache was "
-                 "opened, nor invalidated since the cache was opened");
+                 "no trace of it: no value of it was evicted, refused or expired since the cache "
+                 "was opened, nor was the key itself changed since the cache was opened");
     CHECK_WHERE(w.space, "k", "no_redis");
     CHECK(explain_has(w.space, "k", "get", "NIGH_MISS"));
     CHECK(strstr(explain_of(w.space, "k", NIGH_STATS_TEXT), "calls the loader"));
@@ -68,6 +68,11 @@ TEST(an_absence_is_known_until_something_outdates_it)
     w.origin.script = absent;
     ask_fetch(w.space, "k", NULL);
     CHECK_REASON(w.space, "k", "absent", "space.absent_ttl");
+    world_advance(&w, 6000);
+    world_settle(&w);
+    CHECK_REASON(w.space, "k", "absent_expired", "such an answer is kept for 5.0 s (space.absent");
+    CHECK(explain_says(w.space, "k", "last       the answer \"does not exist\" expired"));
+    ask_fetch(w.space, "k", NULL);
     invalidate_group(&w, NIGH_TARGET_SPACE, true);
     CHECK_REASON(w.space, "k", "absent_outdated", "the space was invalidated");
     CHECK(explain_has(w.space, "k", "get", "NIGH_MISS"));

@@ -174,6 +174,77 @@ static void say_room(struct command *c)
         say_full(c, shared, gone);
 }
 
+/* ---- misses ---- */
+
+#define MISSES_MANY 100u /* fewer say nothing, and hurt nobody */
+#define SHARE_SAID 5.0   /* of a hundred */
+
+/* What the spaces count together, lately. */
+static uint64_t lately(struct command *c, enum trend_count which)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < space_count(c->cache); i++)
+        sum += trend_lately(&c->cache->spaces[i]->trend, which);
+    return sum;
+}
+
+/* Says what L1 had of the keys that were missed: of a sample. */
+static void say_causes(struct command *c)
+{
+    static const char *const words[] = {
+        "nothing, or long ago:",
+        "\"does not exist\", expired:",
+        "a value, expired:",
+        "... evicted, or refused:",
+        "... invalidated or changed:",
+        "one not good enough, or a failed load:",
+    };
+    const char *before = "misses: what L1 had of their keys: ";
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < ARRAY_COUNT(words); i++)
+        sum += lately(c, TREND_MISS_OF + i);
+    for (unsigned i = 0; i < ARRAY_COUNT(words) && sum > 0; i++) {
+        double share = 100.0 * (double)lately(c, TREND_MISS_OF + i) / (double)sum;
+        if (share < SHARE_SAID)
+            continue;
+        control_print(c->reply, "%s%s %.0f %%", before, words[i], share);
+        before = ", ";
+    }
+    control_print(c->reply, sum > 0 ? "\n" : "");
+}
+
+/* Returns the space with the most misses of keys that do not exist; NULL: there are none. */
+static const struct nigh_space *most_absent(struct command *c)
+{
+    const struct nigh_space *found = NULL;
+    uint64_t most = 0;
+    for (uint32_t i = 0; i < space_count(c->cache); i++) {
+        uint64_t count = trend_lately(&c->cache->spaces[i]->trend, TREND_MISS_ABSENT);
+        found = count > most ? c->cache->spaces[i] : found;
+        most = u64_max(most, count);
+    }
+    return found;
+}
+
+/* Says where misses come from, if there are some. */
+static void say_misses(struct command *c)
+{
+    uint64_t misses = lately(c, TREND_MISSES), absent = lately(c, TREND_MISS_ABSENT);
+    uint64_t reads = misses + lately(c, TREND_FRESH) + lately(c, TREND_STALE);
+    const struct nigh_space *space = most_absent(c);
+    if (misses < MISSES_MANY)
+        return;
+    control_print(c->reply, "misses: %" PRIu64 " of %" PRIu64 " reads in the last minute", misses,
+                  reads);
+    if (space && absent > misses / 2)
+        control_print(c->reply, "; most are for keys that do not exist (%" PRIu64 " %%); that "
+                                "answer is kept for space.absent_ttl (%.1f s)",
+                      u64_min(100, 100 * absent / misses),
+                      space->rules.absent_ttl_ms / 1000.0);
+    control_print(c->reply, "\n");
+    say_causes(c);
+}
+
 /* Says what is over, how late changes come, what should be changed about the server, and who
  * answers here. */
 static void say_around(struct command *c)
@@ -204,6 +275,7 @@ void command_health(struct command *c)
     else if (!say_degraded(c))
         control_print(c->reply, "ok\n");
     say_room(c);
+    say_misses(c);
     if (c->cache->l2)
         say_around(c);
 }

@@ -121,7 +121,8 @@ static void text_last(struct text *w, const struct explanation *x)
     };
     struct line l;
     struct text *t = begin(&l);
-    text_add(t, "%s", words[x->fate.fate]);
+    text_add(t, "%s%s", x->fate.absent ? "the answer \"does not exist\" " : "",
+             words[x->fate.fate]);
     if (x->fate.fate == L1_FATE_CHANGED)
         say_node(t, x->fate.who);
     if (x->fate.fate != L1_FATE_NONE) {

@@ -113,7 +113,11 @@ static enum reason reason_missing(const struct explanation *x)
     };
     if (x->flies)
         return REASON_LOADING;
-    return x->failed_ns ? REASON_FAILED : by_fate[x->fate.fate];
+    if (x->failed_ns)
+        return REASON_FAILED;
+    if (x->fate.absent)
+        return x->fate.fate == L1_FATE_EXPIRED ? REASON_ABSENT_EXPIRED : REASON_ABSENT_EVICTED;
+    return by_fate[x->fate.fate];
 }
 
 enum reason reason_of(const struct explanation *x)
@@ -349,6 +353,7 @@ SAYS(say_redis_fresh, say_either_way(w, x->l2.fresh_ns))
 SAYS(say_fate_ago, say_ago(w, x->fate.ago_ns))
 SAYS(say_fate_who, say_node(w, x->fate.who))
 SAYS(say_cap, text_add(w, "%s", x->room.cap))
+SAYS(say_absent_ttl, say_span(w, x->space->rules.absent_ttl_ms * NS_PER_MS))
 SAYS(say_reach, say_reach_of(w, x->fate.reach_ns))
 SAYS(say_rare_reach, say_reach_of(w, x->fate.rare_reach_ns))
 SAYS(say_flight_state, text_add(w, "%s", say_state(&x->flight)))
@@ -373,6 +378,7 @@ static const struct {
     {"ago", say_fate_ago},
     {"who", say_fate_who},
     {"cap", say_cap},
+    {"absent ttl", say_absent_ttl},
     {"reach", say_reach},
     {"rare reach", say_rare_reach},
     {"floor", say_outdating},

@@ -9,7 +9,8 @@
  *     {fresh} {stale}      what the value in L1 has left, or how long ago that ended
  *     {redis fresh} ...    the same of the value in Redis
  *     {ago} {who}          of the fate: what became of the key
- *     {cap}                the option that is the cap on the space's memory
+ *     {cap}                the option that is the cap nearest to its limit
+ *     {absent ttl}         for how long the space knows that a key does not exist
  *     {reach} {rare reach} since when nothing has, as far as is known
  *     {floor} {floor ago} {floor who}    the group that outdates the value in L1
  *     {redis floor}        what is remembered last of what is over the value in Redis
@@ -66,6 +67,11 @@
     X(REFUSED_FULL, "refused_full",                                                                \
       "it was brought {ago}, but not stored in L1: no room, and nothing could be evicted")         \
     X(EXPIRED, "expired", "its lifetimes had ended, and L1 removed it {ago}")                      \
+    X(ABSENT_EXPIRED, "absent_expired",                                                            \
+      "L1 knew that it does not exist, but that expired {ago}: such an answer is kept for "        \
+      "{absent ttl} (space.absent_ttl)")                                                           \
+    X(ABSENT_EVICTED, "absent_evicted",                                                            \
+      "L1 knew that it does not exist, but evicted that answer {ago}")                             \
     X(CHANGED, "changed", "it was invalidated, put or written by {who} {ago}")                     \
     X(REFUSED_FLOOR, "outdated_on_its_way",                                                        \
       "it was brought {ago}, but not stored in L1: it was invalidated while it was on its way")    \
@@ -79,8 +85,8 @@
       "its last put was refused {ago}: there was one as new, its ticket was no longer good, "      \
       "or it was too large")                                                                       \
     X(NO_TRACE, "no_trace",                                                                        \
-      "L1 has no trace of it: it was not evicted, refused or expired {reach}, nor invalidated "    \
-      "{rare reach}")
+      "L1 has no trace of it: no value of it was evicted, refused or expired {reach}, nor was "    \
+      "the key itself changed {rare reach}")
 
 /* Tells what Redis has to say, if L1 does not answer. */
 #define WHERES(X)                                                                                  \
@@ -97,7 +103,8 @@
     X(REDIS_KEPT, "redis_kept",                                                                    \
       "Redis keeps an old value of it, for its loader only (space.keep)")                          \
     X(REDIS_GONE, "redis_gone",                                                                    \
-      "Redis has it, but it counts as gone: it was invalidated{redis floor}")                      \
+      "Redis has it, but it counts as gone: the key, a tag of it, its space or all was "           \
+      "invalidated since{redis floor}")                                                            \
     X(REDIS_BAD, "redis_bad", "what Redis has of it cannot be read")                               \
     X(REDIS_LEASED, "redis_leased",                                                                \
       "Redis does not have it, and {holder} has the right to load it for {lease} more")            \

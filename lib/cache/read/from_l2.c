@@ -5,6 +5,7 @@
 #include "cache/read/from_l2.h"
 
 #include "cache/latency.h"
+#include "cache/misses.h"
 #include "cache/value/freshness.h"
 #include "cache/value/lookup.h"
 #include "cache/value/sizes.h"
@@ -74,10 +75,12 @@ static int hand_out(struct nigh_space *space, const struct l1_key *key, struct l
                                   freshness_acceptable(e, call, now_ns));
     if (found->storable && !(FLAGS_OF(call) & NIGH_NO_STORE))
         lookup_store(space, key, e);
-    if (outcome == NIGH_ABSENT)
+    if (outcome == NIGH_ABSENT) {
+        misses_count_absent(space, call);
         *ret = (struct nigh_value)NIGH_VALUE_INIT;
-    else if (outcome != NIGH_MISS)
+    } else if (outcome != NIGH_MISS) {
         l1_pin_ref(e, NIGH_TIER_L2, ret);
+    }
     l1_entry_unref(e);
     return outcome;
 }

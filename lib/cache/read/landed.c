@@ -8,6 +8,7 @@
  */
 #include "cache/read/landed.h"
 
+#include "cache/misses.h"
 #include "cache/value/freshness.h"
 #include "cache/read/from_l1.h"
 #include "cache/space_l1.h"
@@ -113,6 +114,7 @@ int landed_take(struct nigh_space *space, const struct l1_key *key, const struct
         (void)l1_note_read(space_l1(space), landed->entry);
     if (outcome == NIGH_ABSENT) {
         stats_count(&space->stats, STATS_READ_ABSENT);
+        misses_count_absent(space, call);
         return NIGH_ABSENT;
     }
     l1_pin_ref(landed->entry, landed->tier, ret);
