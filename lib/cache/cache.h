@@ -165,6 +165,7 @@ struct nigh {
     _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t refs; /* pair(cache.refs): see cache_unref() */
     struct service keeper;
     struct trend_clock trend_clock;
+    struct trend_lag lag;
     struct curve_clock curve_clock;
     struct service reclaimer;
     _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t sent_behind; /* (a) see cache_note_sent() */

@@ -5,11 +5,14 @@
  * A look costs a walk through the counters of each space, once a second. One of them is kept by the
  * shards (l1/tally.h), and costs a short hold of the lock of each.
  */
+#include <string.h>
+
 #include "cache/cache.h"
 #include "cache/space.h"
 
 #define LOOK_NS NS_PER_S
 #define AGES_LOOK_NS (60 * NS_PER_S)
+#define HALF_HOUR_NS (1800 * NS_PER_S)
 #define PART_NS (60 * NS_PER_S / TREND_PARTS)
 
 static const double window_s[TREND_WINDOWS] = {1, 60, 3600};
@@ -108,6 +111,42 @@ static void look_at_ages(struct nigh_space *space)
                           memory_order_relaxed);
 }
 
+static void begin_half_hour(struct trend_lag *l, const struct histogram_sum *sum, uint64_t now_ns)
+{
+    memcpy(l->was[0], l->was[1], sizeof(l->was[0]));
+    memcpy(l->was[1], sum->buckets, sizeof(l->was[1]));
+    l->was_ns = now_ns;
+}
+
+static void tell_lag(struct trend_lag *l, const struct histogram_sum *sum)
+{
+    uint64_t of[3] = {0, 0, 0};
+    static const uint32_t shares[3] = {50000, 99000, 100000};
+    for (int i = 0; i < 3 && sum->count > 0; i++)
+        of[i] = histogram_quantile_ns(sum, shares[i]);
+    atomic_store_explicit(&l->median_ns, of[0], memory_order_relaxed);
+    atomic_store_explicit(&l->p99_ns, of[1], memory_order_relaxed);
+    atomic_store_explicit(&l->longest_ns, of[2], memory_order_relaxed);
+}
+
+static void look_at_lag(struct nigh *cache, uint64_t now_ns)
+{
+    struct trend_lag *l = &cache->lag;
+    struct histogram_sum sum;
+    stats_histogram_read(&cache->stats, STATS_COHERENCE_LAG, &sum);
+    if (sum.count > l->count)
+        atomic_store_explicit(&l->heard_ns, now_ns, memory_order_relaxed);
+    l->count = sum.count;
+    if (l->was_ns == 0)
+        l->was_ns = now_ns;
+    if (now_ns >= l->was_ns + HALF_HOUR_NS)
+        begin_half_hour(l, &sum, now_ns);
+    sum.count = 0;
+    for (uint32_t i = 0; i < HISTOGRAM_BUCKETS; i++)
+        sum.count += sum.buckets[i] -= l->was[0][i];
+    tell_lag(l, &sum);
+}
+
 void trend_keep(struct nigh *cache)
 {
     struct trend_clock *at = &cache->trend_clock;
@@ -123,6 +162,7 @@ void trend_keep(struct nigh *cache)
     at->part = now_ns / PART_NS;
     if (ages)
         at->ages_ns = now_ns;
+    look_at_lag(cache, now_ns);
     for (uint32_t i = 0; i < space_count(cache); i++) {
         stats_read_all(&cache->spaces[i]->stats, counts);
         look_at_reads(cache->spaces[i], counts, passed_s);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What a space has been like lately: its hit ratios over a second, a minute and an hour, what it
- * has counted in the last minute, and how young those are that it evicts.
+ * has counted in the last minute, and how young those are that it evicts. And how late
+ * changes come here of late.
  *
  * The keeper adds up each second what the space's counters have gained. A window is a pair of sums,
  * hits and reads, that fade: with each second they lose 1/(1 + T) of themselves, T being the
@@ -57,6 +58,18 @@ struct trend {
     uint64_t ages[HISTOGRAM_BUCKETS]; /* (k) of the evicted, at the last look */
     _Atomic uint64_t evicted_age_ns;  /* (a) 0: none was evicted lately */
     _Atomic uint64_t no_room_ns;      /* (a) the last look that found some evicted or refused */
+};
+
+/*
+ * How late changes came here in the last half hour to an hour, and when the last one did: what the
+ * histogram has gained since the older of two looks at it, which are half an hour apart.
+ */
+struct trend_lag {
+    uint64_t was[2][HISTOGRAM_BUCKETS]; /* (k) the older first */
+    uint64_t was_ns;                    /* (k) when the younger was looked at */
+    uint64_t count;                     /* (k) of all time, at the last look */
+    _Atomic uint64_t median_ns, p99_ns, longest_ns; /* (a) longest_ns 0: none came */
+    _Atomic uint64_t heard_ns; /* (a) the look that found the last one; 0: none ever came */
 };
 
 /* When the keeper looked last. */

@@ -60,9 +60,12 @@ static const struct command commands[] = {
      "Shows every second what the processes do, until q is typed; with --once, or where the output "
      "is no terminal, one second of it. Several sockets are added up. p99 is of that "
      "second, in the process where it is worst. Of what was evicted in the last minute a tenth was "
-     "younger than the evict age; what more l1.memory would bring says curve. Flights are keys "
-     "being brought now. While the breaker is open redis is asked only now and then, for it was "
-     "slow or failed. A resync turned all that was stored stale."},
+     "younger than the evict age; what more l1.memory would bring says curve. Of the misses it "
+     "says how many were for keys that do not exist, and, in percent of a sample, what L1 had of "
+     "the key: nothing (new), that it does not exist (absent), or a value that expired, was "
+     "evicted or changed. Flights are keys being brought now. While the breaker is open redis is "
+     "asked only now and then, for it was slow or failed. A resync turned all that was stored "
+     "stale."},
     {"health", "", "ok, degraded or doubt, and why", 0, 0, 0, 0, ask_health,
      "The exit status is 0 for ok, 1 for degraded, 2 for doubt (nothing stored is called fresh). "
      "Of L1 it says when it is full and evicts at present, and what twice the cap would bring; "

@@ -22,6 +22,7 @@
 #define PERIOD_MS 1000
 #define WIDTH 80 /* of what is shown at least: a narrower terminal has the left part of it */
 #define WIDTH_MAX 200
+#define LABEL_COLUMNS 9
 #define SPACE_COLUMNS 13
 #define ROWS_ONCE 12 /* of keys, where it is no terminal */
 #define SPACES_MAX 64
@@ -261,6 +262,26 @@ static const char *yes_of(double n, size_t count)
     return n >= (double)count ? "yes" : n > 0 ? "some" : "NO";
 }
 
+/* Shows a text that may be longer than a line, broken between words, in so many lines at most. What
+ * follows the first begins below it. */
+static void wrapped(struct screen *s, const char *label, const char *text, size_t len, int most)
+{
+    size_t room = s->columns > LABEL_COLUMNS ? s->columns - LABEL_COLUMNS : 1;
+    for (int i = 0; i < most && len > 0; i++, label = "") {
+        size_t part = len;
+        if (len > room)
+            for (part = room; part > 0 && text[part] != ' ';)
+                part--;
+        part = part > 0 ? part : len;
+        line(s, "%-*s%.*s", LABEL_COLUMNS, label, (int)part, text);
+        text += part;
+        len -= part;
+        size_t blanks = strspn(text, " ");
+        text += blanks < len ? blanks : len;
+        len -= blanks < len ? blanks : len;
+    }
+}
+
 /* Returns how bad the health is that an answer tells: 0 is ok. */
 static size_t badness(const char *answer)
 {
@@ -285,11 +306,10 @@ static void show_health(struct screen *s)
         if (!worst || badness(answers[i].text) > badness(worst))
             worst = answers[i].text;
     }
-    size_t len = worst ? strcspn(worst, "\n") : 0;
     if (worst && bad > 0 && s->now.count > 1)
-        line(s, "health   %zu of %zu: %.*s", bad, s->now.count, (int)len, worst);
-    else if (worst)
-        line(s, "health   %.*s", (int)len, worst);
+        line(s, "health   of %zu processes %zu are not well; of one:", s->now.count, bad);
+    if (worst)
+        wrapped(s, bad > 0 && s->now.count > 1 ? "" : "health", worst, strcspn(worst, "\n"), 3);
     for (size_t i = 0; i < s->args.socket_count; i++)
         free(answers[i].text);
 }
@@ -307,6 +327,40 @@ static void show_link(struct screen *s)
     line(s, "lag, p99 changes come here after %s; own ones: accepted %s, heard %s",
          latency(s, NULL, "coherence_lag"), latency(s, NULL, "latency_change"),
          latency(s, NULL, "latency_heard"));
+}
+
+static const struct json *first_of(const struct moment *m)
+{
+    for (size_t i = 0; i < TOOL_SOCKETS_MAX; i++)
+        if (m->of[i])
+            return m->of[i];
+    return NULL;
+}
+
+/* Returns the rate of all spaces. */
+static double rate_of_all(const struct screen *s, const char *name)
+{
+    double all = 0;
+    const char *space;
+    for (size_t i = 0; i < SPACES_MAX && (space = json_name(first_of(&s->now), "spaces", i)); i++)
+        all += rate(s, space, name);
+    return all;
+}
+
+/* Says of what keys the misses of this second were. */
+static void show_misses(struct screen *s)
+{
+    static const char *const causes[] = {"miss_of_new", "miss_of_absent", "miss_of_expired",
+                                         "miss_of_evicted", "miss_of_changed"};
+    double shares[5], sum = rate_of_all(s, "miss_of_other"), all = rate_of_all(s, "l1_miss");
+    for (size_t i = 0; i < 5; i++)
+        sum += shares[i] = rate_of_all(s, causes[i]);
+    if (all <= 0 || sum <= 0)
+        return;
+    line(s, "misses   do not exist %.0f %%   new %.0f absent %.0f expired %.0f evicted %.0f "
+            "changed %.0f",
+         100 * rate_of_all(s, "miss_absent") / all, 100 * shares[0] / sum, 100 * shares[1] / sum,
+         100 * shares[2] / sum, 100 * shares[3] / sum, 100 * shares[4] / sum);
 }
 
 static void show_head(struct screen *s)
@@ -332,6 +386,7 @@ static void show_head(struct screen *s)
     show_health(s);
     if (gauge(s, "following") + gauge(s, "connected") > 0 || has_problem(s, "redis_problem"))
         show_link(s);
+    show_misses(s);
     line(s, "flights  %s now, %s deferred, %s pending", count_text(gauge(s, "flights")),
          count_text(gauge(s, "deferred")), count_text(gauge(s, "async")));
 }
@@ -351,14 +406,6 @@ static void show_space(struct screen *s, const char *name)
          latency(s, name, "latency_l1"), latency(s, name, "latency_l2"),
          latency(s, name, "latency_load"),
          time_text(1e6 * lowest(s, "spaces", name, "evicted_age_ms")));
-}
-
-static const struct json *first_of(const struct moment *m)
-{
-    for (size_t i = 0; i < TOOL_SOCKETS_MAX; i++)
-        if (m->of[i])
-            return m->of[i];
-    return NULL;
 }
 
 static void show_spaces(struct screen *s)

@@ -92,6 +92,51 @@ TEST(redis_knows_that_it_does_not_exist)
     end();
 }
 
+static int zeros(struct origin *o, struct nigh_fill *fill)
+{
+    static const char bytes[5000];
+    (void)o;
+    return nigh_fill_value(fill, bytes, sizeof(bytes));
+}
+
+TEST(redis_has_it_compressed)
+{
+    struct nigh_space_options so = NIGH_SPACE_OPTIONS_INIT;
+    if (!codec_is_built(CODEC_LZ4))
+        return;
+    so.compress = NIGH_COMPRESS_LZ4;
+    begin(&so);
+    a.origin.script = zeros;
+    load_in_b("k");
+    CHECK_REASON(a.space, "k", "no_trace", "Redis has it, fresh for");
+    CHECK(explain_says(a.space, "k", "Redis      5000 B (lz4, "));
+    end();
+}
+
+/* A writer of b's, while a is asked: nobody may load the key until the commit is told. */
+static int explained_while_written(void *arg, const struct nigh_write_op *op)
+{
+    (void)op;
+    CHECK_REASON(a.space, "k", "no_trace", "another process has the right to load it, or is "
+                                           "writing it, for ");
+    return origin_write(arg, op);
+}
+
+TEST(a_key_is_being_written_by_another_process)
+{
+    struct nigh_space *space;
+    struct nigh *cache = NULL;
+    begin(NULL);
+    struct nigh_options o = patient_options(&server);
+    REQUIRE_EQ(nigh_open(&o, &cache), 0);
+    REQUIRE_EQ(nigh_space_open(cache, "s", NULL, origin_load, explained_while_written, &a.origin,
+                               &space), 0);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, nigh_health(cache) == NIGH_FRESH);
+    CHECK_GE(nigh_write(space, "k", 1, "v", 1, NULL), 0);
+    nigh_close(cache);
+    end();
+}
+
 TEST(redis_has_what_was_invalidated_with_its_space)
 {
     begin(NULL);

@@ -149,6 +149,39 @@ TEST(a_load_under_way_says_who_waits_for_it)
     world_close(&w);
 }
 
+static int stuck(struct origin *o, struct nigh_fill *fill)
+{
+    struct world *w = o->arg;
+    world_advance(w, 9000);
+    CHECK_REASON(w->space, "k", "loading", "and should have ended 4.0 s ago: is its loader stuck?");
+    return origin_answer(o, fill);
+}
+
+TEST(a_load_that_is_stuck_is_called_so)
+{
+    struct world w;
+    world_open_exact(&w);
+    w.origin.arg = &w;
+    w.origin.script = stuck;
+    ask_fetch(w.space, "k", NULL);
+    world_close(&w);
+}
+
+/* Who holds a value reads on; the key is what it is for the next caller. */
+TEST(a_value_that_is_held_is_told_as_any_other)
+{
+    struct world w;
+    struct nigh_value value;
+    world_open_exact(&w);
+    REQUIRE_EQ(nigh_fetch(w.space, "k", 1, NULL, &value), NIGH_FRESH);
+    CHECK_REASON(w.space, "k", "fresh", "L1 has it, fresh for");
+    CHECK_EQ(nigh_invalidate(w.space, "k", 1, NULL), 0);
+    CHECK_REASON(w.space, "k", "changed", "by this process just now");
+    nigh_release(&value);
+    CHECK_REASON(w.space, "k", "changed", "by this process just now");
+    world_close(&w);
+}
+
 static int failing(struct origin *o, struct nigh_fill *fill)
 {
     (void)o;

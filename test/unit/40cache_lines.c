@@ -98,6 +98,7 @@ static const struct field cache_fields[] = {
     FIELD(nigh, refs, MOVES),
     FIELD(nigh, keeper, MOVES),
     FIELD(nigh, trend_clock, MOVES),
+    FIELD(nigh, lag, MOVES),
     FIELD(nigh, curve_clock, MOVES),
     FIELD(nigh, reclaimer, MOVES),
     FIELD(nigh, sent_behind, MOVES),

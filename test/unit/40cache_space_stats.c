@@ -230,6 +230,42 @@ TEST(the_age_of_the_evicted_is_that_of_the_last_minute)
 }
 
 /* What lfu keeps out is counted once, in the space that it was for, and as a store refused. */
+static void note_lag(struct world *w, uint64_t ns)
+{
+    for (int i = 0; i < 10; i++)
+        stats_time(&w->cache->stats, STATS_COHERENCE_LAG, ns);
+    world_advance(w, 2000);
+    world_settle(w);
+}
+
+static void let_seconds_pass(struct world *w, uint32_t seconds)
+{
+    for (uint32_t passed = 0; passed < seconds; passed += 500) {
+        world_advance(w, 500 * 1000);
+        world_settle(w);
+    }
+}
+
+TEST(how_late_changes_came_is_told_of_the_last_hour)
+{
+    struct world w;
+    const struct trend_lag *lag;
+    open_small(&w);
+    lag = &w.cache->lag;
+    world_settle(&w);
+    note_lag(&w, 80 * NS_PER_MS);
+    CHECK_EQ(lag->longest_ns, 80 * NS_PER_MS);
+    CHECK_GT(lag->heard_ns, 0);
+    let_seconds_pass(&w, 4000);
+    note_lag(&w, NS_PER_MS);
+    CHECK_LE(lag->longest_ns, 80 * NS_PER_MS);
+    let_seconds_pass(&w, 3000);
+    CHECK(lag->longest_ns > 0 && lag->longest_ns <= 2 * NS_PER_MS); /* the long one was before */
+    let_seconds_pass(&w, 8000);
+    CHECK_EQ(lag->longest_ns, 0);
+    world_close(&w);
+}
+
 TEST(what_the_policy_refuses_is_part_of_what_is_refused)
 {
     struct world w;

@@ -7,19 +7,34 @@
 #include <inttypes.h>
 
 #include "cache/inspect/curve.h"
+#include "cache/inspect/reasons.h"
 #include "cache/inspect/room.h"
 #include "cache/space_l1.h"
+
+#define HEARD_LATELY_MS 10000u /* longer ago than that is said */
 
 static bool gauge(struct nigh *cache, const char *name)
 {
     return nigh_stats_value(cache, NULL, name) > 0;
 }
 
+/* A time as people say it: "6.2 s". */
+struct span {
+    char text[24];
+};
+static struct span span_of(uint64_t ms)
+{
+    struct span s;
+    struct text w = text_into(s.text, sizeof(s.text));
+    say_span(&w, ms * NS_PER_MS);
+    return s;
+}
+
 static void say_problem(struct command *c, const char *state, const char *what,
                         const struct l2_problem *p)
 {
-    control_print(c->reply, "%s: %s is not connected: %s (for %" PRIu64 " ms)\n", state, what,
-                  p->text[0] ? p->text : "it is being connected", p->for_ms);
+    control_print(c->reply, "%s: %s is not connected: %s (for %s)\n", state, what,
+                  p->text[0] ? p->text : "it is being connected", span_of(p->for_ms).text);
 }
 
 /* Says what that means for who calls now, and what waits. */
@@ -39,7 +54,7 @@ static void say_meanwhile(struct command *c, bool in_doubt, bool connected)
                                 "until redis accepts them\n", queued);
 }
 
-static void say_doubt(struct command *c, int health)
+static void say_in_doubt(struct command *c, int health)
 {
     struct l2_problem p = {0};
     l2_problem_read(c->cache->l2, &p);
@@ -76,9 +91,8 @@ static bool say_degraded(struct command *c)
 static void say_outage(struct command *c, const char *what, const struct l2_outage *o)
 {
     if (o->text[0])
-        control_print(c->reply, "last outage: %s was not connected: %s (ended %" PRIu64
-                                " ms ago, lasted %" PRIu64 " ms)\n", what, o->text, o->ago_ms,
-                      o->lasted_ms);
+        control_print(c->reply, "last outage: %s was not connected: %s (ended %s ago, lasted %s)\n",
+                      what, o->text, span_of(o->ago_ms).text, span_of(o->lasted_ms).text);
 }
 
 static double ms_of(uint64_t ns)
@@ -86,20 +100,32 @@ static double ms_of(uint64_t ns)
     return (double)ns / NS_PER_MS;
 }
 
-/* Says how late changes come here: since the cache was opened, and now. */
+static uint64_t load(const _Atomic uint64_t *ns)
+{
+    return atomic_load_explicit(ns, memory_order_relaxed);
+}
+
+/* Says how late changes came here in the last hour, since when none has, and what is owed now. */
 static void say_lag(struct command *c)
 {
-    struct histogram_sum lag;
+    const struct trend_lag *lag = &c->cache->lag;
+    uint64_t heard_ns = load(&lag->heard_ns), now_ns = clock_now_ns(&c->cache->clock);
+    uint64_t ago_ms = now_ns > heard_ns ? (now_ns - heard_ns) / NS_PER_MS : 0;
     int64_t behind_ms = nigh_stats_value(c->cache, NULL, "behind_ms");
-    stats_histogram_read(&c->cache->stats, STATS_COHERENCE_LAG, &lag);
-    if (lag.count > 0)
+    if (load(&lag->longest_ns) > 0)
         control_print(c->reply, "lag: changes came here within %.2f ms (median), %.2f ms (p99), "
-                                "%.2f ms (longest)\n",
-                      ms_of(histogram_quantile_ns(&lag, 50000)),
-                      ms_of(histogram_quantile_ns(&lag, 99000)), ms_of(lag.max_ns));
+                                "%.2f ms (longest) in the last hour",
+                      ms_of(load(&lag->median_ns)), ms_of(load(&lag->p99_ns)),
+                      ms_of(load(&lag->longest_ns)));
+    else if (heard_ns)
+        control_print(c->reply, "lag: no change came here in the last hour");
+    if (heard_ns && ago_ms >= HEARD_LATELY_MS)
+        control_print(c->reply, "; nothing was heard for %s", span_of(ago_ms).text);
+    if (heard_ns)
+        control_print(c->reply, "\n");
     if (behind_ms > 0)
-        control_print(c->reply, "lag: the listener has owed a change for %" PRId64 " ms\n",
-                      behind_ms);
+        control_print(c->reply, "lag: the listener has owed a change for %s\n",
+                      span_of((uint64_t)behind_ms).text);
 }
 
 /* Says what a full server does to what is stored. */
@@ -192,12 +218,12 @@ static uint64_t lately(struct command *c, enum trend_count which)
 static void say_causes(struct command *c)
 {
     static const char *const words[] = {
-        "nothing, or long ago:",
-        "\"does not exist\", expired:",
-        "a value, expired:",
-        "... evicted, or refused:",
-        "... invalidated or changed:",
-        "one not good enough, or a failed load:",
+        "nothing (or it is forgotten)",
+        "\"does not exist\" that expired",
+        "a value that expired",
+        "one that was evicted or refused",
+        "one that was invalidated or changed",
+        "one not good enough, or a failed load",
     };
     const char *before = "misses: what L1 had of their keys: ";
     uint64_t sum = 0;
@@ -271,7 +297,7 @@ void command_health(struct command *c)
     if (!c->cache->l2)
         control_print(c->reply, "ok: L1 alone, without redis.uri\n");
     else if (health != NIGH_FRESH)
-        say_doubt(c, health);
+        say_in_doubt(c, health);
     else if (!say_degraded(c))
         control_print(c->reply, "ok\n");
     say_room(c);

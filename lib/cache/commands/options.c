@@ -8,6 +8,8 @@
 #include <inttypes.h>
 
 #include "cache/report/formats.h"
+#include "cache/report/gauges.h"
+#include "cache/report/shards.h"
 #include "cache/set.h"
 #include "cache/space_l1.h"
 
@@ -114,6 +116,46 @@ static void get_of_space(struct command *c, struct nigh_space *space, const char
                                 "stats and options SPACE list them");
 }
 
+struct word_asked {
+    struct nigh *cache;
+    const char *name;
+};
+
+static long write_word(void *arg, char *buffer, size_t size)
+{
+    struct word_asked *a = arg;
+    struct text w = text_into(buffer, size);
+    gauges_write_word(a->cache, a->name, &w);
+    text_add(&w, "\n");
+    return (long)w.needed;
+}
+
+/* Tells what stats tells in words. False: there is none of this name. */
+static bool print_word(struct command *c, const char *name)
+{
+    struct word_asked asked = {c->cache, name};
+    struct text nowhere = text_into(NULL, 0);
+    bool there = gauges_write_word(c->cache, name, &nowhere);
+    if (there)
+        command_append(c, write_word, &asked);
+    return there;
+}
+
+/* Tells how the shards share a number. False: there is none of this name. */
+static bool print_spread(struct command *c, const char *name)
+{
+    struct shards_spread spreads[SHARD_NUMBERS];
+    size_t n = 0;
+    while (n < SHARD_NUMBERS && strcmp(shards_names[n], name) != 0)
+        n++;
+    if (n == SHARD_NUMBERS)
+        return false;
+    shards_read(c->cache, spreads);
+    control_print(c->reply, "of a shard: least %" PRIu64 ", median %" PRIu64 ", most %" PRIu64 "\n",
+                  spreads[n].least, spreads[n].median, spreads[n].most);
+    return true;
+}
+
 static void get_of_cache(struct command *c, const char *name)
 {
     struct nigh_options o;
@@ -123,7 +165,8 @@ static void get_of_cache(struct command *c, const char *name)
         return;
     if (count >= 0)
         control_print(c->reply, "%" PRId64 "\n", count);
-    else if (!print_histogram(c, &c->cache->stats, name, STATS_SPACE_HISTOGRAM_COUNT,
+    else if (!print_word(c, name) && !print_spread(c, name) &&
+             !print_histogram(c, &c->cache->stats, name, STATS_SPACE_HISTOGRAM_COUNT,
                               STATS_HISTOGRAM_COUNT))
         control_error(c->reply, "no option, counter, gauge or histogram of this name (one of a "
                                 "space: get SPACE NAME): stats and options list them");

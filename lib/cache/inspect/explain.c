@@ -155,9 +155,9 @@ static void text_flight(struct text *w, const struct explanation *x)
     struct text *t = begin(&l);
     if (!x->flies)
         return;
-    text_add(t, "this process %s; %u wait, %u calls are pending on it, it gives up in ",
-             say_state(&x->flight), x->flight.waiters, x->flight.watches);
-    say_span(t, x->flight_ns < 0 ? 0 : (uint64_t)x->flight_ns);
+    text_add(t, "this process %s; %u wait, %u calls are pending on it, it ", say_state(&x->flight),
+             x->flight.waiters, x->flight.watches);
+    say_flight_end(t, x);
     end(w, "flight", &l);
 }
 

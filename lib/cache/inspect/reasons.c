@@ -187,6 +187,11 @@ void say_span(struct text *w, uint64_t ns)
         text_add(w, "%.0f days", s / 86400);
 }
 
+static void say_either_way(struct text *w, int64_t ns)
+{
+    say_span(w, (uint64_t)(ns < 0 ? -ns : ns));
+}
+
 void say_ago(struct text *w, uint64_t ns)
 {
     if (ns < NS_PER_S) {
@@ -195,11 +200,6 @@ void say_ago(struct text *w, uint64_t ns)
     }
     say_span(w, ns);
     text_add(w, " ago");
-}
-
-static void say_either_way(struct text *w, int64_t ns)
-{
-    say_span(w, (uint64_t)(ns < 0 ? -ns : ns));
 }
 
 const char *say_state(const struct flight_seen *flight)
@@ -234,6 +234,13 @@ void say_node(struct text *w, uint16_t name)
         text_add(w, "node %04x", name);
     else
         text_add(w, "this process");
+}
+
+void say_flight_end(struct text *w, const struct explanation *x)
+{
+    text_add(w, x->flight_ns < 0 ? "should have ended " : "gives up in ");
+    say_either_way(w, x->flight_ns);
+    text_add(w, x->flight_ns < 0 ? " ago: is its loader stuck?" : "");
 }
 
 void say_floor(struct text *w, const struct explain_floor *f)
@@ -358,7 +365,7 @@ SAYS(say_reach, say_reach_of(w, x->fate.reach_ns))
 SAYS(say_rare_reach, say_reach_of(w, x->fate.rare_reach_ns))
 SAYS(say_flight_state, text_add(w, "%s", say_state(&x->flight)))
 SAYS(say_flight_waiters, say_waiters(w, &x->flight))
-SAYS(say_flight_left, say_span(w, x->flight_ns < 0 ? 0 : (uint64_t)x->flight_ns))
+SAYS(say_flight_left, say_flight_end(w, x))
 SAYS(say_spared, say_span(w, x->failed_ns))
 SAYS(say_error, text_add(w, "%d", x->load_error))
 SAYS(say_lease, say_span(w, x->lease_ms * NS_PER_MS))

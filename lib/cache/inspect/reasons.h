@@ -55,7 +55,7 @@
     X(OVER, "over", "its lifetimes ended {stale} ago, and L1 is about to remove it")               \
     /* L1 has it not: what is being done about it, or what became of it */                         \
     X(LOADING, "loading",                                                                          \
-      "it is being brought now: this process {state}, for {waiters}, and gives up in {flight}")    \
+      "it is being brought now: this process {state}, for {waiters}, and {flight}")                \
     X(FAILED, "load_failed",                                                                       \
       "its load failed ({failures}, error {error}): the origin is spared for {spared} more "       \
       "(space.error_ttl)")                                                                         \
@@ -107,7 +107,8 @@
       "invalidated since{redis floor}")                                                            \
     X(REDIS_BAD, "redis_bad", "what Redis has of it cannot be read")                               \
     X(REDIS_LEASED, "redis_leased",                                                                \
-      "Redis does not have it, and {holder} has the right to load it for {lease} more")            \
+      "Redis does not have it, and {holder} has the right to load it, or is writing it, for "      \
+      "{lease} more")                                                                              \
     X(REDIS_NONE, "redis_none", "Redis does not have it")                                          \
     X(REDIS_OFF, "redis_off",                                                                      \
       "its space keeps values out of Redis (space.l2 is invalidations)")                           \
@@ -147,6 +148,8 @@ void say_ago(struct text *w, uint64_t ns);
 void say_trust(struct text *w, const struct explanation *x);
 /* Say what a flight does: "asks Redis". */
 const char *say_state(const struct flight_seen *flight);
+/* Say when it gives up, or that it should have. */
+void say_flight_end(struct text *w, const struct explanation *x);
 /* Say why there is no trust. */
 void say_doubt(struct text *w, const struct explanation *x);
 /* Say who a node is: "this process", or "node 17c2". */

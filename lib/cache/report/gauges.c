@@ -4,8 +4,10 @@
  */
 #include "cache/report/gauges.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cache/space.h"
 #include "cache/space_l1.h"
@@ -246,4 +248,51 @@ void gauges_names(struct nigh *cache, struct gauges_names *ret)
     if (g.node)
         snprintf(ret->node, sizeof(ret->node), "%04x", cache_node_name(g.node));
     snprintf(ret->evicts, sizeof(ret->evicts), "%s", server.evicts[0] ? server.evicts : "unknown");
+}
+
+/* ---- by name ---- */
+
+/* Writes a part of a problem: "redis_outage_ms". */
+static bool write_problem(const struct gauges_problem *p, const char *name, struct text *w)
+{
+    const struct {
+        const char *name;
+        const char *text; /* NULL: a number */
+        uint64_t ms;
+    } parts[] = {
+        {"_problem", p->is.text, 0},        {"_problem_ms", NULL, p->is.for_ms},
+        {"_outage", p->was.text, 0},        {"_outage_ms", NULL, p->was.lasted_ms},
+        {"_outage_ago_ms", NULL, p->was.ago_ms},
+    };
+    size_t len = strlen(p->name);
+    for (size_t i = 0; strncmp(name, p->name, len) == 0 && i < ARRAY_COUNT(parts); i++) {
+        if (strcmp(name + len, parts[i].name) != 0)
+            continue;
+        if (parts[i].text)
+            text_add(w, "%s", parts[i].text[0] ? parts[i].text : "-");
+        else
+            text_add(w, "%" PRIu64, parts[i].ms);
+        return true;
+    }
+    return false;
+}
+
+bool gauges_write_word(struct nigh *cache, const char *name, struct text *w)
+{
+    struct gauges_problem problems[GAUGES_PROBLEMS];
+    struct gauges_names names;
+    gauges_problems(cache, problems);
+    for (size_t i = 0; i < GAUGES_PROBLEMS; i++)
+        if (write_problem(&problems[i], name, w))
+            return true;
+    gauges_names(cache, &names);
+    if (strcmp(name, "pid") == 0)
+        text_add(w, "%d", (int)getpid());
+    else if (strcmp(name, "node") == 0)
+        text_add(w, "%s", names.node[0] ? names.node : "-");
+    else if (strcmp(name, "redis_evicts") == 0)
+        text_add(w, "%s", names.evicts);
+    else
+        return false;
+    return true;
 }

@@ -86,4 +86,8 @@ struct gauges_names {
 };
 void gauges_names(struct nigh *cache, struct gauges_names *ret);
 
+/* Write what is told under this name, where that is no gauge and no counter: words, and what goes
+ * with them. False: there is none. */
+bool gauges_write_word(struct nigh *cache, const char *name, struct text *w);
+
 #endif
