@@ -117,7 +117,8 @@ TEST(under_l1_entries_it_counts_values)
     nigh_close(cache);
 }
 
-/* A probe that misses is a read as one that hits, which does not know its call. */
+/* A probe that misses is a read as one that hits, which does not know its call. The curve begins
+ * with the probes: what was read before would count as well, or not, as its keys are marked. */
 TEST(probes_count_whether_they_hit_or_miss)
 {
     char text[4096];
@@ -126,8 +127,10 @@ TEST(probes_count_whether_they_hit_or_miss)
     struct nigh_space *space;
     struct nigh *cache = open_cache("l1.entries=512,l1.shards=1", &space);
     ask_many(cache, space);
+    CHECK_EQ(nigh_set(cache, "curve", "off"), 0);
+    CHECK_EQ(nigh_set(cache, "curve", "on"), 0);
     nigh_curve(cache, NIGH_STATS_JSON, NULL, 0);
-    for (unsigned i = 0; i < 40000; i++) {
+    for (unsigned i = 0; i < 10000; i++) {
         struct nigh_value value = NIGH_VALUE_INIT;
         const char *key = i % 4 ? "nowhere" : "there";
         if (i == 0)
@@ -141,7 +144,7 @@ TEST(probes_count_whether_they_hit_or_miss)
     const char *at = strstr(text, "\"ratio\":");
     REQUIRE(at);
     REQUIRE_EQ(sscanf(at, "\"ratio\":%lf", &ratio), 1);
-    if (!CHECK(ratio > 0.1 && ratio < 0.35))
+    if (!CHECK(ratio > 0.24 && ratio < 0.26))
         check_note("%s", text);
     nigh_close(cache);
 }
