@@ -62,9 +62,10 @@ struct nigh_miss {
     uint64_t home;       /* private: the server that granted the lease */
     uint64_t connection; /* private: the connection that granted the lease */
     uint64_t token;      /* private: 0 without a lease: a put fills L1 only */
+    uint64_t began_ns;   /* private: when the miss began */
 };
 /* clang-format off */
-#define NIGH_MISS_INIT { 0, 0, 0, 0, 0, 0 }
+#define NIGH_MISS_INIT { 0, 0, 0, 0, 0, 0, 0 }
 /* clang-format on */
 
 /**

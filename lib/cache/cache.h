@@ -140,6 +140,7 @@ struct nigh {
     _Atomic uint64_t lost_stamp;                /* (a) in doubt, older entries are refreshed */
     _Atomic uint64_t lost_until;                /* (a) the trusted_until at whose end lost_stamp
                                                  * was taken */
+    uint32_t trust_ms;                          /* (c) coherence.trust */
     struct nigh_space_options space_defaults;   /* (c) but for memory: spaces_lock */
     char default_schema[NIGH_NAME_MAX + 1];     /* (c) */
     uint32_t processes;                         /* (c) share the caps, this one included */

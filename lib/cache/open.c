@@ -217,6 +217,7 @@ static void take_options(struct nigh *cache, const struct nigh_options *o)
     cache->hot_keys = o->hot_keys == NIGH_UNCAPPED ? 0 : (uint32_t)o->hot_keys;
     cache->group_slots = o->group_slots;
     cache->processes = (uint32_t)o->processes;
+    cache->trust_ms = o->trust_ms;
     cache->time_error_ms = o->trust_ms / 2; /* no beat's answer is awaited for longer */
     cache_write_ms(&cache->l2_deadline_ms, o->l2_deadline_ms);
     cache_write_ms(&cache->l2_stale_deadline_ms, o->l2_stale_deadline_ms);

@@ -76,6 +76,7 @@ static const struct field cache_fields[] = {
     FIELD(nigh, l2_closed, STILL),
     FIELD(nigh, lost_stamp, HIT),
     FIELD(nigh, lost_until, HIT),
+    FIELD(nigh, trust_ms, STILL),
     FIELD(nigh, space_defaults, STILL),
     FIELD(nigh, default_schema, STILL),
     FIELD(nigh, processes, STILL),

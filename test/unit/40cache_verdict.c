@@ -24,7 +24,8 @@ static const struct row rows[] = {
     {L1_BELOW_SOFT, ANY, ANY, VERDICT_STALE, VERDICT_GONE},
     {L1_CURRENT, LIFETIME_STALE, ANY, VERDICT_STALE, VERDICT_GONE},
     {L1_CURRENT, LIFETIME_FRESH, TRUST_DOUBT, VERDICT_STALE, VERDICT_GONE},
-    {L1_CURRENT, LIFETIME_FRESH, TRUST_LEARNT, VERDICT_LEARNT, VERDICT_LEARNT},
+    {L1_CURRENT, LIFETIME_FRESH, TRUST_LEARNT, VERDICT_LEARNT, VERDICT_GONE},
+    {L1_CURRENT, LIFETIME_FRESH, TRUST_LATELY, VERDICT_LEARNT, VERDICT_LEARNT},
     {L1_CURRENT, LIFETIME_FRESH, TRUST_HELD, VERDICT_FRESH, VERDICT_FRESH},
 };
 
@@ -92,6 +93,7 @@ static void open_node(struct world *w, struct redis *server, enum nigh_on_doubt 
     struct nigh_space_options so = exact_space();
     so.soft_ttl_ms = 10000;
     so.stale_ms = 100000;
+    so.absent_ttl_ms = 3600 * 1000;
     redis_start(server, NULL);
     struct nigh_options o = world_options(w);
     o.redis_uri = server->uri;
@@ -175,5 +177,85 @@ TEST(in_doubt_each_key_is_refreshed_once_whoever_notices_the_doubt)
     }
     CHECK_EQ(world_count(&w, "refresh"), refreshes);
     CHECK_EQ(w.origin.loads, 2);
+    world_close(&w);
+}
+
+static int none(struct origin *o, struct nigh_fill *fill)
+{
+    atomic_fetch_add(&o->held_loads, 1);
+    while (atomic_load(&o->held))
+        check_pause();
+    return nigh_fill_absent(fill);
+}
+
+/* A node in doubt whose origin has nothing. */
+static void open_doubtful(struct world *w)
+{
+    struct redis server;
+    open_node(w, &server, NIGH_DOUBT_STALE);
+    redis_stop(&server);
+    world_advance(w, 60000);
+    CHECK(!freshness_moment(w->cache).is_trusted);
+    w->origin.script = none;
+}
+
+static struct nigh_call for_a_put(struct nigh_miss *miss)
+{
+    struct nigh_call call = NIGH_CALL_INIT;
+    call.miss = miss;
+    return call;
+}
+
+/* The trust bound of an absence is kept by its age. */
+TEST(in_doubt_an_absence_was_believed_for_longer_than_trust)
+{
+    struct world w;
+    open_doubtful(&w);
+    CHECK_EQ(ask_fetch(w.space, "k", NULL).outcome, NIGH_ABSENT);
+    world_advance(&w, NIGH_DEFAULT_TRUST_MS - 1);
+    CHECK_EQ(l1_outcome(&w, "k"), NIGH_ABSENT);
+    CHECK_EQ(ask_fetch(w.space, "k", NULL).outcome, NIGH_ABSENT);
+    CHECK_EQ(w.origin.loads, 1);
+    world_advance(&w, 1);
+    CHECK_EQ(l1_outcome(&w, "k"), NIGH_MISS);
+    w.origin.script = NULL;
+    CHECK_ANSWER(ask_fetch(w.space, "k", NULL), NIGH_FRESH, "k=1");
+    world_close(&w);
+}
+
+/* Its age counts from when the caller may have asked the origin, not from the put. */
+TEST(in_doubt_an_absence_that_was_put_counts_from_the_miss_before_it)
+{
+    struct world w;
+    struct nigh_miss miss;
+    open_doubtful(&w);
+    struct nigh_call call = for_a_put(&miss);
+    CHECK_EQ(ask_get(w.space, "k", &call).outcome, NIGH_EOFFLINE);
+    world_advance(&w, NIGH_DEFAULT_TRUST_MS - 1);
+    CHECK_EQ(nigh_put_absent(w.space, "k", 1, &call), 0);
+    CHECK_EQ(l1_outcome(&w, "k"), NIGH_ABSENT);
+    world_advance(&w, 1);
+    CHECK_EQ(l1_outcome(&w, "k"), NIGH_MISS);
+    world_close(&w);
+}
+
+/* Nor from the landing: who has joined a load that began long before his call loads anew. */
+TEST(in_doubt_an_absence_ages_while_its_load_runs)
+{
+    struct world w;
+    struct asker leader, follower;
+    open_doubtful(&w);
+    origin_hold(&w.origin);
+    asker_start(&leader, w.space, "k", NULL);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, w.origin.held_loads == 1);
+    world_advance(&w, NIGH_DEFAULT_TRUST_MS);
+    asker_start(&follower, w.space, "k", NULL);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&w, "flight_joined") == 1);
+    w.origin.script = NULL;
+    origin_let_go(&w.origin);
+    asker_join(&leader);
+    asker_join(&follower);
+    CHECK_EQ(leader.answer.outcome, NIGH_ABSENT);
+    CHECK_ANSWER(follower.answer, NIGH_FRESH, "k=1");
     world_close(&w);
 }

@@ -74,7 +74,7 @@ static void look_in_l1(struct explanation *x, uint16_t tags[EXPLAIN_FLOORS_MAX],
         v->stamp = l1_entry_stamp(e);
         v->floors = l1_judge(cache->l1, e);
         v->lifetime = freshness_lifetime(e, moment.now_ns, LIFETIME_OVER);
-        v->trust = freshness_trust(cache, &moment, v->stamp);
+        v->trust = freshness_trust(cache, &moment, e);
         v->verdict = freshness_verdict(cache, e, &moment);
     }
     rcu_leave();

@@ -87,11 +87,11 @@ static enum reason reason_present(const struct explanation *x)
         return v->absent ? REASON_ABSENT_FLOOR : REASON_STALE_FLOOR;
     if (v->lifetime == LIFETIME_STALE)
         return REASON_STALE;
-    if (v->trust == TRUST_DOUBT)
-        return v->absent ? REASON_DOUBT_ABSENT : REASON_DOUBT;
     if (v->absent)
-        return REASON_ABSENT;
-    return v->trust == TRUST_LEARNT ? REASON_LEARNT : REASON_FRESH;
+        return v->verdict == VERDICT_GONE ? REASON_DOUBT_ABSENT : REASON_ABSENT;
+    if (v->trust == TRUST_DOUBT)
+        return REASON_DOUBT;
+    return v->trust == TRUST_HELD ? REASON_FRESH : REASON_LEARNT;
 }
 
 static enum reason reason_missing(const struct explanation *x)

@@ -224,6 +224,7 @@ static void describe(const struct load *l, uint64_t now_ns, struct draft *d)
         .tag_count = fill->tags.count,
         .confirmed = confirms ? fill->previous : NULL,
         .refreshed = l->refreshes,
+        .asked_ns = l->began_ns,
         .cost_us = (uint32_t)u64_min((now_ns - l->began_ns) / 1000, UINT32_MAX),
         .ticket = l->flight->ticket,
         .position = l->position,
@@ -233,8 +234,6 @@ static void describe(const struct load *l, uint64_t now_ns, struct draft *d)
     };
     draft_set_lifetimes(d, fill->soft_ttl_ms, fill->stale_ms, noise, noise * HASH_GOLDEN);
     draft_begin_now(d);
-    if (d->born_ns > (int64_t)l->began_ns) /* the coarse clock may lag behind it */
-        d->born_ns = (int64_t)l->began_ns;
 }
 
 /* Whether a load that overran its deadline was overtaken: a later one, which may have read a newer

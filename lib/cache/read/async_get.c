@@ -71,8 +71,10 @@ static void part(struct queue_op *op)
     const struct get *g = CONTAINER_OF(op, struct get, op);
     const struct nigh_miss *m = &g->miss;
     if (g->ret_miss)
-        *g->ret_miss =
-            (struct nigh_miss){.stamp = m->stamp, .clock = m->clock, .sequence = m->sequence};
+        *g->ret_miss = (struct nigh_miss){.stamp = m->stamp,
+                                          .clock = m->clock,
+                                          .sequence = m->sequence,
+                                          .began_ns = m->began_ns};
 }
 
 static const struct queue_verb get_verb = {.detach = detach, .end = end, .part = part};

@@ -108,7 +108,10 @@ static void fill_miss(const struct nigh *cache, uint64_t ticket, struct nigh_mis
     struct coherence_position at = {0, 0};
     if (cache->coherence)
         at = coherence_position(cache->coherence);
-    *miss = (struct nigh_miss){.stamp = ticket, .clock = at.identity, .sequence = at.sequence};
+    *miss = (struct nigh_miss){.stamp = ticket,
+                               .clock = at.identity,
+                               .sequence = at.sequence,
+                               .began_ns = clock_coarse_ns(&cache->clock)};
 }
 
 void read_l2_init(struct nigh_space *space, const struct nigh_call *call, struct read_l2 *ret)

@@ -40,11 +40,11 @@ static bool above_floors(const struct nigh_space *space, const struct l1_key *ke
  * returned trust vouches for must let the result pass.
  */
 static bool may_be_fresh(const struct nigh_space *space, const struct l1_key *key,
-                         const struct landing *landed, const struct joined *joined)
+                         const struct landing *landed, const struct joined *joined,
+                         uint64_t now_ns)
 {
-    const struct nigh *cache = space->cache;
-    return joined->vouched || (freshness_trusted(cache, clock_coarse_ns(&cache->clock)) &&
-                               above_floors(space, key, landed));
+    return joined->vouched ||
+           (freshness_trusted(space->cache, now_ns) && above_floors(space, key, landed));
 }
 
 /* Judge a landed result for this call. GONE: the result is no answer to it. */
@@ -53,9 +53,10 @@ static enum verdict verdict_on(const struct nigh_space *space, const struct l1_k
 {
     bool since = as_of(landed) >= joined->ticket; /* whatever came after the call began */
     bool passes = since || above_floors(space, key, landed);
+    uint64_t now_ns = clock_coarse_ns(&space->cache->clock);
     enum verdict_trust trust = TRUST_HELD;
-    if (!may_be_fresh(space, key, landed, joined))
-        trust = freshness_learnt_since(space->cache, landed->ticket) ? TRUST_LEARNT : TRUST_DOUBT;
+    if (!may_be_fresh(space, key, landed, joined, now_ns))
+        trust = freshness_doubt(space->cache, landed->entry, landed->ticket, now_ns);
     return verdict_of(passes ? L1_CURRENT : L1_BELOW_HARD,
                       landed->outcome == NIGH_STALE ? LIFETIME_STALE : LIFETIME_FRESH, trust,
                       landed->outcome == NIGH_ABSENT);

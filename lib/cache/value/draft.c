@@ -23,7 +23,9 @@ void draft_set_lifetimes(struct draft *d, uint32_t own_soft_ms, uint32_t own_sta
 
 void draft_begin_now(struct draft *d)
 {
-    d->born_ns = d->filled_ns = (int64_t)clock_coarse_ns(&d->space->cache->clock);
+    uint64_t now_ns = clock_coarse_ns(&d->space->cache->clock);
+    d->filled_ns = (int64_t)now_ns;
+    d->born_ns = (int64_t)(d->asked_ns ? u64_min(d->asked_ns, now_ns) : now_ns);
 }
 
 /* ---- L1 ---- */

@@ -28,7 +28,8 @@ struct draft {
 
     uint32_t soft_ms;
     uint32_t stale_ms;
-    int64_t born_ns;                    /* when the origin was asked; before the clock: negative */
+    uint64_t asked_ns;                  /* when the origin was asked, or before; 0: "as of now" */
+    int64_t born_ns;                    /* that, as it is stored; before the clock: negative */
     int64_t filled_ns;                  /* from when its lifetimes count; as above */
     uint32_t cost_us;                   /* how long its load took */
 
@@ -43,7 +44,7 @@ struct draft {
  * (`absent` is set before), each spread by a noise of its own. */
 void draft_set_lifetimes(struct draft *d, uint32_t own_soft_ms, uint32_t own_stale_ms,
                          uint64_t soft_noise, uint64_t stale_noise);
-/* Declare the value to be as of now: its lifetimes begin. */
+/* Declare the value to be as of when the origin was asked, or of now: its lifetimes begin now. */
 void draft_begin_now(struct draft *d);
 
 /* Find the slots of its tags: computed into `own`, or where they lie already; *ret is where.

@@ -17,10 +17,12 @@ struct moment freshness_moment(struct nigh *cache)
 }
 
 enum verdict_trust freshness_trust(const struct nigh *cache, const struct moment *moment,
-                                   uint64_t stamp)
+                                   const struct l1_entry *e)
 {
     enum verdict_trust trust = freshness_trust_l2(cache, moment);
-    return trust == TRUST_DOUBT && freshness_learnt_since(cache, stamp) ? TRUST_LEARNT : trust;
+    if (trust != TRUST_DOUBT)
+        return trust;
+    return freshness_doubt(cache, e, l1_entry_stamp(e), moment->now_ns);
 }
 
 enum verdict_lifetime freshness_lifetime(const struct l1_entry *e, uint64_t now_ns,
@@ -36,7 +38,7 @@ enum verdict freshness_verdict(const struct nigh *cache, const struct l1_entry *
 {
     return verdict_of(l1_judge(cache->l1, e),
                       freshness_lifetime(e, moment->now_ns, LIFETIME_OVER),
-                      freshness_trust(cache, moment, l1_entry_stamp(e)), l1_entry_absent(e));
+                      freshness_trust(cache, moment, e), l1_entry_absent(e));
 }
 
 bool freshness_acceptable(const struct l1_entry *e, const struct nigh_call *call, uint64_t now_ns)
@@ -63,11 +65,23 @@ void freshness_note_doubt(struct nigh *cache)
     atomic_store_explicit(&cache->lost_until, until_ns, memory_order_release);
 }
 
-bool freshness_learnt_since(const struct nigh *cache, uint64_t stamp)
+/* Whether what has this stamp was learnt since the present doubt began. */
+static bool learnt_since(const struct nigh *cache, uint64_t stamp)
 {
     /* pair(coherence.trust): only compared here */
     uint64_t until_ns = atomic_load_explicit(cache->trusted_until, memory_order_acquire);
     /* pair(cache.lost): if equal, the stamp acquired is of this doubt, or of a later one */
     return atomic_load_explicit(&cache->lost_until, memory_order_acquire) == until_ns &&
            stamp >= atomic_load_explicit(&cache->lost_stamp, memory_order_relaxed);
+}
+
+/* The clock counts while a process is stopped, and an entry is born when its origin was asked: a
+ * value that waited with its process, on its way here or in L1, has aged meanwhile. */
+enum verdict_trust freshness_doubt(const struct nigh *cache, const struct l1_entry *e,
+                                   uint64_t stamp, uint64_t now_ns)
+{
+    if (!learnt_since(cache, stamp))
+        return TRUST_DOUBT;
+    int64_t age_ns = (int64_t)now_ns - l1_entry_born_ns(e);
+    return age_ns < (int64_t)(cache->trust_ms * NS_PER_MS) ? TRUST_LATELY : TRUST_LEARNT;
 }

@@ -46,9 +46,9 @@ static inline enum verdict_trust freshness_trust_l2(const struct nigh *cache,
 {
     return moment->is_trusted ? TRUST_HELD : cache->doubt_is_miss ? TRUST_MISS : TRUST_DOUBT;
 }
-/* Returns what it says of an entry of L1 with this stamp. */
+/* Returns what it says of an entry of L1. */
 enum verdict_trust freshness_trust(const struct nigh *cache, const struct moment *moment,
-                                   uint64_t stamp);
+                                   const struct l1_entry *e);
 /* Returns where an entry is in its lifetime; past its stale window that is `after`. */
 enum verdict_lifetime freshness_lifetime(const struct l1_entry *e, uint64_t now_ns,
                                          enum verdict_lifetime after);
@@ -68,8 +68,10 @@ static inline bool freshness_is_fresh(const struct nigh_space *space, const stru
 
 /* Mark the beginning of the present doubt, unless it is marked: the first to see it does that. */
 void freshness_note_doubt(struct nigh *cache);
-/* Whether a value with this stamp was learnt since the present doubt began. Only in doubt. */
-bool freshness_learnt_since(const struct nigh *cache, uint64_t stamp);
+/* Returns what is to be said, in doubt, of an entry that is as of this stamp: TRUST_LATELY,
+ * TRUST_LEARNT or TRUST_DOUBT. Its age counts at `now_ns`, a moment within the call. */
+enum verdict_trust freshness_doubt(const struct nigh *cache, const struct l1_entry *e,
+                                   uint64_t stamp, uint64_t now_ns);
 
 /* Whether the call's own limits (max_age, min_version) let it take the entry at all. */
 bool freshness_acceptable(const struct l1_entry *e, const struct nigh_call *call, uint64_t now_ns);

@@ -15,14 +15,15 @@ static enum verdict of_value(enum l1_standing floors, enum verdict_lifetime life
         return VERDICT_KEPT;
     if (floors == L1_BELOW_SOFT || lifetime == LIFETIME_STALE || trust == TRUST_DOUBT)
         return VERDICT_STALE;
-    return trust == TRUST_LEARNT ? VERDICT_LEARNT : VERDICT_FRESH;
+    return trust == TRUST_HELD ? VERDICT_FRESH : VERDICT_LEARNT;
 }
 
 enum verdict verdict_of(enum l1_standing floors, enum verdict_lifetime lifetime,
                         enum verdict_trust trust, bool absent)
 {
     enum verdict verdict = of_value(floors, lifetime, trust);
-    return absent && verdict < VERDICT_LEARNT ? VERDICT_GONE : verdict;
+    bool stands = verdict >= VERDICT_LEARNT && trust <= TRUST_LATELY;
+    return absent && !stands ? VERDICT_GONE : verdict;
 }
 
 int verdict_outcome(enum verdict verdict, bool absent, bool within_limits)

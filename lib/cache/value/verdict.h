@@ -14,10 +14,14 @@
  *   below a soft one any            any                         STALE     GONE
  *   above all        stale          any                         STALE     GONE
  *   above all        fresh          doubt                       STALE     GONE
- *   above all        fresh          doubt, learnt since         LEARNT    LEARNT
+ *   above all        fresh          doubt, learnt since         LEARNT    GONE
+ *   above all        fresh          doubt, learnt lately        LEARNT    LEARNT
  *   above all        fresh          trust                       FRESH     FRESH
  *
- * "Does not exist" has no stale form: a reader cannot tell that it is old by looking at it.
+ * "Does not exist" has no stale form: a reader cannot tell that it is old by looking at it. So it
+ * keeps the trust bound in doubt as in trust, by its age: who asked the origin less than
+ * coherence.trust ago was told of all that Redis had executed coherence.trust ago, whatever has
+ * come here since. A value that is handed out as stale promises no such thing, at any age.
  *
  * The outcome that a call is told; its own limits (max_age, min_version) may be narrower:
  *
@@ -45,6 +49,7 @@ enum verdict_lifetime {
 
 enum verdict_trust {
     TRUST_HELD,   /* no floor or position is missing here */
+    TRUST_LATELY, /* in doubt, but learnt since, and less than coherence.trust ago */
     TRUST_LEARNT, /* in doubt, but the value's load began after the doubt did */
     TRUST_DOUBT,
     TRUST_MISS,   /* in doubt, and coherence.on_doubt is miss */

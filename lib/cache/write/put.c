@@ -26,6 +26,7 @@ static int put_refused(struct writing *w)
 static bool take_ticket(struct draft *d, const struct nigh_miss *miss)
 {
     d->ticket = miss->stamp;
+    d->asked_ns = miss->began_ns;
     d->position = (struct coherence_position){miss->clock, miss->sequence};
     d->home = miss->home;
     d->token = miss->token;
