@@ -64,6 +64,16 @@ static uint64_t apply_key(void *arg, const struct coherence_item *item)
     return floor;
 }
 
+static uint64_t floor_of_key(void *arg, const struct coherence_item *item)
+{
+    struct nigh *cache = arg;
+    struct nigh_space *space = space_find(cache, item->space);
+    if (!space)
+        return 0;
+    struct l1_key key = l1_key_of(cache->l1, space->id, item->bytes.data, item->bytes.len);
+    return l1_key_floor(cache->l1, &key);
+}
+
 static void apply_fill(void *arg, const struct coherence_item *item)
 {
     struct nigh *cache = arg;
@@ -99,6 +109,7 @@ struct coherence_sink sink_of(struct nigh *cache)
         .raised = raised,
         .renew = renew,
         .key = apply_key,
+        .floor = floor_of_key,
         .fill = apply_fill,
         .wake = wake,
         .lost = lost,

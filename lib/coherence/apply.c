@@ -80,10 +80,10 @@ void coherence_finish_call_locked(struct coherence *c, uint64_t call)
     own_call(c, call)->finished = call;
 }
 
-uint64_t coherence_heard_locked(const struct coherence *c, uint64_t call)
+struct coherence_heard coherence_heard_locked(const struct coherence *c, uint64_t call)
 {
     const struct coherence_call *own = own_call(c, call);
-    return own->heard == call ? own->floor : 0;
+    return own->early == call ? own->heard : (struct coherence_heard){0, 0};
 }
 
 static bool is_own(const struct coherence *c, const struct coherence_message *m)
@@ -97,6 +97,23 @@ static bool is_done_here_locked(const struct coherence *c, const struct coherenc
     return is_own(c, m) && own_call(c, m->call)->finished == m->call;
 }
 
+/* Applies an item of a frame of ours whose call has not done its local step. The floor that it
+ * raises hides the one that stood before. That may be of a change that Redis has, or will have,
+ * after this one, and that this node has applied already: then the value of this one must not come
+ * into L1, so both are told to the local step. */
+static void apply_early_locked(struct coherence *c, struct coherence_item *item, uint64_t sequence,
+                               struct coherence_heard *heard) REQUIRES(c->state->apply_lock)
+{
+    const struct coherence_sink *sink = &c->config.sink;
+    item->node = 0;
+    item->early = true;
+    if (item->kind == WIRE_KEY) {
+        item->own = coherence_queue_own(c, item, true);
+        heard->before = u64_max(heard->before, sink->floor(sink->arg, item));
+    }
+    heard->floor = u64_max(heard->floor, coherence_apply_item_locked(c, item, sequence));
+}
+
 /* Applies the frame after `applied`. Returns how many items were applied. */
 static uint32_t apply_next_locked(struct coherence *c, struct coherence_message m)
     REQUIRES(c->state->apply_lock)
@@ -104,18 +121,18 @@ static uint32_t apply_next_locked(struct coherence *c, struct coherence_message 
     struct coherence_item item;
     uint32_t count = 0;
     if (!is_done_here_locked(c, &m)) {
-        uint64_t floor = 0;
+        struct coherence_heard heard = {0, 0};
         count = m.item_count;
         while (coherence_message_next(&m, &item)) {
-            item.node = is_own(c, &m) ? 0 : m.incarnation;
-            item.early = is_own(c, &m);
-            if (is_own(c, &m) && item.kind == WIRE_KEY)
-                item.own = coherence_queue_own(c, &item, true);
-            floor = u64_max(floor, coherence_apply_item_locked(c, &item, m.sequence));
+            item.node = m.incarnation;
+            if (is_own(c, &m))
+                apply_early_locked(c, &item, m.sequence, &heard);
+            else
+                coherence_apply_item_locked(c, &item, m.sequence);
         }
         if (is_own(c, &m)) { /* the local step is still to come, and asks for this */
-            own_call(c, m.call)->heard = m.call;
-            own_call(c, m.call)->floor = floor;
+            own_call(c, m.call)->early = m.call;
+            own_call(c, m.call)->heard = heard;
         }
     }
     coherence_applied_locked(c, m.sequence, m.nonce);

@@ -16,9 +16,9 @@
 
 /* Remembers one of our calls. */
 struct coherence_call {
-    uint64_t finished;  /* (l) the id of the call whose local step is done ... */
-    uint64_t heard;     /* (l) ... of the call whose frame came before that step ... */
-    uint64_t floor;     /* (l) ... and the highest floor that this frame raised for a key */
+    uint64_t finished;             /* (l) the id of the call whose local step is done ... */
+    uint64_t early;                /* (l) ... of the call whose frame came before that step ... */
+    struct coherence_heard heard;  /* (l) ... and what this frame did */
 };
 
 struct coherence_apply {
@@ -36,8 +36,8 @@ uint64_t coherence_apply_item_locked(struct coherence *c, const struct coherence
 /* Moves `applied` and `known`, after the items of `sequence`. */
 void coherence_applied_locked(struct coherence *c, uint64_t sequence, uint64_t nonce)
     REQUIRES(c->state->apply_lock);
-/* Returns the floor that the frame of a call of ours has raised before its local step; 0: none. */
-uint64_t coherence_heard_locked(const struct coherence *c, uint64_t call)
+/* Returns what the frame of a call of ours has done before its local step. */
+struct coherence_heard coherence_heard_locked(const struct coherence *c, uint64_t call)
     REQUIRES(c->state->apply_lock);
 /* Notes that the local step of a call of ours is done at its position: its frame may be skipped. */
 void coherence_finish_call_locked(struct coherence *c, uint64_t call)

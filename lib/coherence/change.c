@@ -165,7 +165,9 @@ static void settle_item_locked(struct coherence *c, const struct coherence_accep
 {
     struct coherence_item named = *item;
     if (is_key(item) && a->key) {
-        uint64_t heard = sequence ? coherence_heard_locked(c, a->call) : 0;
+        struct coherence_heard heard = {0, 0};
+        if (sequence)
+            heard = coherence_heard_locked(c, a->call);
         uint64_t own = a->key(a->arg, item, stored, heard);
         if (a->puts && own)
             coherence_queue_set_own(c, item, own);

@@ -52,7 +52,8 @@ struct coherence_accepted {
     bool queued;       /* ... by the queue: they are here already */
     const struct coherence_write *puts; /* not accepted: what is here until it is; NULL: nothing */
     uint32_t uncounted; /* items that count elsewhere, or did before */
-    uint64_t (*key)(void *arg, const struct coherence_item *item, bool stored, uint64_t heard);
+    uint64_t (*key)(void *arg, const struct coherence_item *item, bool stored,
+                    struct coherence_heard heard);
     void *arg;
 };
 bool coherence_settle(struct coherence *c, const struct coherence_accepted *a);

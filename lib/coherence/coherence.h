@@ -49,6 +49,13 @@ struct coherence_item {
                             change will follow */
 };
 
+/* What the frame of a change of ours has done to the floors of its keys, if it came before the
+ * answer; else zeros. */
+struct coherence_heard {
+    uint64_t before; /* the highest floor of a key that stood before ... */
+    uint64_t floor;  /* ... and the highest that the frame has raised */
+};
+
 struct coherence_sink {
     /* Under the apply lock: */
     /* Raise the local floor. Returns it: a position of this node. */
@@ -59,6 +66,8 @@ struct coherence_sink {
     void (*renew)(void *arg, uint64_t left_at);
     /* Raise the key's floor, remove its entry. Returns the floor. */
     uint64_t (*key)(void *arg, const struct coherence_item *item);
+    /* Returns the key's floor as it stands. */
+    uint64_t (*floor)(void *arg, const struct coherence_item *item);
     /* Under no lock: */
     void (*fill)(void *arg, const struct coherence_item *item); /* another node's fill arrived */
     void (*wake)(void *arg);                                    /* listener is back, or resynced */
@@ -206,12 +215,12 @@ struct coherence_change {
     /*
      * The local step of a KEY item, under the apply lock, instead of sink.key: for a writer that
      * inserts its own value. `stored`: Redis has set the value, or is going to (L2_SET in the
-     * background), or `keeps` and has executed the change. `heard`: the floor that the change's own
-     * frame has raised, if it came before the answer; else 0. Returns the stamp of the entry that
-     * it has made; 0: none.
+     * background), or `keeps` and has executed the change. `heard`: what the change's own frame
+     * has done; the floor that it has raised is not counted against the value, what stood before
+     * is. Returns the stamp of the entry that it has made; 0: none.
      */
     uint64_t (*local_key)(void *arg, const struct coherence_item *item, bool stored,
-                          uint64_t heard);
+                          struct coherence_heard heard);
     void *local_arg;
 };
 

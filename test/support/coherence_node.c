@@ -27,6 +27,12 @@ uint64_t node_key(void *arg, const struct coherence_item *item)
     return ++n->key_count;
 }
 
+uint64_t node_floor(void *arg, const struct coherence_item *item)
+{
+    (void)item;
+    return ((struct node *)arg)->key_count;
+}
+
 void node_fill(void *arg, const struct coherence_item *item)
 {
     (void)item;
@@ -84,8 +90,8 @@ struct node *node_start(struct node_options o)
         .env = &n->env,
         .stats = &n->stats,
         .l2 = n->l2,
-        .sink = {node_group, NULL, node_renew, node_key, node_fill, node_wake, node_lost,
-                 node_schema, n},
+        .sink = {node_group, NULL, node_renew, node_key, node_floor, node_fill, node_wake,
+                 node_lost, node_schema, n},
         .trust_ms = o.trust_ms,
         .beat_ms = o.beat_ms,
         .group_slots = slots,

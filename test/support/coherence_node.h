@@ -36,6 +36,7 @@ struct node {
 uint64_t node_group(void *arg, uint16_t slot, bool soft);
 void node_renew(void *arg, uint64_t left_at);
 uint64_t node_key(void *arg, const struct coherence_item *item);
+uint64_t node_floor(void *arg, const struct coherence_item *item);
 void node_fill(void *arg, const struct coherence_item *item);
 void node_wake(void *arg);
 struct bytes node_schema(void *arg, struct bytes space);

@@ -135,14 +135,14 @@ TEST(unknown_outcome_is_queued_and_its_frame_applied)
 }
 
 static unsigned stored_seen[2];
-static uint64_t floor_heard; /* by the last local step */
+static struct coherence_heard heard_last; /* by the last local step */
 
 static uint64_t local_key(void *arg, const struct coherence_item *item, bool stored,
-                          uint64_t heard)
+                          struct coherence_heard heard)
 {
     (void)item;
     stored_seen[stored]++;
-    floor_heard = heard;
+    heard_last = heard;
     world_note(arg, "own");
     return 0;
 }
@@ -218,14 +218,17 @@ TEST(an_own_frame_that_comes_first_does_not_stand_in_the_way)
     other_key = NULL;
     CHECK_EQ(write_key(&w, L2_SET_TOKEN), 0);
     CHECK_STR(world_notes(&w), "key s/a own");
-    CHECK_EQ(floor_heard, w.floors);
+    CHECK_EQ(heard_last.floor, w.floors);
+    CHECK_EQ(heard_last.before, w.floors - 1);
     other_key = "a"; /* the floor of the key is then above what the own frame raised */
     CHECK_EQ(write_key(&w, L2_SET_TOKEN), 0);
     CHECK_STR(world_notes(&w), "key s/a key s/a own");
-    CHECK_EQ(floor_heard, w.floors - 1);
+    CHECK_EQ(heard_last.floor, w.floors - 1);
+    CHECK_EQ(heard_last.before, w.floors - 2);
     w.waiting = NULL;
     CHECK_EQ(write_key(&w, L2_SET_TOKEN), 0);
-    CHECK_EQ(floor_heard, 0);
+    CHECK_EQ(heard_last.floor, 0);
+    CHECK_EQ(heard_last.before, 0);
     world_close(&w);
 }
 

@@ -150,7 +150,7 @@ TEST(a_resync_tells_the_list)
 static unsigned stored_seen[2];
 
 static uint64_t local_key(void *arg, const struct coherence_item *item, bool stored,
-                          uint64_t heard)
+                          struct coherence_heard heard)
 {
     (void)arg, (void)item, (void)heard;
     stored_seen[stored]++;

@@ -5,7 +5,7 @@
 #include "worlds/coherence.h"
 
 static uint64_t local_key(void *arg, const struct coherence_item *item, bool stored,
-                          uint64_t heard)
+                          struct coherence_heard heard)
 {
     (void)item, (void)stored, (void)heard;
     world_note(arg, "own");

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "cache/cache.h"
+#include "cache/write/writing.h"
 #include "support/origin.h"
 #include "support/redis.h"
 
@@ -580,4 +581,31 @@ TEST_BOTH(a_load_below_a_newer_version_is_handed_out_not_stored)
     asker_join(&a);
     CHECK_ANSWER(a.answer, NIGH_FRESH, "k=1");
     CHECK_ANSWER(get(w), NIGH_FRESH, "new");
+}
+
+/* The local step of a put that Redis has stored, and whose own frame came before the answer; between
+ * the put's beginning and that frame, another call may have invalidated the key here. */
+static bool own_frame_lets_pass(struct world *w, bool between)
+{
+    struct writing writing;
+    struct coherence_heard heard;
+    CHECK_EQ(writing_init(&writing, w->space, "k", 1, bytes_of_string("v"), NULL), 0);
+    struct coherence_item item = writing_item(&writing);
+    if (between)
+        CHECK_EQ(invalidate(w, 0), 0);
+    heard.before = l1_key_floor(w->cache->l1, &writing.draft.key);
+    CHECK_EQ(invalidate(w, 0), 0); /* does here what the frame does */
+    heard.floor = l1_key_floor(w->cache->l1, &writing.draft.key);
+    writing_settle(&writing, &item, true, heard);
+    writing_fini(&writing);
+    return ask_get(w->space, "k", NULL).outcome == NIGH_FRESH;
+}
+
+TEST(an_own_frame_that_came_first_does_not_hide_what_was_invalidated_before_it)
+{
+    struct world w;
+    world_open(&w, NULL, NULL);
+    CHECK(own_frame_lets_pass(&w, false));
+    CHECK(!own_frame_lets_pass(&w, true));
+    world_close(&w);
 }

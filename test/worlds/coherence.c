@@ -51,6 +51,13 @@ static uint64_t world_sink_key(void *arg, const struct coherence_item *item)
     return ++w->floors;
 }
 
+/* Keys of this world share one floor. */
+static uint64_t world_sink_floor(void *arg, const struct coherence_item *item)
+{
+    (void)item;
+    return ((world *)arg)->floors;
+}
+
 static void world_sink_fill(void *arg, const struct coherence_item *item)
 {
     world_note(arg, "fill %.*s", (int)item->bytes.len, (const char *)item->bytes.data);
@@ -597,8 +604,8 @@ static void world_init_as(world *w, uint32_t queue_items, uint64_t seed)
         .env = &w->fake.env,
         .stats = &w->stats,
         .l2 = w,
-        .sink = {world_sink_group, NULL, world_sink_renew, world_sink_key, world_sink_fill,
-                 world_sink_wake, world_sink_lost, world_sink_schema, w},
+        .sink = {world_sink_group, NULL, world_sink_renew, world_sink_key, world_sink_floor,
+                 world_sink_fill, world_sink_wake, world_sink_lost, world_sink_schema, w},
         .trust_ms = WORLD_TRUST_MS,
         .beat_ms = WORLD_BEAT_MS,
         .group_slots = WORLD_SLOTS,

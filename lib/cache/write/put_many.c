@@ -124,7 +124,7 @@ static void add_item(struct step *s, uint32_t i)
 
 /* The local step of one of them. */
 static uint64_t settle_one(void *arg, const struct coherence_item *item, bool stored,
-                           uint64_t heard)
+                           struct coherence_heard heard)
 {
     struct step *s = arg;
     struct one *one = &s->ones[s->changed[item - s->items]];

@@ -155,16 +155,17 @@ void writing_fill_l1(struct writing *w)
     l1_entry_unref(e);
 }
 
-/* Write the value in place of what L1 has. `heard`: the floor that its own frame has raised, or 0.
- * Returns the stamp of its entry; 0: not stored. */
-static uint64_t write_l1(struct writing *w, uint64_t heard)
+/* Write the value in place of what L1 has. The floor that its own frame has raised does not count,
+ * unless the one before it does. Returns the stamp of its entry; 0: not stored. */
+static uint64_t write_l1(struct writing *w, struct coherence_heard heard)
 {
     uint64_t stamp;
     struct draft *d = &w->draft;
     uint16_t slots[NIGH_TAGS_MAX];
     struct l1_value value = l1_value_now(w, slots);
     enum l1_store_result result =
-        space_l1_write(d->space, &d->key, &value, d->ticket, heard, w->only_newer, &stamp);
+        space_l1_write(d->space, &d->key, &value, d->ticket,
+                       d->ticket >= heard.before ? heard.floor : 0, w->only_newer, &stamp);
     note_result(w, &value, result);
     note_put(d->space, &d->key, &value, result);
     return result == L1_STORED ? stamp : 0;
@@ -215,7 +216,7 @@ static void remove_l1(struct writing *w, uint64_t version)
 }
 
 uint64_t writing_settle(struct writing *w, const struct coherence_item *item, bool stored,
-                        uint64_t heard)
+                        struct coherence_heard heard)
 {
     const struct l1_key *key = &w->draft.key;
     struct nigh_space *space = w->draft.space;
@@ -269,7 +270,7 @@ void writing_value_free(const struct writing *w, struct coherence_write *value)
 }
 
 static uint64_t write_here(void *arg, const struct coherence_item *item, bool stored,
-                           uint64_t heard)
+                           struct coherence_heard heard)
 {
     return writing_settle(arg, item, stored, heard);
 }
@@ -309,11 +310,11 @@ int writing_change(struct writing *w, enum l2_change_mode mode, const struct nig
 /* Redis will order the value after all that it has executed, so no floor of its key that stands now
  * counts against it. Those of its groups do: the value may be older. */
 static uint64_t write_behind(void *arg, const struct coherence_item *item, bool stored,
-                             uint64_t heard)
+                             struct coherence_heard heard)
 {
     struct writing *w = arg;
-    (void)heard;
-    return writing_settle(w, item, stored, l1_ticket(w->draft.space->cache->l1));
+    heard = (struct coherence_heard){.floor = l1_ticket(w->draft.space->cache->l1)};
+    return writing_settle(w, item, stored, heard);
 }
 
 /* A value that nothing asks Redis to judge is in L1 at once. Another one enters it with the next
@@ -336,7 +337,7 @@ int writing_change_behind(struct writing *w, enum l2_change_mode mode,
 void writing_change_l1_only(struct writing *w, bool keep)
 {
     if (keep && draft_within_limit(&w->draft)) {
-        write_l1(w, 0);
+        write_l1(w, (struct coherence_heard){0, 0});
     } else {
         remove_l1(w, w->draft.version);
         if (keep)

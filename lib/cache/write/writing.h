@@ -53,7 +53,7 @@ void writing_fill_l1(struct writing *w);
 struct coherence_item writing_item(const struct writing *w);
 /* Do its local step: coherence_change.local_key. Notes whether the value is `put`. */
 uint64_t writing_settle(struct writing *w, const struct coherence_item *item, bool stored,
-                        uint64_t heard);
+                        struct coherence_heard heard);
 /* Describe its value to Redis; the envelope is to be freed with writing_value_free(). The mode is
  * L2_DELETE where there is no memory for it, and where values stay out of Redis: then the value
  * `keeps`, in the local step. */
