@@ -11,6 +11,7 @@
 
 #include <signal.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <nigh/error.h>
@@ -68,6 +69,15 @@ int thread_start(pthread_t *ret_thread, const char *name, size_t stack_bytes, vo
     pthread_setname_np(thread, name);
     *ret_thread = thread;
     return 0;
+}
+
+void thread_cond_init(pthread_cond_t *cond)
+{
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(cond, &attr);
+    pthread_condattr_destroy(&attr);
 }
 
 static void *serve(void *arg)

@@ -22,6 +22,9 @@ struct env;
 int thread_start(pthread_t *ret_thread, const char *name, size_t stack_bytes, void *(*run)(void *),
                  void *arg);
 
+/* Make a condition variable whose timed waits count by CLOCK_MONOTONIC: nobody sets that clock. */
+void thread_cond_init(pthread_cond_t *cond);
+
 /* Data that many threads write is cut into this many stripes, each on a cache line of its own.
  * thread_stripe() returns this thread's: the same all its life, and as a rule no other thread's. */
 #define THREAD_STRIPES 32u

@@ -230,11 +230,7 @@ void workers_init(struct workers *w, struct env *env, void (*queued)(void *arg),
     w->queued = queued;
     w->queued_arg = arg;
     pthread_mutex_init(&w->lock, NULL);
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&w->wanted, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    thread_cond_init(&w->wanted);
 }
 
 static int fill_up_locked(struct workers *w) REQUIRES(w->lock)

@@ -32,11 +32,7 @@ struct asker *asker_create(l2_password_fn fn, void *arg, bool apart)
     struct asker *a = calloc(1, sizeof(*a));
     if (!a)
         return NULL;
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&a->came, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    thread_cond_init(&a->came);
     pthread_mutex_init(&a->lock, NULL);
     a->fn = fn;
     a->arg = arg;
