@@ -41,11 +41,18 @@ static bool is_outdone(const struct coherence_queue_item *i, const struct cohere
     return outlasts(i->value, item, v) || (v->mode == L2_SET_NEWER && i->version > v->version);
 }
 
-/* Whether what waits already may be about a later commit than a writer's. Redis judges his value by
- * his lease, which what waits would have ended, had it been executed when it came. */
+/*
+ * Whether what waits already may be about a later commit than a writer's. Redis judges his value by
+ * his lease, which what waits would have ended, had it been executed when it came.
+ *
+ * Versions alone tell: a writer without one has no value, for he deletes (rule 6), so nobody's can
+ * be as unknown as that of an invalidation without one. The item has the highest version that was
+ * named, this writer's among them, and none if any had none.
+ */
 static bool is_unfenced(const struct coherence_queue_item *i, const struct coherence_item *item,
                         const struct coherence_value *v)
 {
+    NIGH_DCHECK(v->mode != L2_SET_TOKEN || item->version != 0);
     return v->mode == L2_SET_TOKEN && i->version != item->version;
 }
 
