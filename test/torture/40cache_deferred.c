@@ -38,7 +38,8 @@ struct row {
     _Atomic unsigned invalidated; /* and what every caller sees */
     _Atomic unsigned loads;
     _Atomic unsigned failed;      /* errors that were, or may be, accepted */
-    _Atomic unsigned changes;     /* invalidations that were, or may be, made */
+    _Atomic unsigned changes;     /* invalidations that were, or may be, made ... */
+    _Atomic unsigned changed;     /* ... and that have returned */
 };
 
 /* One cache, from its opening to its closing. Keys: (l) lock */
@@ -195,13 +196,15 @@ static void change(struct scene *s, unsigned key)
     while (before < generation &&
            !atomic_compare_exchange_weak(&row->invalidated, &before, generation))
         continue;
+    atomic_fetch_add(&row->changed, 1);
 }
 
-/* Whether a call may end so. Stale is one of which a load found, when it began, that
- * another call's had just brought it, and which then failed itself: it is judged like any other. */
-static bool may_answer(int outcome)
+/* Whether a call may be answered so that began when so many changes of the key had returned. Stale
+ * is what a load that fails has found in L1, if a change was about to remove it there. */
+static bool may_answer(const struct scene *s, unsigned key, unsigned changed, int outcome)
 {
-    return outcome == NIGH_FRESH || outcome == NIGH_STALE || outcome == NIGH_ELOADER;
+    bool changing = atomic_load(&s->rows[key].changes) > changed;
+    return outcome == NIGH_FRESH || outcome == NIGH_ELOADER || (outcome == NIGH_STALE && changing);
 }
 
 static void fetch(struct scene *s, unsigned key, uint32_t deadline_ms)
@@ -209,10 +212,10 @@ static void fetch(struct scene *s, unsigned key, uint32_t deadline_ms)
     struct nigh_value value = NIGH_VALUE_INIT;
     struct nigh_call call = NIGH_CALL_INIT;
     char name = (char)('a' + key);
-    unsigned least = least_of(s, key);
+    unsigned changed = atomic_load(&s->rows[key].changed), least = least_of(s, key);
     call.deadline_ms = deadline_ms;
     int rc = nigh_fetch(s->space, &name, 1, &call, &value);
-    if (!CHECK(may_answer(rc) || rc == NIGH_ETIMEDOUT))
+    if (!CHECK(may_answer(s, key, changed, rc) || rc == NIGH_ETIMEDOUT))
         check_note("it answered %d: %s", rc, nigh_strerror(rc));
     if (rc >= 0)
         judge(key, least, &value);
@@ -242,18 +245,22 @@ struct loop {
     uint64_t ids[PENDING_MAX]; /* the last ones */
 };
 
-/* The argument of a call: its key and what it must not come below. */
-static void *arg_of(unsigned key, unsigned least)
+/* The argument of a call: its key, what it must not come below, and how many changes of the key had
+ * returned. */
+static void *arg_of(unsigned key, unsigned least, unsigned changed)
 {
-    return (void *)((uintptr_t)least << 8 | key);
+    REQUIRE(least < 1u << 24);
+    return (void *)((uintptr_t)changed << 32 | (uintptr_t)least << 8 | key);
 }
 
 static void end_one(struct loop *l, struct nigh_completion *c)
 {
     uintptr_t arg = (uintptr_t)c->arg;
-    CHECK(may_answer(c->outcome) || c->outcome == NIGH_ETIMEDOUT || c->outcome == NIGH_ECLOSED);
+    unsigned key = arg & 255, least = (arg >> 8) & 0xffffff;
+    CHECK(may_answer(l->s, key, (unsigned)(arg >> 32), c->outcome) ||
+          c->outcome == NIGH_ETIMEDOUT || c->outcome == NIGH_ECLOSED);
     if (c->outcome >= 0)
-        judge((unsigned)(arg & 255), (unsigned)(arg >> 8), &c->value);
+        judge(key, least, &c->value);
     nigh_release(&c->value);
     l->ended++;
 }
@@ -271,15 +278,16 @@ static void begin_one(struct loop *l, uint64_t chance)
 {
     struct nigh_value value = NIGH_VALUE_INIT;
     struct nigh_call call = NIGH_CALL_INIT;
-    unsigned key = (unsigned)(chance >> 32) % KEYS, least = least_of(l->s, key);
+    unsigned key = (unsigned)(chance >> 32) % KEYS;
+    unsigned changed = atomic_load(&l->s->rows[key].changed), least = least_of(l->s, key);
     char name = (char)('a' + key);
     uint64_t id = 0;
     call.deadline_ms = chance % 3 ? LOAD_MS : 1 + (unsigned)(chance >> 8) % 20;
-    int rc = nigh_fetch_async(l->queue, l->s->space, &name, 1, &call, arg_of(key, least), &value,
-                              &id);
+    int rc = nigh_fetch_async(l->queue, l->s->space, &name, 1, &call,
+                              arg_of(key, least, changed), &value, &id);
     if (rc == NIGH_PENDING)
         l->ids[l->begun++ % PENDING_MAX] = id;
-    else if (CHECK(may_answer(rc)) && rc >= 0)
+    else if (CHECK(may_answer(l->s, key, changed, rc)) && rc >= 0)
         judge(key, least, &value);
     nigh_release(&value);
 }

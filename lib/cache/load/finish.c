@@ -53,17 +53,29 @@ void load_land(struct load *l)
     flight_land(f);
 }
 
+/* Returns what to call the value that was found before the load: mostly stale, for which it was
+ * loaded. But another call may have brought it while this one looked elsewhere; then it is what L1
+ * would answer now. Not to who wants one that is loaded anew; nor if it is about to be removed; and
+ * what L2 had was judged by its position there, which an entry does not tell. */
+static int outcome_of_found(const struct load *l, const struct l1_entry *e)
+{
+    const struct nigh *cache = l->space->cache;
+    struct moment moment = freshness_moment(l->space->cache);
+    int outcome = verdict_outcome(freshness_verdict(cache, e, &moment), false,
+                                  freshness_acceptable(e, &l->call, moment.now_ns));
+    bool as_l1 = l->stale_tier == NIGH_TIER_L1 && !(l->call.flags & NIGH_REFRESH) &&
+                 l1_key_current(cache->l1, &l->key, l1_entry_stamp(e));
+    return outcome == NIGH_FRESH && !as_l1 ? NIGH_STALE : outcome;
+}
+
 enum load_next load_land_stale(struct load *l, int otherwise)
 {
-    struct nigh *cache = l->space->cache;
     struct l1_entry *e = l->stale;
-    struct moment moment = freshness_moment(cache);
-    if (e && verdict_outcome(freshness_verdict(cache, e, &moment), false,
-                             freshness_acceptable(e, &l->call, moment.now_ns)) != NIGH_MISS) {
-        l->stale = NULL;
-        return load_land_with(l, NIGH_STALE, e, l->stale_tier);
-    }
-    return load_land_with(l, otherwise, NULL, NIGH_TIER_NONE);
+    int outcome = e ? outcome_of_found(l, e) : NIGH_MISS;
+    if (outcome == NIGH_MISS)
+        return load_land_with(l, otherwise, NULL, NIGH_TIER_NONE);
+    l->stale = NULL;
+    return load_land_with(l, outcome, e, l->stale_tier);
 }
 
 bool load_key_failed(struct nigh_space *space, const struct l1_key *key, int *ret_error)

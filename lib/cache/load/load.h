@@ -220,7 +220,8 @@ enum load_next load_filled(struct load *l, const struct l2_answer *answer);
 /* Land with this outcome; the reference of `entry` (may be NULL) goes over to the landing. */
 enum load_next load_land_with(struct load *l, int outcome, struct l1_entry *entry,
                               enum nigh_tier tier);
-/* Land with the stale value if there is one that may be handed out, else with `otherwise`. */
+/* Land with the value that was found before the load, mostly a stale one, if it may be handed out,
+ * else with `otherwise`. */
 enum load_next load_land_stale(struct load *l, int otherwise);
 /* Whether the last load of a key failed so lately that the origin is to be spared; then *ret_error
  * is the loader's error. */
