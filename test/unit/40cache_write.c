@@ -583,8 +583,8 @@ TEST_BOTH(a_load_below_a_newer_version_is_handed_out_not_stored)
     CHECK_ANSWER(get(w), NIGH_FRESH, "new");
 }
 
-/* The local step of a put that Redis has stored, and whose own frame came before the answer; between
- * the put's beginning and that frame, another call may have invalidated the key here. */
+/* Does the local step of a put that Redis has stored, and whose own frame came before the answer;
+ * between the put's beginning and that frame another call may have invalidated the key here. */
 static bool own_frame_lets_pass(struct world *w, bool between)
 {
     struct writing writing;
