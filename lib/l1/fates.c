@@ -137,6 +137,7 @@ struct l1_fated l1_fate_of(const struct l1 *l1, const struct l1_key *key)
     }
     struct l1_fated last = last_of(of);
     last.reach_ns = reach_ns(words[FATES_OFTEN], now);
+    last.absent_reach_ns = reach_ns(words[FATES_ABSENT], now);
     last.rare_reach_ns = reach_ns(words[FATES_RARE], now);
     last.forgotten = last.fate >= L1_FATE_RARE && of[FATES_OFTEN].fate == L1_FATE_NONE &&
                      last.reach_ns < last.ago_ns;

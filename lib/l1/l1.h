@@ -439,9 +439,10 @@ struct l1_fated {
     uint64_t ago_ns; /* to about a second */
     bool absent;     /* EVICTED, SHED, EXPIRED: not a value went, but "does not exist" */
     bool forgotten;  /* it may have been evicted or refused since: that place was taken over */
-    uint64_t reach_ns;      /* so far back nothing of the frequent causes is forgotten of values of
-                             * this key; UINT64_MAX: nothing at all */
-    uint64_t rare_reach_ns; /* ... of the others */
+    uint64_t reach_ns;        /* so far back nothing of the frequent causes is forgotten of values
+                               * of this key; UINT64_MAX: nothing at all */
+    uint64_t absent_reach_ns; /* ... of answers that it does not exist */
+    uint64_t rare_reach_ns;   /* ... of the other causes */
 };
 void l1_note_fate(struct l1 *l1, const struct l1_key *key, enum l1_fate fate, uint16_t who);
 /* Returns the last cause that is remembered; L1_FATE_NONE: nothing is known. */

@@ -35,7 +35,7 @@
     X(MISS_OF_EXPIRED, "miss_of_expired", "misses, the same: its lifetimes had ended")             \
     X(MISS_OF_EVICTED, "miss_of_evicted", "misses, the same: evicted, or refused for room")        \
     X(MISS_OF_CHANGED, "miss_of_changed", "misses, the same: invalidated, put or written")         \
-    X(MISS_OF_OTHER, "miss_of_other", "misses, the same: not good enough, or a load failed")       \
+    X(MISS_OF_OTHER, "miss_of_other", "misses, the same: not good, too large, or a load failed")   \
     X(READ_ABSENT, "read_absent", "reads answered by L1 or a flight: known not to exist")          \
     X(READ_ERROR, "read_error", "reads that ended with an error")                                  \
     X(VALUE_COPIED, "value_copied", "values handed out as copies: no memory for more pins")       \

@@ -307,7 +307,8 @@ static void show_health(struct screen *s)
             worst = answers[i].text;
     }
     if (worst && bad > 0 && s->now.count > 1)
-        line(s, "health   of %zu processes %zu are not well; of one:", s->now.count, bad);
+        line(s, "health   %zu of %zu processes %s not well; the worst:", bad, s->now.count,
+             bad == 1 ? "is" : "are");
     if (worst)
         wrapped(s, bad > 0 && s->now.count > 1 ? "" : "health", worst, strcspn(worst, "\n"), 3);
     for (size_t i = 0; i < s->args.socket_count; i++)
@@ -353,13 +354,14 @@ static void show_misses(struct screen *s)
     static const char *const causes[] = {"miss_of_new", "miss_of_absent", "miss_of_expired",
                                          "miss_of_evicted", "miss_of_changed"};
     double shares[5], sum = rate_of_all(s, "miss_of_other"), all = rate_of_all(s, "l1_miss");
+    double absent = rate_of_all(s, "miss_absent"); /* as they end: of earlier ones, too */
     for (size_t i = 0; i < 5; i++)
         sum += shares[i] = rate_of_all(s, causes[i]);
     if (all <= 0 || sum <= 0)
         return;
     line(s, "misses   do not exist %.0f %%   new %.0f absent %.0f expired %.0f evicted %.0f "
             "changed %.0f",
-         100 * rate_of_all(s, "miss_absent") / all, 100 * shares[0] / sum, 100 * shares[1] / sum,
+         100 * (absent < all ? absent / all : 1), 100 * shares[0] / sum, 100 * shares[1] / sum,
          100 * shares[2] / sum, 100 * shares[3] / sum, 100 * shares[4] / sum);
 }
 

@@ -87,7 +87,6 @@ TEST(frequent_causes_overwrite_no_rare_ones)
     cache_close(&c);
 }
 
-/* Another key's cause that has the place tells since when nothing became of this key. */
 /* Nor do answers that their keys do not exist, which live for seconds. */
 TEST(what_became_of_absences_overwrites_nothing_of_values)
 {
@@ -99,6 +98,7 @@ TEST(what_became_of_absences_overwrites_nothing_of_values)
         fates_note_gone(c.l1->fates, cache_key(&c, &name, i).hash, L1_FATE_EXPIRED, true);
     CHECK(fate_of(&c, 1).fate == L1_FATE_EVICTED && !fate_of(&c, 1).absent);
     CHECK_EQ(fate_of(&c, 2).reach_ns, UINT64_MAX);
+    CHECK_LE(fate_of(&c, 2).absent_reach_ns, NS_PER_S); /* each place has been taken */
     CHECK(fate_of(&c, 99999).fate == L1_FATE_EXPIRED && fate_of(&c, 99999).absent);
     fake_env_advance(&c.fake, NS_PER_S);
     note(&c, 99999, L1_FATE_EXPIRED, 0); /* the younger one counts, as elsewhere */
@@ -106,6 +106,7 @@ TEST(what_became_of_absences_overwrites_nothing_of_values)
     cache_close(&c);
 }
 
+/* Another key's cause that has the place tells since when nothing became of this key. */
 TEST(it_is_known_how_far_back_a_place_reaches)
 {
     struct cache c;

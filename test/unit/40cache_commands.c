@@ -149,6 +149,7 @@ TEST(health_says_where_misses_come_from)
     struct world w;
     struct place p;
     const char *text;
+    struct nigh_space *other;
     open_with(&w, &p, NULL);
     w.origin.script = load_even;
     fetch_many(&w, 0, 200);
@@ -164,8 +165,10 @@ TEST(health_says_where_misses_come_from)
     for (unsigned i = 1; i < 600; i += 2)
         ask_fetch(w.space, key_numbered(i), NULL);
     CHECK_WITHIN(WORLD_PATIENCE_MS,
-                 strstr(ask(&p, "health\n"), "; most are for keys that do not exist (60 %); that "
-                                             "answer is kept for space.absent_ttl (5.0 s)\n"));
+                 strstr(ask(&p, "health\n"), "; most are for keys that do not exist (60 %): that "
+                                             "answer is kept for 5.0 s (space.absent_ttl)\n"));
+    CHECK_EQ(nigh_space_open(w.cache, "t", NULL, NULL, NULL, NULL, &other), 0);
+    CHECK(strstr(ask(&p, "health\n"), " (60 %): that answer in space s is kept for 5.0 s ("));
     close_all(&w, &p);
 }
 

@@ -21,8 +21,8 @@ TEST(a_key_that_was_never_asked_for_has_no_trace)
     struct world w;
     world_open_exact(&w);
     CHECK_REASON(w.space, "k", "no_trace",
-                 "no trace of it: no value of it was evicted, refused or expired since the cache "
-                 "was opened, nor was the key itself changed since the cache was opened");
+                 "no trace of it: it was not evicted, refused, expired or changed since the cache "
+                 "was opened");
     CHECK_WHERE(w.space, "k", "no_redis");
     CHECK(explain_has(w.space, "k", "get", "NIGH_MISS"));
     CHECK(strstr(explain_of(w.space, "k", NIGH_STATS_TEXT), "calls the loader"));
@@ -76,6 +76,25 @@ TEST(an_absence_is_known_until_something_outdates_it)
     invalidate_group(&w, NIGH_TARGET_SPACE, true);
     CHECK_REASON(w.space, "k", "absent_outdated", "the space was invalidated");
     CHECK(explain_has(w.space, "k", "get", "NIGH_MISS"));
+    world_close(&w);
+}
+
+TEST(how_far_back_absences_are_remembered_is_said)
+{
+    struct world w;
+    struct nigh_options o = world_options(&w);
+    o.l1_memory = 4 << 20; /* 256 places */
+    world_open(&w, &o, NULL);
+    w.origin.script = absent;
+    for (unsigned i = 0; i < 3000; i++)
+        ask_fetch(w.space, key_numbered(i), NULL);
+    world_advance(&w, 6000);
+    world_settle(&w);
+    CHECK_REASON(w.space, "k", "no_trace",
+                 "no value of it was evicted, refused or expired since the cache was opened, nor "
+                 "an answer \\u0022does not exist\\u0022 in the last ");
+    CHECK_REASON(w.space, "k", "no_trace",
+                 ", nor was the key itself changed since the cache was opened");
     world_close(&w);
 }
 
@@ -292,6 +311,35 @@ TEST(the_cap_that_is_nearer_is_named)
     if (CHECK(key))
         CHECK_REASON(w.space, key, "evicted", "to make room: with more l1.entries");
     CHECK(explain_says(w.space, "never asked for", "L1 is full (400 of 400 values of l1.entries)"));
+    world_close(&w);
+}
+
+/* A space's cap is within l1.memory, of which others have the rest here. */
+TEST(the_cap_that_is_in_the_way_is_named)
+{
+    struct world w;
+    struct nigh_options o = world_options(&w);
+    struct nigh_space_options so = NIGH_SPACE_OPTIONS_INIT;
+    struct nigh_space *apart;
+    static const char zeros[4000];
+    o.l1_memory = 8 * MIB;
+    o.l1_policy = NIGH_POLICY_LRU;
+    o.l1_shards = 4;
+    o.group_slots = 2048;
+    world_open(&w, &o, NULL);
+    so.memory = 8 * MIB - 4096;
+    REQUIRE_EQ(nigh_space_open(w.cache, "apart", &so, NULL, NULL, NULL, &apart), 0);
+    for (unsigned i = 0; i < 6000; i++) {
+        put(&w, key_numbered(i), 4000);
+        nigh_put(apart, key_numbered(i), strlen(key_numbered(i)), zeros, sizeof(zeros), NULL);
+        if (i % 100 == 0)
+            world_settle(&w);
+    }
+    CHECK(explain_says(apart, "never asked for", "room       L1 is full ("));
+    CHECK(explain_says(apart, "never asked for", " of 8.0 MiB of l1.memory): of this space it"));
+    CHECK_EQ(nigh_space_set(apart, "space.memory", "2m"), 0);
+    world_settle(&w);
+    CHECK(explain_says(apart, "never asked for", " of 2.0 MiB of space.memory): of this space it"));
     world_close(&w);
 }
 

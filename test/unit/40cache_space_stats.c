@@ -229,7 +229,6 @@ TEST(the_age_of_the_evicted_is_that_of_the_last_minute)
     world_close(&w);
 }
 
-/* What lfu keeps out is counted once, in the space that it was for, and as a store refused. */
 static void note_lag(struct world *w, uint64_t ns)
 {
     for (int i = 0; i < 10; i++)
@@ -266,6 +265,7 @@ TEST(how_late_changes_came_is_told_of_the_last_hour)
     world_close(&w);
 }
 
+/* What lfu keeps out is counted once, in the space that it was for, and as a store refused. */
 TEST(what_the_policy_refuses_is_part_of_what_is_refused)
 {
     struct world w;

@@ -149,7 +149,7 @@ static void say_twice(struct command *c, bool apart)
     if (apart || !curve_is_set(c->cache))
         control_print(c->reply, "\n"); /* nobody knows */
     else if (!curve_twice(c->cache, &twice))
-        control_print(c->reply, "; what more would bring is not known yet: see curve\n");
+        control_print(c->reply, "; what more would bring is not known: see curve\n");
     else if (twice.more <= twice.error)
         control_print(c->reply, "; twice as much would bring next to no more hits: see curve\n");
     else
@@ -223,7 +223,7 @@ static void say_causes(struct command *c)
         "a value that expired",
         "one that was evicted or refused",
         "one that was invalidated or changed",
-        "one not good enough, or a failed load",
+        "one not good enough or too large, or a failed load",
     };
     const char *before = "misses: what L1 had of their keys: ";
     uint64_t sum = 0;
@@ -252,6 +252,21 @@ static const struct nigh_space *most_absent(struct command *c)
     return found;
 }
 
+/* Says that most of them are for keys that do not exist, and how long that is known. */
+static void say_absent(struct command *c, const struct nigh_space *space, uint64_t percent)
+{
+    char text[NIGH_NAME_MAX * 4 + 100] = "";
+    struct text w = text_into(text, sizeof(text));
+    if (space_count(c->cache) > 1) {
+        text_add(&w, " in space ");
+        text_add_name(&w, bytes_of(space->name, space->name_len));
+    }
+    text_add(&w, " ");
+    say_absent_ttl(&w, space);
+    control_print(c->reply, "; most are for keys that do not exist (%" PRIu64 " %%): that answer%s",
+                  percent, text);
+}
+
 /* Says where misses come from, if there are some. */
 static void say_misses(struct command *c)
 {
@@ -263,10 +278,7 @@ static void say_misses(struct command *c)
     control_print(c->reply, "misses: %" PRIu64 " of %" PRIu64 " reads in the last minute", misses,
                   reads);
     if (space && absent > misses / 2)
-        control_print(c->reply, "; most are for keys that do not exist (%" PRIu64 " %%); that "
-                                "answer is kept for space.absent_ttl (%.1f s)",
-                      u64_min(100, 100 * absent / misses),
-                      space->rules.absent_ttl_ms / 1000.0);
+        say_absent(c, space, u64_min(100, 100 * absent / misses));
     control_print(c->reply, "\n");
     say_causes(c);
 }

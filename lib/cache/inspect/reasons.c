@@ -337,11 +337,41 @@ static void say_reach_of(struct text *w, uint64_t reach_ns)
 {
     if (reach_ns == UINT64_MAX) {
         text_add(w, "since the cache was opened");
-    } else {
-        text_add(w, "in the last ");
-        say_span(w, reach_ns);
-        text_add(w, " (before that is forgotten)");
+        return;
     }
+    text_add(w, "in the last ");
+    if (reach_ns < NS_PER_S)
+        text_add(w, "moment"); /* the times of causes are as coarse */
+    else
+        say_span(w, reach_ns);
+    text_add(w, " (before that is forgotten)");
+}
+
+/* Says since when nothing became of the key. Each of the three is remembered so far back as others
+ * have not taken its place. */
+static void say_untraced(struct text *w, const struct l1_fated *f)
+{
+    if (u64_min(f->reach_ns, u64_min(f->absent_reach_ns, f->rare_reach_ns)) == UINT64_MAX) {
+        text_add(w, "it was not evicted, refused, expired or changed since the cache was opened");
+        return;
+    }
+    text_add(w, "no value of it was evicted, refused or expired ");
+    say_reach_of(w, f->reach_ns);
+    text_add(w, ", nor an answer \"does not exist\" ");
+    say_reach_of(w, f->absent_reach_ns);
+    text_add(w, ", nor was the key itself changed ");
+    say_reach_of(w, f->rare_reach_ns);
+}
+
+void say_absent_ttl(struct text *w, const struct nigh_space *space)
+{
+    if (space->rules.absent_ttl_ms == 0) {
+        text_add(w, "is not kept (space.absent_ttl is none)");
+        return;
+    }
+    text_add(w, "is kept for ");
+    say_span(w, space->rules.absent_ttl_ms * NS_PER_MS);
+    text_add(w, " (space.absent_ttl)");
 }
 
 static void say_problem(struct text *w, const struct explanation *x)
@@ -360,9 +390,8 @@ SAYS(say_redis_fresh, say_either_way(w, x->l2.fresh_ns))
 SAYS(say_fate_ago, say_ago(w, x->fate.ago_ns))
 SAYS(say_fate_who, say_node(w, x->fate.who))
 SAYS(say_cap, text_add(w, "%s", x->room.cap))
-SAYS(say_absent_ttl, say_span(w, x->space->rules.absent_ttl_ms * NS_PER_MS))
-SAYS(say_reach, say_reach_of(w, x->fate.reach_ns))
-SAYS(say_rare_reach, say_reach_of(w, x->fate.rare_reach_ns))
+SAYS(say_kept, say_absent_ttl(w, x->space))
+SAYS(say_traces, say_untraced(w, &x->fate))
 SAYS(say_flight_state, text_add(w, "%s", say_state(&x->flight)))
 SAYS(say_flight_waiters, say_waiters(w, &x->flight))
 SAYS(say_flight_left, say_flight_end(w, x))
@@ -385,9 +414,8 @@ static const struct {
     {"ago", say_fate_ago},
     {"who", say_fate_who},
     {"cap", say_cap},
-    {"absent ttl", say_absent_ttl},
-    {"reach", say_reach},
-    {"rare reach", say_rare_reach},
+    {"absent ttl", say_kept},
+    {"traces", say_traces},
     {"floor", say_outdating},
     {"floor ago", say_floor_ago},
     {"floor who", say_floor_who},

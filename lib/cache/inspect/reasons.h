@@ -10,8 +10,8 @@
  *     {redis fresh} ...    the same of the value in Redis
  *     {ago} {who}          of the fate: what became of the key
  *     {cap}                the option that is the cap nearest to its limit
- *     {absent ttl}         for how long the space knows that a key does not exist
- *     {reach} {rare reach} since when nothing has, as far as is known
+ *     {absent ttl}         for how long the space keeps the answer that a key does not exist
+ *     {traces}             since when nothing has, as far as is known
  *     {floor} {floor ago} {floor who}    the group that outdates the value in L1
  *     {redis floor}        what is remembered last of what is over the value in Redis
  *     {trust} {doubt}      for how long trust has been lost, and why
@@ -68,8 +68,7 @@
       "it was brought {ago}, but not stored in L1: no room, and nothing could be evicted")         \
     X(EXPIRED, "expired", "its lifetimes had ended, and L1 removed it {ago}")                      \
     X(ABSENT_EXPIRED, "absent_expired",                                                            \
-      "L1 knew that it does not exist, but that expired {ago}: such an answer is kept for "        \
-      "{absent ttl} (space.absent_ttl)")                                                           \
+      "L1 knew that it does not exist, but that expired {ago}: such an answer {absent ttl}")       \
     X(ABSENT_EVICTED, "absent_evicted",                                                            \
       "L1 knew that it does not exist, but evicted that answer {ago}")                             \
     X(CHANGED, "changed", "it was invalidated, put or written by {who} {ago}")                     \
@@ -85,8 +84,7 @@
       "its last put was refused {ago}: there was one as new, its ticket was no longer good, "      \
       "or it was too large")                                                                       \
     X(NO_TRACE, "no_trace",                                                                        \
-      "L1 has no trace of it: no value of it was evicted, refused or expired {reach}, nor was "    \
-      "the key itself changed {rare reach}")
+      "L1 has no trace of it: {traces}")
 
 /* Tells what Redis has to say, if L1 does not answer. */
 #define WHERES(X)                                                                                  \
@@ -150,6 +148,8 @@ void say_trust(struct text *w, const struct explanation *x);
 const char *say_state(const struct flight_seen *flight);
 /* Say when it gives up, or that it should have. */
 void say_flight_end(struct text *w, const struct explanation *x);
+/* Say for how long a space keeps the answer that a key does not exist. */
+void say_absent_ttl(struct text *w, const struct nigh_space *space);
 /* Say why there is no trust. */
 void say_doubt(struct text *w, const struct explanation *x);
 /* Say who a node is: "this process", or "node 17c2". */

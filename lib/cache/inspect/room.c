@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * Reads two caps, and tells the one that is nearer.
+ * Reads the caps, and tells the one that is in the way.
  */
 #include "cache/inspect/room.h"
 
@@ -11,19 +11,31 @@
 #define FULL_BUT 8u                     /* but for this part */
 #define AT_PRESENT_NS (10 * NS_PER_S)   /* a keeper may be late */
 
-void room_look(const struct nigh_space *space, struct room *ret)
+/* Look at a table; the table of all has the numbers of all. */
+static void look_at(struct l1 *l1, const char *memory, struct room *ret)
 {
-    struct l1 *apart = space_l1_apart(space);
-    struct l1 *l1 = apart ? apart : space->cache->l1;
     struct l1_gauges g;
     uint64_t entries_cap = l1_entries_cap(l1);
     l1_gauges_read(l1, L1_GAUGE_USED | (entries_cap ? L1_GAUGE_ENTRIES : 0), &g);
-    *ret = (struct room){.cap = apart ? "space.memory" : "l1.memory",
-                         .used = g.used_bytes, .most = g.cap_bytes};
+    *ret = (struct room){.cap = memory, .used = g.used_bytes, .most = g.cap_bytes};
     if (entries_cap &&
         (double)g.entries * (double)ret->most > (double)ret->used * (double)entries_cap)
         *ret = (struct room){"l1.entries", true, g.entries, entries_cap, false};
     ret->is_full = ret->used >= ret->most - ret->most / FULL_BUT;
+}
+
+/* A space's own cap lies within l1.memory, of which others may have taken the rest: then that is
+ * what the space lacks. */
+void room_look(const struct nigh_space *space, struct room *ret)
+{
+    struct l1 *apart = space_l1_apart(space);
+    struct room own;
+    look_at(space->cache->l1, "l1.memory", ret);
+    if (!apart)
+        return;
+    look_at(apart, "space.memory", &own);
+    if (own.most < ret->most && (own.is_full || !ret->is_full))
+        *ret = own;
 }
 
 uint64_t room_wanted_ago_ns(const struct nigh_space *space)

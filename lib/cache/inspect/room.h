@@ -18,7 +18,7 @@ struct room {
     bool is_full;    /* all but an eighth */
 };
 
-/* Look at the table that has the values of the space. */
+/* Look at the table that has the values of the space, and at l1.memory, which has all tables. */
 void room_look(const struct nigh_space *space, struct room *ret);
 /* Returns how long ago the space last had something evicted, or refused for want of room; to a
  * second or two. UINT64_MAX: never. */
