@@ -260,7 +260,7 @@ int l2_get(struct l2 *l2, const struct l2_key *key, const struct l2_op *op);
 int l2_peek(struct l2 *l2, const struct l2_key *key, const struct l2_op *op);
 struct l2_peeked {
     enum l2_verdict verdict; /* L2_VALUE or L2_NONE */
-    struct bytes value;      /* L2_VALUE: the envelope */
+    struct bytes value;      /* L2_VALUE: the envelope; none of a key of another type */
     uint64_t value_ms;       /* what it has left in Redis; 0: none, or no end */
     uint64_t token;          /* of the lease; 0: nobody has it */
     uint32_t lease_ms;       /* what the lease has left */

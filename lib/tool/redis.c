@@ -164,26 +164,28 @@ static int say_problem(const struct node *n)
 
 /* Tells whether we are one of those that have heard our last beat. */
 struct listeners {
-    bool own;       /* our channel is up ... */
+    bool own;       /* our channel is up, or not ... */
     int64_t failed; /* ... since so many beats had found no clock */
     unsigned next_ms; /* when they are counted next */
 };
 
 /* Counts who listens besides us. False: that is not known yet, for what was counted may be from
- * before our channel came up. */
+ * before our channel came up, or went down. */
 static bool count_others(struct node *n, struct listeners *l)
 {
     unsigned heard = 0;
     struct json *j;
     int64_t failed = nigh_stats_value(n->cache, NULL, "beat_failed");
-    if (!l->own && nigh_stats_value(n->cache, NULL, "listening") == 1)
-        *l = (struct listeners){.own = true, .failed = failed, .next_ms = l->next_ms};
-    if (l->own && failed < l->failed + 2)
+    bool own = nigh_stats_value(n->cache, NULL, "listening") == 1;
+    if (l->own != own)
+        *l = (struct listeners){.own = own, .failed = failed, .next_ms = l->next_ms};
+    if (failed < l->failed + 2)
         return false;
     const char *words = strstr(problem_of(n, &j), "NOCLOCK ");
     bool known = words && sscanf(words, "NOCLOCK no node uses this prefix: %u", &heard) == 1;
     json_free(j);
-    n->others = heard > l->own ? heard - l->own : 0;
+    if (known)
+        n->others = heard > own ? heard - own : 0;
     return known;
 }
 
@@ -308,11 +310,15 @@ static void say_accepted(const struct node *n, size_t count, bool listens)
                     "both the right ones?\n", n->prefix);
 }
 
-/* Says that it was told to nobody, although somebody is there. */
+/* Says that it was told to nobody, although somebody is there, or may be. */
 static int say_deaf(const struct node *n)
 {
-    fprintf(stderr, "nigh: told to nobody: no node has come to the prefix %s within the time, and "
-                    "%u listen there: are they nodes that are stopped?\n", n->prefix, n->others);
+    fprintf(stderr, "nigh: told to nobody: no node has come to the prefix %s within the time, and ",
+            n->prefix);
+    if (n->others > 0)
+        fprintf(stderr, "%u listen there: are they nodes that are stopped?\n", n->others);
+    else
+        fprintf(stderr, "that there is none is not known so soon: --timeout is too short\n");
     return TOOL_DOUBT;
 }
 

@@ -61,6 +61,10 @@ TEST(redis_alone_is_enough_to_invalidate_and_to_look)
     CHECK_EQ(tool_run("get --redis %s --space %s odd --raw --timeout 60000", server.uri,
                       w.space->name), 1);
     CHECK(tool_says("Redis has no value of it that is of use"));
+    free(redis_command(&server, "RPUSH nigh:!2:%s:1:list other", w.space->name));
+    CHECK_EQ(tool_run("get --redis %s --space %s list --timeout 60000", server.uri, w.space->name),
+             0);
+    CHECK(tool_says("what Redis has of it cannot be read"));
     CHECK_EQ(tool_run("invalidate --redis %s --tag a b --timeout 60000", server.uri), 0);
     CHECK(tool_says("accepted: 2"));
     setenv("NIGH_CONF", "redis.prefix=nigh", 1);
@@ -83,6 +87,8 @@ TEST(a_prefix_of_nobody_is_noted_and_left_alone)
     CHECK_EQ(tool_run("invalidate --redis %s --prefix other --all --timeout 60000", server.uri), 0);
     CHECK(tool_says("no node uses the prefix other in this database"));
     CHECK(tool_says("nothing is stored there: 1 to nobody\n"));
+    CHECK_EQ(tool_run("invalidate --redis %s --prefix other --all --timeout 1400", server.uri), 2);
+    CHECK(tool_says("that there is none is not known so soon: --timeout is too short"));
     CHECK_EQ(tool_run("get --redis %s --prefix other --space s k --timeout 60000", server.uri), 0);
     CHECK(tool_says("no node uses the prefix other") && tool_says("Redis does not have it"));
     CHECK_EQ(redis_integer(&server, "DBSIZE"), 0); /* who only looks leaves nothing behind */
