@@ -49,6 +49,7 @@ struct node {
     bool deserted;            /* no node uses it, nor does anybody listen there */
     bool waits;               /* for the first node that comes to it */
     unsigned others;          /* who listen there although no node uses it, as last counted */
+    _Atomic bool old;         /* (a) relaxed: nodes of wire version 1 may use it, no others */
     _Atomic unsigned slots;   /* (a) relaxed: what Redis says of them; 0: nothing */
     _Atomic bool nobodys;     /* (a) relaxed: no node uses the prefix */
 };
@@ -62,6 +63,8 @@ static void hear(void *arg, enum nigh_log_level level, const char *message)
     (void)level;
     if (sscanf(message, "coherence.group_slots is %u here but %u in redis", &here, &there) == 2)
         atomic_store_explicit(&n->slots, there, memory_order_relaxed);
+    if (strstr(message, "NOCLOCK only nodes of wire version 1"))
+        atomic_store_explicit(&n->old, true, memory_order_relaxed);
     if (strstr(message, "NOCLOCK "))
         atomic_store_explicit(&n->nobodys, true, memory_order_relaxed);
 }
@@ -140,6 +143,11 @@ static int open_cache(const struct tool_args *args, struct nigh_options *o, stru
 static bool is_nobodys(const struct node *n)
 {
     return atomic_load_explicit(&n->nobodys, memory_order_relaxed);
+}
+
+static bool is_old(const struct node *n)
+{
+    return atomic_load_explicit(&n->old, memory_order_relaxed);
 }
 
 /* Returns why Redis cannot be used, in its own words: "", or what is to be freed with `*ret`. */
@@ -224,8 +232,8 @@ static bool wait_for_trust(struct node *n, unsigned timeout_ms)
 static void look_at_prefix(const struct node *n)
 {
     if (is_nobodys(n))
-        fprintf(stderr, "nigh: note: no node uses the prefix %s in this database: is it the right "
-                        "one?\n", n->prefix);
+        fprintf(stderr, "nigh: note: no node %suses the prefix %s in this database: is it the "
+                        "right one?\n", is_old(n) ? "but of wire version 1 " : "", n->prefix);
     else if (n->unused)
         fprintf(stderr, "nigh: note: nobody has ever changed anything under the prefix %s there: "
                         "is it the right one?\n", n->prefix);
@@ -317,6 +325,8 @@ static int say_deaf(const struct node *n)
             n->prefix);
     if (n->others > 0)
         fprintf(stderr, "%u listen there: are they nodes that are stopped?\n", n->others);
+    else if (is_old(n))
+        fprintf(stderr, "one of wire version 1 may be there: tell such a process, or its nigh\n");
     else
         fprintf(stderr, "that there is none is not known so soon: --timeout is too short\n");
     return TOOL_DOUBT;

@@ -152,6 +152,18 @@ TEST(nothing_is_called_done_while_somebody_listens)
     redis_stop(&server);
 }
 
+/* Nodes of wire version 1 hear nothing of the tool's beats, and there may be some. */
+TEST(nothing_is_called_done_where_old_nodes_may_be)
+{
+    struct redis server;
+    redis_start(&server, NULL);
+    free(redis_command(&server, "SET nigh:!:clk of-more-than-sixteen-bytes"));
+    CHECK_EQ(tool_run("invalidate --redis %s --all --timeout 2500", server.uri), 2);
+    CHECK(tool_says("one of wire version 1 may be there"));
+    CHECK_EQ(redis_integer(&server, "DBSIZE"), 1);
+    redis_stop(&server);
+}
+
 /* The tool's change then stands below what the node has applied, in another history. */
 TEST(who_has_applied_more_than_redis_knows_is_told)
 {

@@ -10,12 +10,16 @@
 --
 -- A guest makes no clock, but rouses the nodes that have not noticed yet that theirs is gone (all
 -- of Redis was deleted, say): a frame of a clock that nobody follows wants a beat of whoever hears
--- it. How many heard it is told in words, for there is no answer without a clock.
+-- it. How many heard it is told in words, for there is no answer without a clock. Nodes of wire
+-- version 1 hear nothing of it: where their clock is they may be there, and how many is not known.
 
 local after, left, slots = ARGV[4], tonumber(ARGV[6]), tonumber(ARGV[3])
 
 redis.call('DEL', KEYS[3]) -- a write: a master that has been demoted refuses it
 if head == '' and slots == 0 then
+    if old_now(KEYS[4]) ~= OLD_NOTHING then
+        error('NOCLOCK only nodes of wire version 1 use this prefix', 0)
+    end
     local one = struct.pack('<I8', 1)
     local frame = ARGV[8] .. replid .. ZERO .. one .. ZERO .. ARGV[2] .. SOFT_ALL
     local heard = redis.pcall('PUBLISH', ARGV[7], frame)
