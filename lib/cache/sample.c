@@ -6,6 +6,7 @@
 
 #include "cache/recording.h"
 #include "cache/space_l1.h"
+#include "cache/value/lookup.h"
 
 static uint32_t wanted(const struct nigh *cache)
 {
@@ -24,7 +25,7 @@ void sample_hit(struct nigh_space *space, struct l1_entry *e, uint32_t touched,
         return;
     uint32_t by = wanted(space->cache);
     if ((by & SAMPLE_FOR_CURVE) && !space_l1_apart(space))
-        l1_curve_hit(space->cache->l1, e);
+        l1_curve_hit(space->cache->l1, e, now, !lookup_l2_has_values(space));
     if (by & SAMPLE_FOR_TRACE)
         recording_add_hit(space->cache->recording, space, e, outcome, now);
 }

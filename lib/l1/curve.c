@@ -15,11 +15,15 @@
 #define WINDOW_MIDDLE 200u
 #define WINDOW_LARGE  800u
 
+/* No value lives longer, in ticks of events (104 days), which are compared as differences. */
+#define LIFE_MOST (UINT64_C(1) << 30)
+#define SWEEP_TICKS ((uint32_t)(NS_PER_S >> WINDOW_TICK_SHIFT))
+
 /* ---- feeding ---- */
 
-static bool sees(const struct curve_point *p, uint64_t hash)
+static bool sees(const struct curve_point *p, const struct window_event *e)
 {
-    return p->sample && !((uint32_t)(hash >> L1_MARK_SHIFT) & (p->sample - 1));
+    return p->sample && !(e->sample & (p->sample - 1));
 }
 
 static uint32_t weight_of(const struct l1 *l1, uint64_t bytes)
@@ -39,21 +43,39 @@ static struct lfu_choice choice_of(const struct l1 *l1, enum curve_way way)
     return choice;
 }
 
-static void store_in(const struct l1 *l1, struct curve_point *p, enum curve_way way, uint32_t hash,
-                     uint64_t bytes)
+/* Whether a tick has come. They wrap. */
+static bool has_come(uint32_t tick, uint32_t now)
+{
+    return (int32_t)(now - tick) >= 0;
+}
+
+static bool is_over(const struct mini_node *node, uint32_t now)
+{
+    return has_come(node->until, now);
+}
+
+/* Whether a mini cache would not have loaded what the real one has: it had answered the read from
+ * which that came, by a value that was not stale. */
+static bool keeps(const struct mini_node *node, const struct window_event *e)
+{
+    uint32_t stale = (uint32_t)u64_min(e->stale, LIFE_MOST);
+    return node->answered && !has_come(node->until - stale, e->at);
+}
+
+static void store_in(const struct l1 *l1, struct curve_point *p, enum curve_way way,
+                     const struct window_event *e)
 {
     struct lfu_choice choice = choice_of(l1, way);
-    mini_store(&p->mini[way], &choice, hash, weight_of(l1, bytes));
+    struct mini_value v = {e->hash, weight_of(l1, e->bytes), e->at,
+                           (uint32_t)u64_min(e->life, LIFE_MOST)};
+    struct mini_node *node = mini_store(&p->mini[way], &choice, &v);
+    if (node && !keeps(node, e))
+        node->until = e->at + v.life;
+    if (node)
+        node->answered = false;
     const struct lfu *lfu = &p->mini[CURVE_AS_NOW].lfu;
     p->warm |= lfu_weight(lfu) + lfu_weight(lfu) / 16 > lfu->capacity;
 }
-
-/* A read of a marked key, and the bytes of the entry that it hit; 0: it missed. */
-struct curve_read {
-    uint64_t hash;
-    uint64_t bytes;
-    uint32_t space;
-};
 
 /* Whether a mini cache would have a key that the real cache has, and lacks it only because it has
  * not seen how it came: one that is as large, and has never been full. */
@@ -64,22 +86,31 @@ static bool missed_it(const struct curve *c, const struct curve_point *p)
 
 /* Ask a mini cache. Returns whether it hits. */
 static bool read_mini(const struct l1 *l1, const struct curve *c, struct curve_point *p,
-                      enum curve_way way, const struct curve_read *r)
+                      enum curve_way way, const struct window_event *e)
 {
-    bool there = mini_find(&p->mini[way], mini_hash(r->hash));
-    if (r->bytes && !there)
-        store_in(l1, p, way, mini_hash(r->hash), r->bytes);
-    return there || (r->bytes && missed_it(c, p));
+    struct mini *mini = &p->mini[way];
+    struct mini_node *node = mini_look(mini, e->hash);
+    bool over = node && is_over(node, e->at);
+    if (node && !over) {
+        mini_touch(mini, node);
+        node->answered = e->what != WINDOW_HIT;
+        return true;
+    }
+    if (over)
+        mini_remove(mini, node);
+    if (e->what == WINDOW_HIT)
+        store_in(l1, p, way, e);
+    return e->what == WINDOW_HIT && !over && missed_it(c, p);
 }
 
 /* Ask those of a point, and note their hits beyond the real cache's: 1, 0 or -1. */
 static void read_point(const struct l1 *l1, const struct curve *c, struct curve_point *p,
-                       struct curve_part *part, const struct curve_read *r)
+                       struct curve_part *part, const struct window_event *e)
 {
-    uint32_t group = mini_hash(r->hash) % CURVE_GROUPS;
-    bool real = r->bytes > 0;
+    uint32_t group = e->hash % CURVE_GROUPS;
+    bool real = e->what == WINDOW_HIT;
     for (enum curve_way way = CURVE_AS_NOW; way < c->ways; way++) {
-        bool found = read_mini(l1, c, p, way, r);
+        bool found = read_mini(l1, c, p, way, e);
         p->hits += way == CURVE_AS_NOW && found;
         p->gained[way][group] += found - real;
         if (part)
@@ -94,49 +125,59 @@ static void read_point(const struct l1 *l1, const struct curve *c, struct curve_
     part->groups |= UINT32_C(1) << group;
 }
 
-static void read_locked(const struct l1 *l1, struct curve *c, const struct curve_read *r)
+static void read_locked(const struct l1 *l1, struct curve *c, const struct window_event *e)
 {
-    struct curve_space *space = r->space < c->space_count ? &c->spaces[r->space] : NULL;
+    struct curve_space *space = e->space < c->space_count ? &c->spaces[e->space] : NULL;
     c->seen++;
     for (uint32_t i = 0; i < L1_CURVE_POINTS; i++)
-        if (sees(&c->points[i], r->hash))
-            read_point(l1, c, &c->points[i], space ? &space->parts[i] : NULL, r);
+        if (sees(&c->points[i], e))
+            read_point(l1, c, &c->points[i], space ? &space->parts[i] : NULL, e);
 }
 
-static void remove_locked(struct curve *c, uint64_t hash)
+static void remove_from(struct mini *mini, uint32_t hash)
+{
+    struct mini_node *node = mini_look(mini, hash);
+    if (node)
+        mini_remove(mini, node);
+}
+
+static void remove_locked(struct curve *c, const struct window_event *e)
 {
     for (uint32_t i = 0; i < L1_CURVE_POINTS; i++)
         for (enum curve_way way = CURVE_AS_NOW; way < c->ways; way++)
-            if (sees(&c->points[i], hash))
-                mini_remove(&c->points[i].mini[way], mini_hash(hash));
+            if (sees(&c->points[i], e))
+                remove_from(&c->points[i].mini[way], e->hash);
 }
 
-static void store_locked(const struct l1 *l1, struct curve *c, uint64_t hash, uint64_t bytes)
+static void store_locked(const struct l1 *l1, struct curve *c, const struct window_event *e)
 {
     for (uint32_t i = 0; i < L1_CURVE_POINTS; i++)
         for (enum curve_way way = CURVE_AS_NOW; way < c->ways; way++)
-            if (sees(&c->points[i], hash))
-                store_in(l1, &c->points[i], way, mini_hash(hash), bytes);
+            if (sees(&c->points[i], e))
+                store_in(l1, &c->points[i], way, e);
 }
 
 static void feed_locked(const struct l1 *l1, struct curve *c, const struct window_event *e)
 {
     if (e->what == WINDOW_OUTDATED || e->what == WINDOW_REMOVE)
-        remove_locked(c, e->hash);
+        remove_locked(c, e);
     if (e->what == WINDOW_STORE)
-        store_locked(l1, c, e->hash, e->bytes);
+        store_locked(l1, c, e);
     else if (e->what != WINDOW_REMOVE)
-        read_locked(l1, c, &(struct curve_read){e->hash, e->bytes, e->space});
+        read_locked(l1, c, e);
 }
 
 uint64_t curve_drain_locked(const struct l1 *l1, struct curve *c)
 {
-    struct window_event events[WINDOW_EVENTS];
+    struct window_packed events[WINDOW_EVENTS];
     uint64_t lost = 0;
     for (uint32_t stripe = 0; stripe < THREAD_STRIPES; stripe++) {
         uint32_t count = window_take(&c->window, stripe, events, &lost);
-        for (uint32_t i = 0; i < count; i++)
-            feed_locked(l1, c, &events[i]);
+        uint32_t now = window_tick(clock_now_ns(l1->env->clock));
+        for (uint32_t i = 0; i < count; i++) {
+            struct window_event event = window_unpack(&events[i], now);
+            feed_locked(l1, c, &event);
+        }
     }
     c->lost += (double)(lost - c->lost_before);
     c->lost_before = lost;
@@ -152,6 +193,26 @@ uint64_t l1_curve_drain(struct l1 *l1)
     uint64_t pause_ns = curve_drain_locked(l1, c);
     pthread_mutex_unlock(&c->lock);
     return pause_ns;
+}
+
+/* ---- what has grown too old ---- */
+
+static void sweep_mini(struct mini *mini, uint32_t now)
+{
+    for (uint32_t i = 0; i < mini->node_count; i++)
+        if (mini->nodes[i].weight && is_over(&mini->nodes[i], now))
+            mini_remove(mini, &mini->nodes[i]);
+}
+
+void curve_sweep_locked(const struct l1 *l1, struct curve *c)
+{
+    uint32_t now = window_tick(clock_now_ns(l1->env->clock));
+    if (now - c->swept < SWEEP_TICKS)
+        return;
+    c->swept = now;
+    for (uint32_t i = 0; i < L1_CURVE_POINTS; i++)
+        for (enum curve_way way = CURVE_AS_NOW; way < c->ways && c->points[i].warm; way++)
+            sweep_mini(&c->points[i].mini[way], now);
 }
 
 /* ---- what happens ---- */
@@ -170,43 +231,86 @@ static bool takes_read(struct l1 *l1)
     return takes_it;
 }
 
-static void add(struct l1 *l1, enum window_what what, uint64_t hash, uint64_t bytes, uint32_t space)
+static void add(struct l1 *l1, uint64_t hash, struct window_event event)
 {
-    window_add(&l1->curve.window, (struct window_event){hash, (uint32_t)bytes, (uint16_t)space,
-                                                        (uint16_t)what});
+    event.hash = mini_hash(hash);
+    event.sample = (uint32_t)(hash >> L1_MARK_SHIFT);
+    window_add(&l1->curve.window, &event);
 }
 
-void l1_curve_hit(struct l1 *l1, const struct l1_entry *e)
+/* Ticks of events of a duration in ticks of entries. */
+static uint64_t window_ticks(uint64_t ticks)
 {
-    if (takes_read(l1))
-        add(l1, WINDOW_HIT, entry_hash(l1, e), entry_charge(l1, e), entry_space(e));
+    return ticks >> (WINDOW_TICK_SHIFT - ENTRY_TICK_SHIFT);
 }
 
-/* Of a value that is there and was of no use, any other cache would have had no better one. */
-static bool is_outdated(struct l1 *l1, const struct l1_key *key)
+static uint64_t stale_ticks(const struct l1_entry *e)
+{
+    return entry_ticks_unpack(e->stale, ENTRY_STALE_BITS);
+}
+
+void l1_curve_hit(struct l1 *l1, const struct l1_entry *e, uint64_t now, bool anew)
+{
+    if (!takes_read(l1))
+        return;
+    uint64_t whole = entry_ticks_unpack(e->life, ENTRY_LIFE_BITS) + stale_ticks(e);
+    uint64_t until = e->fresh + stale_ticks(e);
+    uint64_t left = until > now ? until - now : 0;
+    add(l1, entry_hash(l1, e),
+        (struct window_event){.what = WINDOW_HIT,
+                              .bytes = entry_charge(l1, e),
+                              .space = entry_space(e),
+                              .at = window_tick(l1_ticks_ns(now)),
+                              .life = window_ticks(anew ? whole : left)});
+}
+
+/* Of a value that is there, not too old, and was of no use, any other cache would have had no
+ * better one. */
+static bool is_outdated(struct l1 *l1, const struct l1_key *key, uint64_t now_ns)
 {
     rcu_enter();
-    bool there = l1_find_rcu(l1, key);
+    const struct l1_entry *e = l1_find_rcu(l1, key);
+    bool outdated = e && now_ns < l1_entry_stale_until_ns(e);
     rcu_leave();
-    return there;
+    return outdated;
 }
 
 void l1_curve_miss(struct l1 *l1, const struct l1_key *key)
 {
-    if (takes_read(l1))
-        add(l1, is_outdated(l1, key) ? WINDOW_OUTDATED : WINDOW_MISS, key->hash, 0, key->space);
+    if (!takes_read(l1))
+        return;
+    uint64_t now_ns = clock_coarse_ns(l1->env->clock);
+    enum window_what what = is_outdated(l1, key, now_ns) ? WINDOW_OUTDATED : WINDOW_MISS;
+    add(l1, key->hash,
+        (struct window_event){.what = what, .space = key->space, .at = window_tick(now_ns)});
 }
 
-void curve_store(struct l1 *l1, uint64_t hash, uint64_t bytes)
+void curve_store(struct l1 *l1, uint64_t hash, const struct curve_value *v)
 {
+    uint64_t left_ns = v->until_ns > v->now_ns ? v->until_ns - v->now_ns : 0;
     if (takes(l1))
-        add(l1, WINDOW_STORE, hash, bytes, 0);
+        add(l1, hash,
+            (struct window_event){.what = WINDOW_STORE,
+                                  .bytes = v->bytes,
+                                  .at = window_tick(v->now_ns),
+                                  .life = left_ns >> WINDOW_TICK_SHIFT,
+                                  .stale = v->stale_ns >> WINDOW_TICK_SHIFT});
+}
+
+void curve_store_entry(struct l1 *l1, uint64_t hash, const struct l1_entry *e, uint64_t bytes,
+                       uint64_t now_ns, bool refreshes)
+{
+    curve_store(l1, hash,
+                &(struct curve_value){.bytes = bytes,
+                                      .now_ns = now_ns,
+                                      .until_ns = l1_entry_stale_until_ns(e),
+                                      .stale_ns = refreshes ? l1_ticks_ns(stale_ticks(e)) : 0});
 }
 
 void curve_remove(struct l1 *l1, uint64_t hash)
 {
     if (takes(l1))
-        add(l1, WINDOW_REMOVE, hash, 0, 0);
+        add(l1, hash, (struct window_event){.what = WINDOW_REMOVE});
 }
 
 /* ---- beginning and end ---- */

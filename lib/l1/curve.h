@@ -30,12 +30,33 @@
  * whether it is one.
  *
  *     miss     asked of each mini cache, before the value is there
- *     store    when L1 stores a value, or refuses it: with its charge
+ *     store    when L1 stores a value, or refuses it: with its charge, and how long it lives
  *     hit      asked; where a mini cache lacks the key it is stored, as a load would have done
- *     remove   invalidated, expired, or there and of no use to a read: gone in all of them
+ *     remove   invalidated, or there, not too old and of no use to a read: gone in all of them
  *
- * What becomes too old, or falls below a tag's floor, while the real cache has not got it stays in
- * the mini caches that have: lifetimes are not known there.
+ * What falls below a tag's floor while the real cache has not got it stays in the mini caches that
+ * have: tags are not known there.
+ *
+ * Lifetimes. Caches of several sizes load a key at several times, and so each mini cache knows of
+ * each of its values when that one's life ends. A read after that misses. What it brings:
+ *
+ *     the real cache     the mini cache         then, in the mini cache
+ *     --------------     ------------------     -----------------------------------------------
+ *     misses, stores     has none               a life as long as that of the value stored
+ *     misses, stores     has one                no load: its life goes on as it was
+ *     misses, stores     has one, stale         a refresh: a new life, as in the first row
+ *     hits               has none               a life as long as the real one's value had when
+ *                                               it was born; where Redis has values, as is left
+ *     stores, no miss    any                    a write, or a refresh: a new life
+ *
+ * A read that a stale value answers is a hit, as it is for the real cache. One approximation is
+ * left: a value that has turned stale in a mini cache alone is refreshed when the real cache
+ * refreshes its own.
+ *
+ * A full mini cache gives the room of what is too old free each second, as the real cache does. One
+ * that has never been full keeps it: by that it knows a miss for a key that it has not seen come.
+ * Nor does a miss count for a key's popularity where the value lives shorter than what is in main
+ * (policy_lfu.c): each mini cache knows how long that is for itself.
  *
  * Sizes are those of the cap, with all bookkeeping: what is left of a cap for entries is measured
  * now and then (curve_keep()), and a mini cache holds as much by its entries' charges.
@@ -59,7 +80,7 @@
  * Requests wait for none of this: they leave events behind (window.h), and a busy cache is watched
  * in part of the time. The lock is for those who drain, fit and read.
  *
- * Memory: a thousandth of the cap, but at least CURVE_BYTES_LEAST, and under lfu twice as much; 500
+ * Memory: a thousandth of the cap, but at least CURVE_BYTES_LEAST, under lfu twice that; 500
  * to 1,000 bytes for each space; and 130 KiB for what threads leave. It is general memory, beside
  * the cap, and is kept when the curve is turned off.
  *
@@ -136,6 +157,7 @@ struct curve {
     uint32_t walks;       /* (l) through all entries that the marks still want */
     uint32_t fade_at;     /* (l) reads of a point at which counts are halved next */
     uint64_t last_ns;     /* (l) when it was last kept; 0: never */
+    uint32_t swept;       /* (l) tick of the last curve_sweep_locked() */
     uint64_t rate_ns;     /* (l) since when `rate_reads` were counted */
     double rate_reads;    /* (l) */
     double rate;          /* (l) reads a second, in the last half second or more */
@@ -158,9 +180,22 @@ void curve_fini(struct l1 *l1);
  * nanoseconds to drain that. Locks: the curve's is held. */
 uint64_t curve_drain_locked(const struct l1 *l1, struct curve *c);
 
+/* Remove from full mini caches what is too old, each second. Locks: the curve's is held. */
+void curve_sweep_locked(const struct l1 *l1, struct curve *c);
+
+/* A value that is stored, or refused. */
+struct curve_value {
+    uint64_t bytes; /* charged */
+    uint64_t now_ns;
+    uint64_t until_ns; /* the end of its life */
+    uint64_t stale_ns; /* the last part of it, in which a read has it refreshed */
+};
+
 /* Tell of a marked key's value that L1 stores, or has refused; and that a key's value is gone for
- * another reason than want of room. Threads: any. Locks: a leaf, if it is free. */
-void curve_store(struct l1 *l1, uint64_t hash, uint64_t bytes);
+ * another reason than want of room, or its age. Threads: any. Locks: a leaf, if it is free. */
+void curve_store(struct l1 *l1, uint64_t hash, const struct curve_value *v);
+void curve_store_entry(struct l1 *l1, uint64_t hash, const struct l1_entry *e, uint64_t bytes,
+                       uint64_t now_ns, bool refreshes);
 void curve_remove(struct l1 *l1, uint64_t hash);
 
 #endif

@@ -80,11 +80,11 @@ static double capacity_at(const struct fit *f, double size)
 
 static bool make(struct l1 *l1, struct curve *c)
 {
-    uint64_t bytes = u64_max(l1_limit(&l1->cap_bytes) / 1000, CURVE_BYTES_LEAST);
-    uint32_t nodes = 64;
-    while (nodes < 32768 && L1_CURVE_POINTS * mini_bytes(nodes + nodes / 8) <= bytes)
-        nodes += nodes / 8;
     c->ways = l1->policy->model == L1_MODEL_LRU ? 1 : CURVE_WAYS;
+    uint64_t bytes = u64_max(l1_limit(&l1->cap_bytes) / 1000, c->ways * CURVE_BYTES_LEAST);
+    uint32_t nodes = 64;
+    while (nodes < 32768 && L1_CURVE_POINTS * c->ways * mini_bytes(nodes + nodes / 8) <= bytes)
+        nodes += nodes / 8;
     c->block_bytes = L1_CURVE_POINTS * c->ways * mini_bytes(nodes);
     c->block = mem_alloc(l1->env->mem, NULL, c->block_bytes);
     c->nodes = nodes;
@@ -260,6 +260,7 @@ uint64_t l1_curve_keep(struct l1 *l1)
         note_time(c, clock_now_ns(l1->env->clock));
         pause_ns = curve_drain_locked(l1, c);
         settle_locked(c);
+        curve_sweep_locked(l1, c);
         fade(c);
         walks = fits && suit_marks_locked(l1, c, &fit);
     }

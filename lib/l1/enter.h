@@ -64,12 +64,14 @@ static inline struct l1_entry *enter_make_locked(struct l1 *l1, struct l1_shard 
     return NULL;
 }
 
-/* Count a store that found no room because the policy kept what is there. (All that found none are
+/* Note a store that found no room because the policy kept what is there. (All that found none are
  * counted by who stores, as he counts those that did.) */
-static inline void enter_count_refused(struct l1 *l1, const struct l1_key *key, bool refused)
+static inline void enter_note_refused(struct l1 *l1, const struct l1_key *key,
+                                      const struct curve_value *v)
 {
-    if (refused)
-        stats_count(l1_stats_of(l1, key->space), STATS_L1_REFUSED_POLICY);
+    stats_count(l1_stats_of(l1, key->space), STATS_L1_REFUSED_POLICY);
+    if (NIGH_UNLIKELY(core_marks(l1, key->hash)))
+        curve_store(l1, key->hash, v);
 }
 
 static inline void enter_unmake_locked(struct l1 *l1, struct l1_shard *s, struct l1_entry *e,
@@ -142,6 +144,7 @@ struct entering {
     uint64_t before;
     uint64_t now_ns;
     uint64_t until_ns; /* the end of its life */
+    bool loaded;       /* it is no writer's own */
 };
 
 static inline uint16_t enter_tick(const struct entering *p)
@@ -163,7 +166,7 @@ static NIGH_INLINED void enter_publish_new_locked(struct l1 *l1, struct l1_shard
         l1->policy->insert(l1, s, slot, p->hash, p->bytes, copied);
     if (NIGH_UNLIKELY(core_marks(l1, p->hash)) && !copied) { /* a copy has its mark */
         entry_mark(p->e, l1_generation(&l1->hit));
-        curve_store(l1, p->hash, p->bytes);
+        curve_store_entry(l1, p->hash, p->e, p->bytes, p->now_ns, p->loaded);
     }
     enter_publish_word(l1, p->word, p->hash, p->e);
     if (copied) {
@@ -191,7 +194,7 @@ static NIGH_INLINED void enter_publish_over_locked(struct l1 *l1, struct l1_shar
     if (NIGH_UNLIKELY(p->bytes != p->before))
         tally_replace_locked(s, p->e, p->before, p->bytes);
     if (NIGH_UNLIKELY(core_marks(l1, p->hash)))
-        curve_store(l1, p->hash, p->bytes);
+        curve_store_entry(l1, p->hash, p->e, p->bytes, p->now_ns, p->loaded);
     enter_publish_word(l1, p->word, p->hash, p->e);
 }
 

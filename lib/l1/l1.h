@@ -229,8 +229,9 @@ NIGH_OUTLINED bool l1_note_read(const struct l1 *l1, struct l1_entry *e);
  */
 
 /* Tell of a read of a marked key: that it hit `e`, or missed. For reads of spaces in the table of
- * all. */
-void l1_curve_hit(struct l1 *l1, const struct l1_entry *e);
+ * all. `now`: in ticks. `anew`: a cache without the entry would have loaded a new value; else it
+ * would have got this one from elsewhere, as old as it is. */
+void l1_curve_hit(struct l1 *l1, const struct l1_entry *e, uint64_t now, bool anew);
 void l1_curve_miss(struct l1 *l1, const struct l1_key *key);
 /* Count the reads of a space that have hit and missed so far, of any keys. Those of a space that
  * was not there at the first l1_curve_keep() are counted from 0. */

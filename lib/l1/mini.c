@@ -3,11 +3,13 @@
  * Mini caches: their nodes, and how requests pass through them.
  *
  * A block holds nodes, links, an index by hash (open addressing) and a sketch. Free nodes are a
- * stack.
+ * stack, in their own memory.
  */
 #include "l1/mini.h"
 
 #include <string.h>
+
+#define RESIDENCE_SHARE 8 /* ages are averaged over about so many */
 
 /* ---- nodes ---- */
 
@@ -38,8 +40,8 @@ static uint32_t node_weight(void *arg, uint32_t node)
 static bool node_harvest(void *arg, uint32_t node)
 {
     struct mini *s = arg;
-    bool hit = s->hit[node];
-    s->hit[node] = false;
+    bool hit = s->nodes[node].hit;
+    s->nodes[node].hit = false;
     return hit;
 }
 
@@ -81,17 +83,43 @@ static void index_remove(struct mini *s, uint32_t gap)
 
 /* ---- a request ---- */
 
+static void put_free(struct mini *s, uint32_t node)
+{
+    s->nodes[node] = (struct mini_node){.hash = s->free, .weight = 0};
+    s->free = node;
+}
+
 static void drop(struct mini *s, uint32_t node)
 {
     lfu_remove(&s->lfu, node, s->nodes[node].weight);
     index_remove(s, index_find(s, s->nodes[node].hash));
-    s->free[s->free_count++] = (uint16_t)node;
+    put_free(s, node);
+}
+
+/* Note the age of the node that was main's rival, as the policy does (policy_lfu.c). */
+static void note_age(struct mini *s, uint32_t now)
+{
+    uint32_t rival = s->lfu.rival;
+    if (rival == LFU_NONE || rival % MINI_BORN_EVERY)
+        return;
+    int32_t more = (int32_t)(now - s->born[rival / MINI_BORN_EVERY] - s->residence);
+    s->residence += (uint32_t)(more / RESIDENCE_SHARE);
+}
+
+static uint32_t victim_of(struct mini *s, const struct lfu_choice *choice,
+                          struct lfu_incoming *incoming, uint32_t now)
+{
+    if (s->lru)
+        return s->lfu.oldest[LFU_WINDOW];
+    uint32_t node = lfu_victim(&s->lfu, choice, incoming);
+    note_age(s, now);
+    return node;
 }
 
 static bool evict_one(struct mini *s, const struct lfu_choice *choice,
-                      struct lfu_incoming *incoming)
+                      struct lfu_incoming *incoming, uint32_t now)
 {
-    uint32_t node = s->lru ? s->lfu.oldest[LFU_WINDOW] : lfu_victim(&s->lfu, choice, incoming);
+    uint32_t node = victim_of(s, choice, incoming, now);
     if (node == LFU_NONE || node == LFU_REFUSED)
         return false;
     drop(s, node);
@@ -99,75 +127,79 @@ static bool evict_one(struct mini *s, const struct lfu_choice *choice,
 }
 
 static bool make_room(struct mini *s, const struct lfu_choice *choice,
-                      struct lfu_incoming *incoming)
+                      struct lfu_incoming *incoming, uint32_t now)
 {
     if (s->lru && incoming->weight > s->lfu.capacity)
         return false; /* and the others stay */
-    s->starved += !s->free_count && lfu_weight(&s->lfu) + incoming->weight <= s->lfu.capacity;
-    while (!s->free_count || lfu_weight(&s->lfu) + incoming->weight > s->lfu.capacity)
-        if (!evict_one(s, choice, incoming))
+    bool fits = lfu_weight(&s->lfu) + incoming->weight <= s->lfu.capacity;
+    s->starved += s->free == MINI_NONE && fits;
+    while (s->free == MINI_NONE || lfu_weight(&s->lfu) + incoming->weight > s->lfu.capacity)
+        if (!evict_one(s, choice, incoming, now))
             return false;
     return true;
 }
 
-static void admit(struct mini *s, const struct lfu_choice *choice, uint32_t hash,
-                  const struct lfu_incoming *incoming)
+static struct mini_node *admit(struct mini *s, const struct lfu_choice *choice,
+                               const struct mini_value *v, const struct lfu_incoming *incoming)
 {
-    uint32_t node = s->free[--s->free_count];
-    s->nodes[node] = (struct mini_node){hash, (uint32_t)incoming->weight};
-    s->hit[node] = false;
-    s->index[index_find(s, hash)] = (uint16_t)(node + 1);
+    uint32_t node = s->free;
+    s->free = s->nodes[node].hash;
+    s->nodes[node] =
+        (struct mini_node){.hash = v->hash, .weight = incoming->weight & MINI_WEIGHT_MAX};
+    if (node % MINI_BORN_EVERY == 0)
+        s->born[node / MINI_BORN_EVERY] = v->at;
+    s->index[index_find(s, v->hash)] = (uint16_t)(node + 1);
     bool large = !s->lru && lfu_contests_at_once(&s->lfu, choice, incoming->weight);
     lfu_insert(&s->lfu, node, (uint32_t)incoming->weight,
                incoming->admitted ? LFU_PLACED_MAIN : large ? LFU_NEXT : LFU_YOUNG);
     if (!s->lru)
         lfu_settle(&s->lfu, choice);
+    return &s->nodes[node];
 }
 
-bool mini_find(struct mini *s, uint32_t hash)
+struct mini_node *mini_look(const struct mini *s, uint32_t hash)
 {
     uint32_t found = s->index[index_find(s, hash)];
-    if (!found)
-        return false;
-    uint32_t node = found - 1, weight = s->nodes[node].weight;
-    s->hit[node] = true;
+    return found ? &s->nodes[found - 1] : NULL;
+}
+
+void mini_touch(struct mini *s, struct mini_node *node)
+{
+    node->hit = true;
     if (s->lru)
-        lfu_renew(&s->lfu, node, weight, weight);
-    return true;
+        lfu_renew(&s->lfu, (uint32_t)(node - s->nodes), node->weight, node->weight);
 }
 
-static void store_new(struct mini *s, const struct lfu_choice *choice, uint32_t hash,
-                      uint32_t weight)
+/* Store a key that is not there. A miss counts as the policy counts it. */
+static struct mini_node *store_new(struct mini *s, const struct lfu_choice *choice,
+                                   const struct mini_value *v, uint32_t weight)
 {
-    struct lfu_incoming incoming = {.hash = mini_spread(hash), .weight = weight};
-    bool room = make_room(s, choice, &incoming);
-    if (!s->lru)
+    struct lfu_incoming incoming = {.hash = mini_spread(v->hash), .weight = weight};
+    bool room = make_room(s, choice, &incoming, v->at);
+    if (!s->lru && !(room && v->life < s->residence))
         lfu_note_miss(&s->lfu, incoming.hash);
-    if (room)
-        admit(s, choice, hash, &incoming);
+    return room ? admit(s, choice, v, &incoming) : NULL;
 }
 
-void mini_store(struct mini *s, const struct lfu_choice *choice, uint32_t hash, uint32_t weight)
+struct mini_node *mini_store(struct mini *s, const struct lfu_choice *choice,
+                             const struct mini_value *v)
 {
-    uint32_t found = s->index[index_find(s, hash)];
-    if (!found) {
-        store_new(s, choice, hash, weight);
-        return;
-    }
-    struct mini_node *node = &s->nodes[found - 1];
-    s->hit[found - 1] = true;
+    struct mini_node *node = mini_look(s, v->hash);
+    uint32_t weight = v->weight < MINI_WEIGHT_MAX ? v->weight : MINI_WEIGHT_MAX;
+    if (!node)
+        return store_new(s, choice, v, weight);
+    node->hit = true;
     if (s->lru || node->weight != weight) {
         uint32_t before = node->weight;
-        node->weight = weight;
-        lfu_renew(&s->lfu, found - 1, before, weight);
+        node->weight = weight & MINI_WEIGHT_MAX;
+        lfu_renew(&s->lfu, (uint32_t)(node - s->nodes), before, weight);
     }
+    return node;
 }
 
-void mini_remove(struct mini *s, uint32_t hash)
+void mini_remove(struct mini *s, struct mini_node *node)
 {
-    uint32_t found = s->index[index_find(s, hash)];
-    if (found)
-        drop(s, found - 1);
+    drop(s, (uint32_t)(node - s->nodes));
 }
 
 /* ---- memory ---- */
@@ -180,6 +212,11 @@ static uint32_t index_slots(uint32_t nodes)
     return slots;
 }
 
+static size_t born_count(uint32_t nodes)
+{
+    return nodes / MINI_BORN_EVERY + 1;
+}
+
 static size_t align8(size_t n)
 {
     return (n + 7) & ~(size_t)7;
@@ -188,7 +225,7 @@ static size_t align8(size_t n)
 size_t mini_bytes(uint32_t nodes)
 {
     return align8(nodes * sizeof(struct mini_node)) + align8(nodes * sizeof(struct lfu_link)) +
-           align8(nodes) + align8(nodes * sizeof(uint16_t)) +
+           align8(born_count(nodes) * sizeof(uint32_t)) +
            align8(index_slots(nodes) * sizeof(uint16_t)) + sketch_bytes(sketch_blocks_for(nodes));
 }
 
@@ -204,16 +241,17 @@ void mini_init(struct mini *s, char **at, uint32_t nodes, bool by_count)
     lfu_init(&s->lfu, &mini_nodes, s, by_count);
     s->nodes = carve(at, nodes * sizeof(struct mini_node));
     s->lfu.links = carve(at, nodes * sizeof(struct lfu_link));
-    s->hit = carve(at, nodes);
-    s->free = carve(at, nodes * sizeof(uint16_t));
+    s->born = carve(at, born_count(nodes) * sizeof(uint32_t));
+    s->residence = 0;
     s->index = carve(at, index_slots(nodes) * sizeof(uint16_t));
     uint32_t blocks = sketch_blocks_for(nodes);
     sketch_grow(&s->lfu.sketch, carve(at, sketch_bytes(blocks)), blocks);
     memset(s->index, 0, index_slots(nodes) * sizeof(uint16_t));
     s->index_mask = index_slots(nodes) - 1;
-    s->free_count = nodes;
+    s->node_count = nodes;
+    s->free = MINI_NONE;
     s->starved = 0;
     s->lru = false;
     for (uint32_t node = 0; node < nodes; node++)
-        s->free[node] = (uint16_t)node;
+        put_free(s, node);
 }

@@ -5,8 +5,12 @@
  *
  * Its hit ratio is about what the real cache would have under the same policy: shadows compare
  * policies by it (shadow.h), the curve compares sizes (curve.h). Keys are 32 bits of their hashes,
- * nodes 8 bytes, and each has the links and the sketch of the real policy (lfu.h), or a place in
+ * nodes 12 bytes, and each has the links and the sketch of the real policy (lfu.h), or a place in
  * exact order of use.
+ *
+ * Nothing grows too old here. Where lifetimes matter the owner notes them in the nodes, and removes
+ * a node whose time is over before he takes it for a hit. All that is looked at here is whether a
+ * value lives shorter than main's rivals are old: its misses do not count then (policy_lfu.c).
  *
  * Thread-safety: none; its owner's lock.
  *
@@ -20,18 +24,34 @@
 #include "l1/lfu.h"
 
 struct mini_node {
+    uint32_t hash;        /* of a free node: the next free one */
+    uint32_t weight : 28; /* 0: free */
+    uint32_t hit : 1;
+    uint32_t answered : 1; /* the owner's */
+    uint32_t until;        /* the owner's */
+};
+
+#define MINI_WEIGHT_MAX ((UINT32_C(1) << 28) - 1)
+#define MINI_NONE UINT32_MAX /* no node */
+#define MINI_BORN_EVERY 16u
+
+/* A value to be stored. Where nothing grows too old times are 0. */
+struct mini_value {
     uint32_t hash;
     uint32_t weight;
+    uint32_t at;   /* the owner's ticks: now */
+    uint32_t life; /* ... that it lives */
 };
 
 struct mini {
     struct lfu lfu;
     struct mini_node *nodes;
-    bool *hit;       /* by node */
+    uint32_t node_count;
     uint16_t *index; /* node + 1; 0: empty */
-    uint16_t *free;
     uint32_t index_mask;
-    uint32_t free_count;
+    uint32_t free;      /* the first free node, or MINI_NONE */
+    uint32_t *born;     /* tick: of one node in MINI_BORN_EVERY */
+    uint32_t residence; /* ticks: how old main's rivals are, on average */
     uint32_t starved; /* requests for which nodes were short, not weight; its owner's to reset */
     bool lru;         /* in exact order of use, instead */
 };
@@ -48,11 +68,23 @@ static inline uint32_t mini_hash(uint64_t hash)
 }
 /* The same, as sketches want it. */
 uint64_t mini_spread(uint32_t hash);
+/* Look for a key: its node, or NULL. Nothing is noted. */
+struct mini_node *mini_look(const struct mini *s, uint32_t hash);
+/* Note a hit of a node. */
+void mini_touch(struct mini *s, struct mini_node *node);
 /* Ask for a key: whether it is there. A hit is noted. */
-bool mini_find(struct mini *s, uint32_t hash);
-/* Store a key that is not there, unless it loses its contest; or give it another weight. */
-void mini_store(struct mini *s, const struct lfu_choice *choice, uint32_t hash, uint32_t weight);
-/* Remove a key, if it is there. */
-void mini_remove(struct mini *s, uint32_t hash);
+static inline bool mini_find(struct mini *s, uint32_t hash)
+{
+    struct mini_node *node = mini_look(s, hash);
+    if (node)
+        mini_touch(s, node);
+    return node;
+}
+/* Store a key that is not there, unless it loses its contest; or give it another weight. Returns
+ * its node, or NULL. The owner's part of a new one is 0. */
+struct mini_node *mini_store(struct mini *s, const struct lfu_choice *choice,
+                             const struct mini_value *v);
+/* Remove a node. */
+void mini_remove(struct mini *s, struct mini_node *node);
 
 #endif

@@ -42,7 +42,8 @@ bool l1_shard_move_locked(struct l1 *l1, struct l1_shard *s, uint32_t slot)
     }
     entry_spare_inherit(copy, old);
     uint64_t now_ns = clock_coarse_ns(l1->env->clock);
-    struct entering in = {word, hash, copy, bytes, NULL, 0, now_ns, l1_entry_stale_until_ns(copy)};
+    struct entering in = {word, hash, copy, bytes, NULL, 0, now_ns, l1_entry_stale_until_ns(copy),
+                          false};
     enter_publish_new_locked(l1, s, &in, old);
     stats_count(l1->stats, STATS_L1_MOVE);
     return true;

@@ -470,8 +470,6 @@ static uint32_t refuse(struct l1 *l1, struct l1_shard *s)
     lfu_note_miss(&p->core, newcomer->hash);
     if (shadows_sampled(shadows_of(l1), newcomer->hash))
         feed(l1, newcomer->hash, (uint32_t)newcomer->bytes);
-    if (NIGH_UNLIKELY(core_marks(l1, newcomer->hash)))
-        curve_store(l1, newcomer->hash, newcomer->bytes);
     return RING_NONE;
 }
 

@@ -62,6 +62,12 @@ static uint64_t raise_for_put(struct l1 *l1, const struct l1_key *key)
     return floors_raise_key(l1->floors, key->hash, L1_TICKET_NOW, &ok);
 }
 
+static NIGH_OUTLINED void note_refused(struct l1 *l1, const struct plain_put *p)
+{
+    enter_note_refused(l1, p->key,
+                       &(struct curve_value){p->bytes, p->now_ns, plain_until_ns(p), 0});
+}
+
 /* Store a new key. Evicting for it brings no entry of the key, so there is no second look. */
 static enum l1_store_result put_new_locked(struct l1 *l1, struct l1_shard *s,
                                            const struct plain_put *p) REQUIRES(s->lock)
@@ -76,11 +82,12 @@ static enum l1_store_result put_new_locked(struct l1 *l1, struct l1_shard *s,
             enter_unmake_locked(l1, s, e, p->size, p->bytes);
             fates_note(l1->fates, hash, L1_FATE_REFUSED_FULL, 0);
         }
-        enter_count_refused(l1, p->key, has_slot && !e && s->newcomer.refused);
+        if (has_slot && !e && s->newcomer.refused)
+            note_refused(l1, p);
         return L1_REFUSED_FULL;
     }
     entry_fill_plain(e, l1, p->key, p->value, p->times, stamp);
-    struct entering in = {word, hash, e, p->bytes, NULL, 0, p->now_ns, plain_until_ns(p)};
+    struct entering in = {word, hash, e, p->bytes, NULL, 0, p->now_ns, plain_until_ns(p), false};
     enter_publish_new_locked(l1, s, &in, NULL);
     enter_keep_max_locked(l1, s);
     return L1_STORED;
@@ -93,8 +100,8 @@ static void put_over_locked(struct l1 *l1, struct l1_shard *s, const struct plai
     uint64_t stamp = raise_for_put(l1, p->key);
     struct l1_entry *e = limbo_exchange_locked(s, &limbo_slot);
     entry_fill_plain(e, l1, p->key, p->value, p->times, stamp);
-    struct entering in = {word, p->key->hash, e,         p->bytes,
-                          old,  p->bytes,     p->now_ns, plain_until_ns(p)};
+    struct entering in = {word,     p->key->hash, e,                 p->bytes, old,
+                          p->bytes, p->now_ns,    plain_until_ns(p), false};
     enter_publish_exchanged_locked(l1, s, &in, limbo_slot);
 }
 

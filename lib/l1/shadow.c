@@ -66,7 +66,7 @@ static bool request(struct shadow *s, const struct lfu_choice *choice, uint32_t 
 {
     bool found = mini_find(&s->mini, hash);
     if (!found)
-        mini_store(&s->mini, choice, hash, weight);
+        mini_store(&s->mini, choice, &(struct mini_value){.hash = hash, .weight = weight});
     return found;
 }
 

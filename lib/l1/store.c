@@ -12,6 +12,18 @@ static bool is_current(const struct l1 *l1, const struct l1_key *key, const stru
     return e->stamp >= floors_of_key(l1->floors, key->hash) && l1_judge(l1, e) == L1_CURRENT;
 }
 
+static NIGH_OUTLINED void note_refused(struct l1 *l1, const struct l1_key *key,
+                                       const struct l1_entry *e, uint64_t now_ns)
+{
+    enter_note_refused(l1, key,
+                       &(struct curve_value){
+                           .bytes = entry_charge(l1, e),
+                           .now_ns = now_ns,
+                           .until_ns = l1_entry_stale_until_ns(e),
+                           .stale_ns = l1_entry_stale_until_ns(e) - l1_entry_fresh_until_ns(e),
+                       });
+}
+
 static enum l1_store_result store_locked(struct l1 *l1, struct l1_shard *s,
                                          const struct l1_key *key, struct l1_entry *e)
     REQUIRES(s->lock)
@@ -31,14 +43,15 @@ static enum l1_store_result store_locked(struct l1 *l1, struct l1_shard *s,
     if (!has_slot || !word) {
         if (!l1_entry_loose(e)) /* else it is noted why it is loose */
             fates_note(l1->fates, key->hash, L1_FATE_REFUSED_FULL, 0);
-        enter_count_refused(l1, key, entry_was_refused(e));
+        if (entry_was_refused(e))
+            note_refused(l1, key, e, now_ns);
         return L1_REFUSED_FULL;
     }
     uint64_t bytes = entry_charge(l1, e);
     uint64_t before = old ? entry_charge(l1, old) : 0;
     enter_charge_stored(s, e, bytes);
     struct entering in = {word, key->hash, e,      bytes,
-                          old,  before,    now_ns, l1_entry_stale_until_ns(e)};
+                          old,  before,    now_ns, l1_entry_stale_until_ns(e), true};
     enter_publish_locked(l1, s, &in);
     enter_keep_max_locked(l1, s);
     return L1_STORED;

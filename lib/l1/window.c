@@ -7,6 +7,9 @@
 #include <string.h>
 
 #define TRIES 64u /* for a turn that lasts for some ten instructions */
+#define LIFE_MASK ((1u << (WINDOW_LIFE_BITS + ENTRY_EXPONENT_BITS)) - 1)
+#define STALE_MASK ((1u << (WINDOW_STALE_BITS + ENTRY_EXPONENT_BITS)) - 1)
+#define AT_MASK ((1u << WINDOW_AT_BITS) - 1)
 #define STRIPES_BYTES (THREAD_STRIPES * sizeof(struct window_stripe))
 
 bool window_make(struct window *w, struct mem *mem)
@@ -24,6 +27,37 @@ void window_free(struct window *w, struct mem *mem)
 size_t window_bytes(const struct window *w)
 {
     return w->stripes ? STRIPES_BYTES : 0;
+}
+
+/* ---- events ---- */
+
+/* Bytes of an event. A lifetime is rounded down. */
+static struct window_packed pack(const struct window_event *e)
+{
+    return (struct window_packed){
+        .hash = e->hash,
+        .sample = e->sample & ((1u << 20) - 1),
+        .space = e->space & L1_SPACES_MAX,
+        .bytes = u64_min(e->bytes, (1u << 27) - 1) & ((1u << 27) - 1),
+        .what = e->what & 7u,
+        .life = entry_ticks_pack(e->life, WINDOW_LIFE_BITS) & LIFE_MASK,
+        .stale = entry_ticks_pack(e->stale, WINDOW_STALE_BITS) & STALE_MASK,
+        .at = e->at & AT_MASK,
+    };
+}
+
+struct window_event window_unpack(const struct window_packed *packed, uint32_t now)
+{
+    return (struct window_event){
+        .what = (enum window_what)packed->what,
+        .hash = packed->hash & UINT32_MAX,
+        .sample = packed->sample,
+        .space = packed->space,
+        .bytes = packed->bytes,
+        .at = now - ((now - (uint32_t)packed->at) & AT_MASK),
+        .life = entry_ticks_unpack(packed->life, WINDOW_LIFE_BITS),
+        .stale = entry_ticks_unpack(packed->stale, WINDOW_STALE_BITS),
+    };
 }
 
 /* ---- leaving an event ---- */
@@ -55,23 +89,23 @@ static bool leave_in_turn(struct window_stripe *s, const struct window_event *ev
 {
     if (s->count == WINDOW_EVENTS)
         return false;
-    s->events[s->count++] = *event;
+    s->events[s->count++] = pack(event);
     return true;
 }
 
 /* Whoever finds no place ends the window for all: what fills the last one may well be followed by
  * the drain. */
-void window_add(struct window *w, struct window_event event)
+void window_add(struct window *w, const struct window_event *event)
 {
     struct window_stripe *s = own_stripe(w);
     if (!turn_take(&s->turn)) {
-        lose(s, &event);
+        lose(s, event);
         return;
     }
-    bool left = leave_in_turn(s, &event);
+    bool left = leave_in_turn(s, event);
     turn_give(&s->turn);
     if (NIGH_UNLIKELY(!left)) {
-        lose(s, &event);
+        lose(s, event);
         atomic_store_explicit(&w->open, false, memory_order_relaxed);
     }
 }
@@ -86,7 +120,7 @@ static bool take_turn(struct window_stripe *s)
     return false;
 }
 
-uint32_t window_take(struct window *w, uint32_t stripe, struct window_event ret[WINDOW_EVENTS],
+uint32_t window_take(struct window *w, uint32_t stripe, struct window_packed ret[WINDOW_EVENTS],
                      uint64_t *lost)
 {
     struct window_stripe *s = &w->stripes[stripe];
@@ -119,7 +153,7 @@ uint64_t window_open(struct window *w)
 
 uint64_t window_close(struct window *w)
 {
-    struct window_event events[WINDOW_EVENTS];
+    struct window_packed events[WINDOW_EVENTS];
     uint64_t lost = 0;
     atomic_store_explicit(&w->open, false, memory_order_relaxed);
     for (uint32_t i = 0; i < THREAD_STRIPES; i++)

@@ -21,6 +21,8 @@
  * drains are further apart, up to WINDOW_MOST_NS: an idle cache wakes nobody for this.
  *
  * The order of one thread's events is kept. Those of several are as far apart as a window is long.
+ * But each has its time, and of values how long they live: in ticks of 8.4 ms, and lifetimes of
+ * more than two seconds to 1/128 of themselves.
  *
  * Keys: (c) constant once made  (t) the stripe's turn  (d) whoever drains, one thread at a time
  * (a) atomic, relaxed
@@ -29,6 +31,12 @@
 #define NIGH_L1_WINDOW_H
 
 #include "base/base.h"
+#include "l1/entry.h"
+
+#define WINDOW_TICK_SHIFT 23 /* of events' times: 8.4 ms */
+#define WINDOW_LIFE_BITS 8   /* mantissa, with ENTRY_EXPONENT_BITS of exponent */
+#define WINDOW_STALE_BITS 3  /* ... */
+#define WINDOW_AT_BITS 13    /* ticks, modulo 69 s */
 
 #define WINDOW_EVENTS 256u /* of a stripe, in a window */
 #define WINDOW_LEAST_NS (20 * NS_PER_MS)
@@ -39,21 +47,42 @@ enum window_what {
     WINDOW_MISS,     /* ... that missed */
     WINDOW_OUTDATED, /* ... that missed, for what was there was of no use: it is gone everywhere */
     WINDOW_STORE,    /* stored, or refused */
-    WINDOW_REMOVE,   /* gone for another reason than want of room */
+    WINDOW_REMOVE,   /* gone for another reason than want of room, or the end of its life */
 };
 
 struct window_event {
-    uint64_t hash;
-    uint32_t bytes; /* HIT, STORE: the entry's charge */
-    uint16_t space; /* HIT, MISS, OUTDATED */
-    uint16_t what;  /* enum window_what */
+    enum window_what what;
+    uint32_t hash;   /* mini_hash() of the key's */
+    uint32_t sample; /* of the same, the 20 bits by which keys are sampled */
+    uint32_t space;  /* HIT, MISS, OUTDATED */
+    uint64_t bytes;  /* HIT, STORE: the entry's charge */
+    uint32_t at;     /* tick, as window_tick() */
+    uint64_t life;   /* HIT, STORE: ticks from then on, for which a value lives */
+    uint64_t stale;  /* ... and of them the last ones, in which it is stale */
 };
+
+/* An event as it is left. */
+struct window_packed {
+    uint64_t hash : 32;
+    uint64_t sample : 20;
+    uint64_t space : 10;
+    uint64_t : 2;
+    uint64_t bytes : 27;
+    uint64_t what : 3;
+    uint64_t life : WINDOW_LIFE_BITS + ENTRY_EXPONENT_BITS;
+    uint64_t stale : WINDOW_STALE_BITS + ENTRY_EXPONENT_BITS;
+    uint64_t at : WINDOW_AT_BITS;
+};
+
+_Static_assert(sizeof(struct window_packed) == 16 && L1_SPACES_MAX < 1 << 10 &&
+                   NIGH_VALUE_MAX <= 1 << 26,
+               "all have their bits, and an entry is charged less than twice its value");
 
 struct window_stripe {
     _Alignas(CACHE_LINE_BYTES) struct turn turn;
     uint32_t count;        /* (t) */
     _Atomic uint64_t lost; /* (a) reads; only rises. Threads that share the stripe may lose some */
-    struct window_event events[WINDOW_EVENTS]; /* (t) */
+    struct window_packed events[WINDOW_EVENTS]; /* (t) */
 };
 
 struct window {
@@ -74,9 +103,15 @@ static inline bool window_is_open(const struct window *w)
     return atomic_load_explicit(&w->open, memory_order_relaxed);
 }
 
+/* Returns the tick of a time. It wraps: ticks are compared as differences. */
+static inline uint32_t window_tick(uint64_t ns)
+{
+    return (uint32_t)(ns >> WINDOW_TICK_SHIFT);
+}
+
 /* Leave an event for who drains: in an open window. In a closed one, count a read as lost. Threads:
  * any; none waits. */
-void window_add(struct window *w, struct window_event event);
+void window_add(struct window *w, const struct window_event *event);
 void window_lose_read(struct window *w);
 
 /*
@@ -85,8 +120,10 @@ void window_lose_read(struct window *w);
 
 /* Take what a stripe has, in order, unless a thread is just leaving something there: then it is for
  * the next drain. Returns how many events; adds the reads that were lost. */
-uint32_t window_take(struct window *w, uint32_t stripe, struct window_event ret[WINDOW_EVENTS],
+uint32_t window_take(struct window *w, uint32_t stripe, struct window_packed ret[WINDOW_EVENTS],
                      uint64_t *lost);
+/* Returns what an event says, which is no newer than `now` and no older than a minute. */
+struct window_event window_unpack(const struct window_packed *packed, uint32_t now);
 /* Begin the next window. Returns in how many nanoseconds to drain it. */
 uint64_t window_open(struct window *w);
 /* End it, and forget what is in it. Returns the reads that were lost, ever. */

@@ -79,6 +79,13 @@ static enum l1_store_result judge_own(struct l1 *l1, const struct own_write *w,
     return ok ? L1_STORED : L1_REFUSED_FLOOR;
 }
 
+static NIGH_OUTLINED void note_refused(struct l1 *l1, const struct own_write *w)
+{
+    enter_note_refused(l1, w->key,
+                       &(struct curve_value){w->bytes, (uint64_t)w->value->born_ns,
+                                             w->value->stale_until_ns, 0});
+}
+
 /* End a write that is not stored: the entry there goes, unless it is as new; and `e`, or NULL, was
  * made in vain and is given back. (A large one goes with its reference.) */
 static NIGH_OUTLINED void not_stored_locked(struct l1 *l1, struct l1_shard *s,
@@ -110,7 +117,7 @@ static enum l1_store_result exchange_locked(struct l1 *l1, struct l1_shard *s,
     struct l1_entry *e = limbo_exchange_locked(s, &limbo_slot);
     entry_fill(e, l1, w->key, w->value, stamp, ENTRY_STORED, 0);
     struct entering in = {word, w->key->hash, e, w->bytes, old, w->bytes,
-                          (uint64_t)w->value->born_ns, l1_entry_stale_until_ns(e)};
+                          (uint64_t)w->value->born_ns, l1_entry_stale_until_ns(e), false};
     enter_publish_exchanged_locked(l1, s, &in, limbo_slot);
     return L1_STORED;
 }
@@ -134,14 +141,15 @@ enum l1_store_result write_long_locked(struct l1 *l1, struct l1_shard *s, const 
     if (result == L1_STORED && !(e && word))
         result = L1_REFUSED_FULL;
     if (NIGH_UNLIKELY(result != L1_STORED)) {
-        enter_count_refused(l1, w->key, result == L1_REFUSED_FULL && refused);
+        if (result == L1_REFUSED_FULL && refused)
+            note_refused(l1, w);
         not_stored_locked(l1, s, w, e, old, result);
         return result;
     }
     uint64_t before = old ? entry_charge(l1, old) : 0;
     complete_own(l1, s, w, e, stamp);
     struct entering in = {word, w->key->hash, e, w->bytes, old, before,
-                          (uint64_t)w->value->born_ns, l1_entry_stale_until_ns(e)};
+                          (uint64_t)w->value->born_ns, l1_entry_stale_until_ns(e), false};
     enter_publish_locked(l1, s, &in);
     enter_keep_max_locked(l1, s);
     return L1_STORED;

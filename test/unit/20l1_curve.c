@@ -14,6 +14,7 @@
 #define REQUESTS 240000u
 #define CAP (4u << 20)
 #define VALUE 100u
+#define LARGE_VALUE 4000u
 
 static const double sizes[L1_CURVE_POINTS] = {0.25, 0.5, 1, 2, 4, 8};
 
@@ -41,26 +42,56 @@ static void make_trace(void)
     }
 }
 
-/* Ask as a reader does who loads what he misses. */
-static bool ask(struct cache *c, unsigned number)
+/* How long a value is fresh, and stale behind that; 0: for ever. */
+struct life {
+    uint64_t fresh_ns, stale_ns;
+};
+typedef struct life life_fn(unsigned number);
+
+static struct life for_ever(unsigned number)
+{
+    (void)number;
+    return (struct life){0, 0};
+}
+
+static void load(struct cache *c, unsigned number, size_t size, struct life life)
+{
+    static const char zeros[LARGE_VALUE];
+    struct l1_value value = cache_value(c, zeros, size);
+    if (life.fresh_ns) {
+        value.fresh_until_ns = (uint64_t)value.born_ns + life.fresh_ns;
+        value.stale_until_ns = value.fresh_until_ns + life.stale_ns;
+    }
+    cache_store(c, number, &value);
+}
+
+/* Ask as a reader does who loads what he misses, and refreshes what is stale. */
+static bool ask_living(struct cache *c, unsigned number, size_t size, life_fn *life)
 {
     struct name name;
     struct l1_key key = cache_key(c, &name, number);
     bool marked = l1_marks(c->l1, key.hash);
+    uint64_t now_ns = clock_now_ns(c->fake.env.clock);
     rcu_enter();
     struct l1_entry *e = l1_find_rcu(c->l1, &key);
-    uint32_t touched = e ? l1_touch(e, l1_generation(&c->space.hit)) : 0;
+    bool hit = e && now_ns < l1_entry_stale_until_ns(e);
+    bool fresh = hit && l1_entry_fresh_at(e, now_ns);
+    uint32_t touched = hit ? l1_touch(e, l1_generation(&c->space.hit)) : 0;
     if (touched & L1_TOUCHED_SAMPLED)
         l1_report_hit(e);
     if (touched & L1_TOUCHED_MARKED)
-        l1_curve_hit(c->l1, e);
+        l1_curve_hit(c->l1, e, l1_ticks_of(now_ns), true);
     rcu_leave();
-    if (e)
-        return true;
-    if (marked)
+    if (!hit && marked)
         l1_curve_miss(c->l1, &key);
-    cache_put_size(c, number, VALUE);
-    return false;
+    if (!fresh)
+        load(c, number, size, life(number));
+    return hit;
+}
+
+static bool ask(struct cache *c, unsigned number)
+{
+    return ask_living(c, number, VALUE, for_ever);
 }
 
 static void open_watched(struct cache *c, enum nigh_policy policy, uint64_t memory)
@@ -222,9 +253,8 @@ TEST(it_takes_a_thousandth_of_the_cap_or_its_least)
         keep(&c, 0, 500);
         REQUIRE(l1_curve_read(c.l1, &curve));
         REQUIRE(c.l1->curve.made);
-        uint64_t most = u64_max(caps[i] / 1000, CURVE_BYTES_LEAST);
         CHECK_EQ(c.l1->curve.ways, CURVE_WAYS);
-        most *= CURVE_WAYS;
+        uint64_t most = u64_max(caps[i] / 1000, CURVE_WAYS * CURVE_BYTES_LEAST);
         CHECK_GE(curve.own_bytes, most / 2);
         uint64_t buffers = THREAD_STRIPES * sizeof(struct window_stripe);
         CHECK_LE(curve.own_bytes, most + 2 * 40 * sizeof(struct curve_space) + buffers);
@@ -565,10 +595,10 @@ TEST(what_is_larger_than_a_mini_cache_under_lru_leaves_the_others_there)
     mini.lru = true;
     mini.lfu.capacity = 1000;
     for (uint32_t hash = 1; hash <= 5; hash++)
-        mini_store(&mini, &choice, hash, 200);
-    mini_store(&mini, &choice, 6, 1001);
+        mini_store(&mini, &choice, &(struct mini_value){hash, 200, 0, 0});
+    mini_store(&mini, &choice, &(struct mini_value){6, 1001, 0, 0});
     CHECK(mini_find(&mini, 1) && mini_find(&mini, 5) && !mini_find(&mini, 6));
-    mini_store(&mini, &choice, 7, 200);
+    mini_store(&mini, &choice, &(struct mini_value){7, 200, 0, 0});
     CHECK(!mini_find(&mini, 2) && mini_find(&mini, 3) && mini_find(&mini, 7));
 }
 
@@ -591,6 +621,217 @@ TEST(what_was_lost_before_it_was_off_is_forgotten)
     REQUIRE(l1_curve_read(c.l1, &curve));
     CHECK(curve.seen < 0.5);
     cache_close(&c);
+}
+
+/* ---- lifetimes ---- */
+
+/* Six requests in ten milliseconds of a clock in the hand: a life of five seconds is 3,000 of them,
+ * in which a cache of twice the present size would turn over. */
+#define STEP_NS (5 * NS_PER_MS / 3)
+#define LIVES_REQUESTS 40000u
+
+static struct life all_5s(unsigned number)
+{
+    (void)number;
+    return (struct life){5 * NS_PER_S, 0};
+}
+
+static struct life half_5s(unsigned number)
+{
+    return number % 2 ? all_5s(number) : for_ever(number);
+}
+
+static struct life stale_4s(unsigned number)
+{
+    (void)number;
+    return (struct life){3 * NS_PER_S, 4 * NS_PER_S};
+}
+
+static double replay_living(struct cache *c, life_fn *life)
+{
+    uint64_t hits = 0, hits_first = 0;
+    for (unsigned i = 0; i < LIVES_REQUESTS; i++) {
+        if (i == LIVES_REQUESTS / 2)
+            hits_first = hits;
+        fake_env_advance(&c->fake, STEP_NS);
+        hits += ask_living(c, trace[i], LARGE_VALUE, life);
+        if (i % 64 == 0)
+            cache_reclaim(c);
+        if (i % 128 == 0)
+            keep(c, hits, i + 1);
+        if (i % 512 == 0)
+            l1_expire(c->l1, UINT32_MAX);
+    }
+    keep(c, hits, LIVES_REQUESTS);
+    return (double)(hits - hits_first) / (LIVES_REQUESTS - LIVES_REQUESTS / 2);
+}
+
+/* Other caps, really run, bring what the curve says at the present one. */
+static void check_lives(enum nigh_policy policy, life_fn *life)
+{
+    struct cache c;
+    struct l1_curve curve;
+    double right[L1_CURVE_POINTS] = {0};
+    make_trace();
+    for (uint32_t i = 1; i < 5; i++) {
+        fake_env_init(&c.fake, check_seed());
+        struct l1_config config = cache_config(&c, (uint64_t)(CAP * sizes[i]), 1);
+        config.policy = policy;
+        cache_open_config(&c, config);
+        l1_curve_set(c.l1, i == CURVE_NOW);
+        right[i] = replay_living(&c, life);
+        if (i == CURVE_NOW)
+            REQUIRE(l1_curve_read(c.l1, &curve));
+        cache_close(&c);
+    }
+    compare(&curve, right, 6, 3);
+}
+
+TEST(under_lru_lifetimes_are_what_other_caps_bring)
+{
+    check_lives(NIGH_POLICY_LRU, all_5s);
+}
+
+TEST(under_lfu_lifetimes_are_what_other_caps_bring)
+{
+    check_lives(NIGH_POLICY_LFU, all_5s);
+    check_lives(NIGH_POLICY_LFU, half_5s);
+    check_lives(NIGH_POLICY_LFU, stale_4s);
+}
+
+/* A curve of 100 keys, of which one is followed through the mini cache of the present size. */
+struct followed {
+    struct cache c;
+    struct l1_key key;
+    struct name name;
+};
+
+static void follow(struct followed *f)
+{
+    open_small(&f->c, NIGH_POLICY_LFU, 400, true);
+    for (unsigned k = 0; k < 100; k++)
+        ask(&f->c, k);
+    keep(&f->c, 0, 100);
+    REQUIRE_EQ(l1_mark_mask(f->c.l1), 1);
+    l1_curve_drain(f->c.l1); /* the next window opens with the new marks */
+    f->key = cache_key(&f->c, &f->name, find_key(&f->c, 1000, true));
+}
+
+static uint64_t now_of(const struct followed *f)
+{
+    return clock_now_ns(f->c.fake.env.clock);
+}
+
+/* A value comes that lives for so many seconds, the last `stale` of which a read has it
+ * refreshed. */
+static void comes(struct followed *f, uint64_t seconds, uint64_t stale)
+{
+    curve_store(f->c.l1, f->key.hash,
+                &(struct curve_value){.bytes = 1,
+                                      .now_ns = now_of(f),
+                                      .until_ns = now_of(f) + seconds * NS_PER_S,
+                                      .stale_ns = stale * NS_PER_S});
+}
+
+/* In so many ms the mini cache of the present size has the value no more, and has it until then. */
+static bool ends_in(struct followed *f, uint64_t ms)
+{
+    l1_curve_drain(f->c.l1);
+    struct mini_node *node =
+        mini_look(&f->c.l1->curve.points[CURVE_NOW].mini[CURVE_AS_NOW], mini_hash(f->key.hash));
+    int64_t left = node ? (int32_t)(node->until - window_tick(now_of(f))) : -1;
+    int64_t right = (int64_t)(ms * NS_PER_MS >> WINDOW_TICK_SHIFT);
+    bool ends = left <= right + 1 && left >= right - right / 128 - 5; /* a 128th, and cut ticks */
+    if (!ends)
+        check_note("%" PRId64 " ticks left, not %" PRId64, left, right);
+    return ends;
+}
+
+TEST(a_mini_cache_gives_a_value_the_life_that_its_own_load_would_have_given)
+{
+    struct followed f;
+    follow(&f);
+    comes(&f, 5, 0);
+    CHECK(ends_in(&f, 5000));
+    fake_env_advance(&f.c.fake, 3 * NS_PER_S);
+    l1_curve_miss(f.c.l1, &f.key); /* of the real cache; this one answers, and does not load */
+    comes(&f, 5, 0);
+    CHECK(ends_in(&f, 2000));
+    comes(&f, 5, 0); /* without a miss: it is written */
+    CHECK(ends_in(&f, 5000));
+    fake_env_advance(&f.c.fake, 4 * NS_PER_S);
+    l1_curve_miss(f.c.l1, &f.key);
+    comes(&f, 5, 2); /* it answers with a stale value, and refreshes it */
+    CHECK(ends_in(&f, 5000));
+    fake_env_advance(&f.c.fake, 6 * NS_PER_S);
+    l1_curve_miss(f.c.l1, &f.key); /* its own is too old, too */
+    comes(&f, 5, 2);
+    CHECK(ends_in(&f, 5000));
+    cache_close(&f.c);
+}
+
+/* Count what the present point counted as hits. */
+static uint32_t hits_of(struct followed *f)
+{
+    l1_curve_drain(f->c.l1);
+    return f->c.l1->curve.points[CURVE_NOW].hits;
+}
+
+/* Of a value that is found too old it is known that it had come: its read is a miss, also in a mini
+ * cache that has never been full, which is believed to have what it has not seen come. */
+TEST(what_is_too_old_misses_and_is_loaded_anew)
+{
+    struct followed f;
+    follow(&f);
+    struct l1_value value = cache_value(&f.c, "v", 1);
+    value.fresh_until_ns = value.stale_until_ns = now_of(&f) + 60 * NS_PER_S;
+    struct l1_entry *e;
+    REQUIRE_EQ(l1_entry_create(f.c.l1, &f.key, &value, &e), 0);
+    comes(&f, 5, 0);
+    uint32_t before = hits_of(&f);
+    fake_env_advance(&f.c.fake, 20 * NS_PER_S);
+    l1_curve_hit(f.c.l1, e, l1_ticks_of(now_of(&f)), false); /* from elsewhere, as old as it is */
+    CHECK_EQ(hits_of(&f), before);
+    CHECK(ends_in(&f, 40000));
+    fake_env_advance(&f.c.fake, 50 * NS_PER_S);
+    l1_curve_hit(f.c.l1, e, l1_ticks_of(now_of(&f)), true); /* from its origin */
+    CHECK_EQ(hits_of(&f), before);
+    CHECK(ends_in(&f, 60000));
+    l1_curve_hit(f.c.l1, e, l1_ticks_of(now_of(&f)), true);
+    CHECK_EQ(hits_of(&f), before + 1);
+    l1_entry_unref(e);
+    cache_close(&f.c);
+}
+
+/* An event says when it was, and how long a value lives, whenever it is drained. */
+TEST(an_event_is_as_it_was_left)
+{
+    struct fake_env fake;
+    fake_env_init(&fake, check_seed());
+    struct window w = {.stripes = NULL};
+    struct window_packed packed[WINDOW_EVENTS];
+    struct window_event e = {WINDOW_HIT, UINT32_MAX, 0xfffff, L1_SPACES_MAX, 70000000, 0, 0, 0};
+    uint64_t lost = 0;
+    REQUIRE(window_make(&w, fake.env.mem));
+    window_open(&w);
+    for (unsigned i = 0; i < 200; i++) {
+        e.at = i * 77777777u;
+        e.life = i * i * i;
+        e.stale = i * i;
+        window_add(&w, &e);
+    }
+    uint32_t count = window_take(&w, thread_stripe(), packed, &lost);
+    REQUIRE_EQ(count, 200);
+    for (unsigned i = 0; i < count; i++) {
+        struct window_event is = window_unpack(&packed[i], i * 77777777u + i * 40);
+        CHECK(is.what == WINDOW_HIT && is.hash == UINT32_MAX && is.sample == 0xfffff);
+        CHECK(is.space == L1_SPACES_MAX && is.bytes == 70000000);
+        CHECK_EQ(is.at, i * 77777777u);
+        CHECK(is.life <= i * i * i && i * i * i - is.life <= i * i * i / 128);
+        CHECK(is.stale <= i * i && i * i - is.stale <= i * i / 4);
+    }
+    window_free(&w, fake.env.mem);
+    fake_env_fini(&fake);
 }
 
 /* ---- on and off ---- */
