@@ -62,16 +62,15 @@
  * now and then (curve_keep()), and a mini cache holds as much by its entries' charges.
  *
  * How many keys are marked follows the number of entries that the cap has room for (marks.h): one
- * in 64 of many, one in two of some hundred. l1_curve_keep() changes it, and then all begins anew.
+ * in 64 of many, one in two of some hundred. l1_curve_keep() changes it, and then all mini caches
+ * are begun anew. What a point has told stays told until it has seen enough again (curve_tell.c).
  *
  * Counts fade: they are halved, in a turn of l1_curve_keep(), when a point has FADE_FIRST reads,
  * then when it has twice as many, and so on up to FADE_MOST. What a point counted while its mini
  * cache filled is forgotten when that is full (with the present one, all is: the real cache was
  * empty, too). Of one that never is, what it missed at first soon counts little, for the last half
- * of what it has seen is two thirds of what counts, or more. A point is told from ENOUGH_READS on;
- * one that has never been full, when it has seen ENOUGH_TURNS for each entry: at 2,000 reads a
- * second after seconds, of a cache of some hundred values; minutes of a large one, of which one key
- * in 64 is watched.
+ * of what it has seen is two thirds of what counts, or more. curve_tell.c says when a point is
+ * told, and how sure that is.
  *
  * A mini cache of fewer than ENTRIES_FEW entries is too coarse to tell anything (10 points off, and
  * more): that is a cap with room for fewer than 64 values, or more where many reads have the marks
@@ -118,6 +117,7 @@ struct curve_point {
     bool warm;          /* (l) it has been full once */
     bool settled;       /* (l) ... and has forgotten what it counted before */
     bool few;           /* (l) it has room for fewer than ENTRIES_FEW entries */
+    double entries;     /* (l) for so many of mean size it has room */
     uint32_t seen;      /* (l) reads since it began, at most UINT32_MAX */
     uint32_t reads;     /* (l) the same; fading, as what follows */
     uint32_t hits;      /* (l) the mini cache's, as now */
@@ -134,6 +134,12 @@ struct curve_part {
     int32_t gained[CURVE_WAYS][CURVE_SPACE_GROUPS]; /* fading; as above, of fewer groups */
 };
 
+/* What a point says of a cap. */
+struct curve_figure {
+    float ratio; /* expected share of hits */
+    float error; /* "+-" */
+};
+
 /* A space in the curve. */
 struct curve_space {
     uint64_t last_hits;   /* (l) as counted last */
@@ -141,6 +147,8 @@ struct curve_space {
     bool counted;         /* (l) once */
     double hits, reads;   /* (l) of all its keys; fading */
     struct curve_part parts[L1_CURVE_POINTS]; /* (l) of its marked keys */
+    struct curve_figure told[L1_CURVE_POINTS]; /* (l) as in struct curve */
+    uint32_t told_points; /* (l) a bit for each point of which there is one */
 };
 
 /* The point that is the present cap. */
@@ -163,6 +171,7 @@ struct curve {
     double rate;          /* (l) reads a second, in the last half second or more */
     double hits, reads;   /* (l) of all, fading as those of the points do */
     double seconds;       /* (l) in which these reads were made */
+    double cap;           /* (l) that all this is about */
     uint64_t seen;        /* (l) reads of marked keys that fell into windows */
     double lost;          /* (l) and those that did not */
     uint64_t lost_before; /* (l) as counted last; never fading */
@@ -170,7 +179,14 @@ struct curve {
     struct curve_space *spaces; /* (l) by number of the space */
     uint32_t space_count;       /* (l) */
     struct curve_point points[L1_CURVE_POINTS]; /* (l) */
+    struct curve_figure told[L1_CURVE_POINTS];  /* (l) what a point said last, and */
+    uint64_t told_ns[L1_CURVE_POINTS];          /* (l) when: it has forgotten since. 0: never */
 };
+
+/* The sizes of the points, in caps of now. */
+extern const double curve_sizes[L1_CURVE_POINTS];
+/* Returns the cap, in bytes or values. */
+double curve_cap(const struct l1 *l1);
 
 /* Begin and end, with the table. */
 void curve_init(struct l1 *l1);
@@ -182,6 +198,12 @@ uint64_t curve_drain_locked(const struct l1 *l1, struct curve *c);
 
 /* Remove from full mini caches what is too old, each second. Locks: the curve's is held. */
 void curve_sweep_locked(const struct l1 *l1, struct curve *c);
+
+/* Remember what points say that have seen enough: before any of them forgets it. Locks: the curve's
+ * is held. */
+void curve_hold_locked(struct curve *c);
+/* Forget that, for it is of another cap, or of reads that nobody counted. Locks: as above. */
+void curve_forget_told(struct curve *c);
 
 /* A value that is stored, or refused. */
 struct curve_value {

@@ -252,18 +252,19 @@ struct l1_curve_point {
     double size;     /* in caps of now */
     uint64_t cap;    /* in bytes, or a count of values */
     double ratio;    /* expected share of hits */
-    double error;    /* two deviations by chance, as groups of keys show them */
+    double error;    /* two deviations by chance, and what the model is off: curve_tell.c */
     uint32_t reads;  /* seen by its mini cache, lately */
     uint32_t sample; /* of one key in so many; 0: none yet */
-    bool enough;     /* to be believed */
+    bool enough;     /* to be believed: the present one, too */
     bool few;        /* never enough: the cap has room for too few values */
     bool possible;   /* l1.memory, or l1.entries, may be so small */
-    uint32_t wants;  /* reads that its mini cache has to see until it is believed, at the least */
+    double lacks;    /* not enough: reads of any keys that it lacks, at most; 0: not known */
+    uint64_t age_ns; /* enough: since it was so, when it begins anew; else 0 */
 };
 struct l1_curve {
     bool has_model;          /* the policy has one */
     bool by_count;           /* of l1.entries rather than of bytes */
-    double ratio;            /* measured lately */
+    double ratio;            /* measured lately, as points[2] has it */
     double reads;            /* of any keys that are counted here: older ones count less */
     double reads_per_second; /* lately */
     double seen;             /* share of the reads of marked keys that it has seen */

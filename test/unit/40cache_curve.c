@@ -149,6 +149,25 @@ TEST(probes_count_whether_they_hit_or_miss)
     nigh_close(cache);
 }
 
+/* ... as after another cap, too: a ratio of no reads would be 0. */
+TEST(before_there_are_reads_nothing_is_measured)
+{
+    char text[4096];
+    struct nigh_space *space;
+    struct nigh *cache = open_cache("l1.policy=lfu", &space);
+    ask_many(cache, space);
+    nigh_curve(cache, NIGH_STATS_TEXT, text, sizeof(text));
+    CHECK(strstr(text, "measured"));
+    CHECK_EQ(nigh_set(cache, "l1.memory", "16m"), 0);
+    nigh_curve(cache, NIGH_STATS_TEXT, text, sizeof(text));
+    check_width(text);
+    CHECK(strstr(text, "16.0 MiB     not yet: too few reads\n"));
+    CHECK(!strstr(text, " %") && strstr(text, "The next doubling: not enough seen yet.\n"));
+    nigh_curve(cache, NIGH_STATS_JSON, text, sizeof(text));
+    CHECK(!strstr(text, "\"enough\":true"));
+    nigh_close(cache);
+}
+
 /* 4 MiB is the least l1.memory. */
 TEST(caps_that_cannot_be_are_not_listed)
 {

@@ -14,7 +14,7 @@
 #include "cache/space_l1.h"
 
 #define FIT_NS NS_PER_S
-#define BAR_WIDTH 30
+#define BAR_WIDTH 25
 #define NAME_WIDTH 24
 #define SHARES_SHOWN 16u
 
@@ -104,21 +104,43 @@ static void add_bar(struct text *w, double ratio)
         text_add(w, "%s", i < full ? "#" : ".");
 }
 
-/* Says how much a point has seen of what it wants, and when it will have at the rate of now. */
+/* Write a time as people do. */
+static void add_time(struct text *w, double seconds)
+{
+    if (seconds < 120)
+        text_add(w, "%.0f s", seconds);
+    else if (seconds < 7200)
+        text_add(w, "%.0f min", seconds / 60);
+    else
+        text_add(w, "%.0f h", seconds / 3600);
+}
+
+/* Says when a point will have seen enough, at the rate of now. */
 static void text_lacking(struct text *w, const struct l1_curve *c, const struct l1_curve_point *p)
 {
-    double per_second = p->sample ? c->reads_per_second / p->sample * c->seen : 0;
-    uint32_t left = p->wants > p->reads ? p->wants - p->reads : 0;
-    text_add(w, "not yet: %" PRIu32 " of %" PRIu32 " reads", p->reads, p->wants);
-    double left_s = per_second > 0 ? left / per_second : 0;
-    if (left_s <= 0)
-        text_add(w, "\n");
-    else if (left_s < 120)
-        text_add(w, ", %.0f s more\n", left_s + 1);
-    else if (left_s < 7200)
-        text_add(w, ", %.0f min more\n", left_s / 60 + 1);
+    text_add(w, "not yet");
+    if (p->lacks > 0 && c->reads_per_second > 0) {
+        text_add(w, ": in ");
+        add_time(w, p->lacks / c->reads_per_second + 1);
+        text_add(w, " at most");
+    }
+    text_add(w, "\n");
+}
+
+static void text_told(struct text *w, const struct l1_curve_point *p, bool measured)
+{
+    text_add(w, "%5.1f %%  ", 100 * p->ratio);
+    add_bar(w, p->ratio);
+    if (measured)
+        text_add(w, "  measured");
     else
-        text_add(w, ", %.0f h more\n", left_s / 3600 + 1);
+        text_add(w, "  +- %.1f", 100 * p->error);
+    if (p->age_ns >= NS_PER_S) {
+        text_add(w, ", ");
+        add_time(w, (double)p->age_ns / NS_PER_S);
+        text_add(w, " ago");
+    }
+    text_add(w, "\n");
 }
 
 static void text_point(struct text *w, const struct l1_curve *c, uint32_t i)
@@ -126,20 +148,15 @@ static void text_point(struct text *w, const struct l1_curve *c, uint32_t i)
     const struct l1_curve_point *p = &c->points[i];
     text_add(w, "%-4s", names[i]);
     add_size(w, c, p->cap);
-    if (i == POINT_NOW) {
-        text_add(w, "  %5.1f %%  ", 100 * c->ratio);
-        add_bar(w, c->ratio);
-        text_add(w, "  measured\n");
-    } else if (p->few) {
-        text_add(w, "  too few values to tell: one key in %" PRIu32 " is watched\n", p->sample);
-    } else if (!p->enough) {
-        text_add(w, "  ");
+    text_add(w, "  ");
+    if (p->enough)
+        text_told(w, p, i == POINT_NOW);
+    else if (p->few && i != POINT_NOW)
+        text_add(w, "too few values to tell: one key in %" PRIu32 " is watched\n", p->sample);
+    else if (i == POINT_NOW)
+        text_add(w, "not yet: too few reads\n");
+    else
         text_lacking(w, c, p);
-    } else {
-        text_add(w, "  %5.1f %%  ", 100 * p->ratio);
-        add_bar(w, p->ratio);
-        text_add(w, "  +- %.1f\n", 100 * p->error);
-    }
 }
 
 /* Says what the next doubling would bring, in reads a second. */
@@ -150,7 +167,7 @@ static void text_doubling(struct text *w, const struct l1_curve *c)
     double misses = (1 - c->ratio) * c->reads_per_second;
     if (c->points[POINT_TWICE].few)
         text_add(w, "The next doubling: too few values to tell.\n");
-    else if (!c->points[POINT_TWICE].enough)
+    else if (!c->points[POINT_TWICE].enough || !c->points[POINT_NOW].enough)
         text_add(w, "The next doubling: not enough seen yet.\n");
     else
         text_add(w, "The next doubling: %.0f more hits a second of %.0f reads, and as many\n"
@@ -329,10 +346,11 @@ static void json_points(struct text *w, const struct l1_curve *c)
         if (!p->possible)
             continue;
         text_add(w, "%s{\"size\":%g,\"cap\":%" PRIu64 ",\"ratio\":%.5f,\"error\":%.5f,"
-                    "\"enough\":%s,\"few\":%s,\"reads\":%" PRIu32 ",\"wants\":%" PRIu32
+                    "\"enough\":%s,\"few\":%s,\"age\":%.0f,\"lacks\":%.0f,\"reads\":%" PRIu32
                     ",\"sample\":%" PRIu32 "}",
                  any ? "," : "", p->size, p->cap, p->ratio, p->error, p->enough ? "true" : "false",
-                 p->few ? "true" : "false", p->reads, p->wants, p->sample);
+                 p->few ? "true" : "false", (double)p->age_ns / NS_PER_S, p->lacks, p->reads,
+                 p->sample);
         any = true;
     }
 }

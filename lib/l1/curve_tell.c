@@ -1,0 +1,421 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Telling what the mini caches of the curve have found, and how sure that is.
+ *
+ * "+-" is two deviations by chance, and what is known of the ways in which mini caches are wrong:
+ *
+ *     chance    which keys are in the sample. Reads of one key are no tosses of a coin, for a key
+ *               that one cache alone hits decides many; so the deviation is seen from how far
+ *               groups of keys are apart in what is told: the gain at a cap less that at the
+ *               present one
+ *     crowding  how many keys are in it, for all groups alike: some more than should be, and the
+ *               mini cache has a bit less room for them. It brings a part of what a doubling brings
+ *     learning  lfu learns, and a mini cache that began a minute ago has learnt less than the real
+ *               one, or more where it has been full for longer. Then that of the present size does
+ *               not hit what the real one hits. What it is off is subtracted; others are off by
+ *               about as much more for each doubling
+ *     filling   one that has never been full misses what a full one of its size may have, of that
+ *               which it has not seen before: none of it, or all. Half of that is added to its
+ *               ratio, and to "+-"
+ *     doubt     what the other way of a policy hits more, perhaps by chance
+ *
+ * What a point has told stays told, until it has seen enough anew: when its mini cache is begun
+ * anew, for the marks have changed, or its sample, or forgets what it counted while it filled.
+ */
+#include <string.h>
+
+#include "l1/core.h"
+#include "l1/policy.h"
+
+#define ENOUGH_READS 2048u
+#define ENOUGH_TURNS 4u     /* reads for each entry, where a mini cache has never been full */
+#define ENOUGH_MEASURED 128 /* reads of any keys: what they hit is told as measured */
+#define ENOUGH_PART_READS 512u
+#define ENOUGH_PART_GROUPS (CURVE_GROUPS / 2)
+
+#define LN_2 0.693
+#define NOW CURVE_NOW
+
+const double curve_sizes[L1_CURVE_POINTS] = {0.25, 0.5, 1, 2, 4, 8};
+
+double curve_cap(const struct l1 *l1)
+{
+    return l1->shard_entries_max ? l1->shard_entries_max * (l1->shard_mask + 1.0)
+                                 : (double)l1_limit(&l1->cap_bytes);
+}
+
+static double root(double x)
+{
+    double r = x > 1 ? x : 1;
+    for (int i = 0; i < 40 && r * r > x; i++) /* Newton, from above */
+        r = (r + x / r) / 2;
+    return r;
+}
+
+static double within_0_1(double x)
+{
+    return x < 0 ? 0 : x > 1 ? 1 : x;
+}
+
+static double above_0(double x)
+{
+    return x > 0 ? x : 0;
+}
+
+/* ---- gains ---- */
+
+/* Returns the share of the reads of marked keys that fell into windows. */
+static double share_seen(const struct curve *c)
+{
+    double all = (double)c->seen + c->lost;
+    return all > 0 ? (double)c->seen / all : 1;
+}
+
+/* Returns how many of `reads` of any keys a sample of one key in so many should have seen. */
+static double expected(const struct curve *c, double reads, uint32_t sample)
+{
+    double should = sample ? reads / sample * share_seen(c) : 0;
+    return should > 1 ? should : 1;
+}
+
+/* Shares of all reads, by groups of keys. */
+struct shares {
+    uint32_t groups;
+    double of[CURVE_GROUPS];
+};
+
+/* Add, so many times, a mini cache's hits beyond the real ones: by groups of keys; of `all` reads
+ * of any keys, of which it saw those of one key in `sample`. */
+static void add_shares(const struct curve *c, struct shares *s, double times,
+                       const int32_t *gained, double all, uint32_t sample)
+{
+    for (uint32_t g = 0; g < s->groups && sample; g++)
+        s->of[g] += times * gained[g] / expected(c, all, sample);
+}
+
+static void add_point(const struct curve *c, struct shares *s, double times, uint32_t i,
+                      enum curve_way way)
+{
+    const struct curve_point *p = &c->points[i];
+    add_shares(c, s, times, p->gained[way], p->all, p->sample);
+}
+
+/* A share of all reads, and its deviation by chance. */
+struct gain {
+    double share, deviation;
+};
+
+static struct gain sum_of(const struct shares *s)
+{
+    double sum = 0, squares = 0;
+    for (uint32_t g = 0; g < s->groups; g++)
+        sum += s->of[g];
+    for (uint32_t g = 0; g < s->groups; g++)
+        squares += (s->of[g] - sum / s->groups) * (s->of[g] - sum / s->groups);
+    return (struct gain){sum, root(squares * s->groups / (s->groups - 1))};
+}
+
+/* How the policy would work under a cap. */
+struct lead {
+    enum curve_way way;
+    double doubt; /* share of the reads that the other way hits more, perhaps by chance */
+};
+
+static void add_lead(const struct curve *c, struct shares *s, double times, uint32_t i)
+{
+    add_point(c, s, times, i, CURVE_OTHERWISE);
+    add_point(c, s, -times, i, CURVE_AS_NOW);
+}
+
+/* Find the way that hits more, beyond chance. One that leads at the present cap, too, and was not
+ * chosen, would not be under others. */
+static struct lead find_lead(const struct curve *c, uint32_t i)
+{
+    struct shares now = {.groups = CURVE_GROUPS}, beyond = {.groups = CURVE_GROUPS};
+    if (i == NOW || c->ways < CURVE_WAYS)
+        return (struct lead){CURVE_AS_NOW, 0};
+    add_lead(c, &now, 1, NOW);
+    add_lead(c, &beyond, 1, i);
+    if (sum_of(&now).share > 0)
+        add_lead(c, &beyond, -1, NOW);
+    struct gain lead = sum_of(&beyond);
+    bool leads = lead.share > 2 * lead.deviation;
+    return (struct lead){leads ? CURVE_OTHERWISE : CURVE_AS_NOW, leads ? 0 : above_0(lead.share)};
+}
+
+static double doublings_to(uint32_t i)
+{
+    return i > NOW ? i - NOW : NOW - i;
+}
+
+/* Returns what so many keys more or less than should be in a sample are worth at a point: two
+ * deviations, which of n keys are two roots of n. */
+static double crowding_at(const struct curve *c, uint32_t i, double gain)
+{
+    double entries = c->points[i].entries < c->points[NOW].entries ? c->points[i].entries
+                                                                   : c->points[NOW].entries;
+    if (i == NOW || entries <= 0)
+        return 0;
+    return 2 / root(entries) * gain / (LN_2 * doublings_to(i));
+}
+
+/* Returns by how much learning makes a point wrong. */
+static double learning_at(const struct curve *c, uint32_t i)
+{
+    struct shares now = {.groups = CURVE_GROUPS};
+    if (c->ways < CURVE_WAYS)
+        return 0;
+    add_point(c, &now, 1, NOW, CURVE_AS_NOW);
+    double off = sum_of(&now).share;
+    return doublings_to(i) * (off < 0 ? -off : off);
+}
+
+/* Returns the share of the reads that a point may hit when its mini cache is full, or may not. What
+ * a real cache that is not full misses, no other hits. */
+static double filling_at(const struct curve *c, uint32_t i)
+{
+    const struct curve_point *p = &c->points[i];
+    bool fills = i > NOW && !p->settled && c->points[NOW].warm;
+    return fills ? (p->reads - p->hits) / expected(c, p->all, p->sample) : 0;
+}
+
+/* Returns what is told of a cap: `real` is hit now, and `more` by the way of the policy that leads.
+ */
+static struct curve_figure figure(const struct curve *c, uint32_t i, double real,
+                                  const struct shares *more, const struct lead *lead)
+{
+    struct gain gain = sum_of(more);
+    double filling = filling_at(c, i) / 2;
+    double groups = 2 * gain.deviation, crowding = crowding_at(c, i, gain.share);
+    double chance = root(groups * groups + crowding * crowding);
+    return (struct curve_figure){
+        .ratio = (float)within_0_1(real + gain.share + filling),
+        .error = (float)(chance + learning_at(c, i) + filling + lead->doubt),
+    };
+}
+
+static struct curve_figure figure_of(const struct curve *c, uint32_t i)
+{
+    double real = c->reads > 0 ? c->hits / c->reads : 0;
+    struct shares more = {.groups = CURVE_GROUPS};
+    struct lead lead = find_lead(c, i);
+    add_point(c, &more, 1, i, lead.way);
+    add_point(c, &more, -1, NOW, CURVE_AS_NOW);
+    return figure(c, i, real, &more, &lead);
+}
+
+/* ---- of a space ---- */
+
+static void add_part(const struct curve *c, struct shares *shares, double times,
+                     const struct curve_space *s, uint32_t i, enum curve_way way)
+{
+    const struct curve_point *p = &c->points[i];
+    add_shares(c, shares, times, s->parts[i].gained[way], p->all * s->reads / c->reads, p->sample);
+}
+
+static struct curve_figure figure_of_space(const struct curve *c, const struct curve_space *s,
+                                           uint32_t i)
+{
+    struct shares more = {.groups = CURVE_SPACE_GROUPS};
+    struct lead lead = find_lead(c, i);
+    add_part(c, &more, 1, s, i, lead.way);
+    add_part(c, &more, -1, s, NOW, CURVE_AS_NOW);
+    return figure(c, i, s->hits / s->reads, &more, &lead);
+}
+
+/* ---- enough ---- */
+
+/* Returns how many reads a mini cache has to see: enough of them, and where it has never been full,
+ * enough for each of so many entries. */
+static uint32_t wanted(const struct curve_point *p, double entries)
+{
+    double turns = p->settled ? 0 : entries * ENOUGH_TURNS;
+    return turns > ENOUGH_READS ? (uint32_t)turns : ENOUGH_READS;
+}
+
+static bool has_seen(const struct curve_point *p)
+{
+    return p->seen >= wanted(p, p->mini[CURVE_AS_NOW].lfu.count);
+}
+
+/* Whether a point can be told from what has been counted: the present one, whose gain is
+ * subtracted, is needed for that, too. */
+static bool has_enough(const struct curve *c, uint32_t i)
+{
+    if (i == NOW)
+        return c->reads >= ENOUGH_MEASURED;
+    return !c->points[i].few && has_seen(&c->points[i]) && has_seen(&c->points[NOW]);
+}
+
+/* ... of a space, too: reads, of several keys. */
+static bool has_part(const struct curve *c, const struct curve_space *s, uint32_t i)
+{
+    const struct curve_part *part = &s->parts[i];
+    if (s->reads <= 0 || i == NOW)
+        return s->reads > 0;
+    return has_enough(c, i) && part->seen >= ENOUGH_PART_READS &&
+           (uint32_t)__builtin_popcount(part->groups) >= ENOUGH_PART_GROUPS;
+}
+
+/* Returns how many reads more a point will want, at most. A mini cache that gets full begins to
+ * count then. */
+static double lacks(const struct curve_point *p)
+{
+    double wants = p->settled ? ENOUGH_READS : wanted(p, p->entries) + ENOUGH_READS;
+    return above_0(wants - p->seen);
+}
+
+/* ... in reads of any keys. When the present point begins to count all others do. */
+static double lacks_reads(const struct curve *c, uint32_t i)
+{
+    const struct curve_point *p = &c->points[i], *now = &c->points[NOW];
+    double own = lacks(p) * p->sample, with_now = lacks(now) * now->sample;
+    return (own > with_now ? own : with_now) / share_seen(c);
+}
+
+/* ---- what was told stays told ---- */
+
+static void hold_spaces(struct curve *c, uint32_t i)
+{
+    for (uint32_t space = 0; space < c->space_count; space++) {
+        struct curve_space *s = &c->spaces[space];
+        if (!has_part(c, s, i))
+            continue;
+        s->told[i] = figure_of_space(c, s, i);
+        s->told_points |= UINT32_C(1) << i;
+    }
+}
+
+void curve_hold_locked(struct curve *c)
+{
+    for (uint32_t i = 0; i < L1_CURVE_POINTS; i++) {
+        if (!has_enough(c, i))
+            continue;
+        c->told[i] = figure_of(c, i);
+        c->told_ns[i] = c->last_ns;
+        hold_spaces(c, i);
+    }
+}
+
+void curve_forget_told(struct curve *c)
+{
+    memset(c->told_ns, 0, sizeof(c->told_ns));
+    for (uint32_t space = 0; space < c->space_count; space++)
+        c->spaces[space].told_points = 0;
+}
+
+/* ---- reading ---- */
+
+/* Whether the cache may have such a cap. */
+static bool is_possible(const struct l1 *l1, double size)
+{
+    return l1->shard_entries_max ? l1->shard_entries_max * size >= 1
+                                 : curve_cap(l1) * size >= L1_MEMORY_LEAST;
+}
+
+static double rate_of(const struct curve *c)
+{
+    return c->seconds > 0 ? c->reads / c->seconds : c->rate;
+}
+
+static struct l1_curve_point tell_point(const struct l1 *l1, const struct curve *c, uint32_t i)
+{
+    const struct curve_point *p = &c->points[i];
+    bool enough = has_enough(c, i);
+    struct curve_figure figure = enough ? figure_of(c, i) : c->told[i];
+    return (struct l1_curve_point){
+        .size = curve_sizes[i],
+        .cap = (uint64_t)(curve_cap(l1) * curve_sizes[i]),
+        .ratio = figure.ratio,
+        .error = figure.error,
+        .reads = p->seen,
+        .sample = p->sample,
+        .enough = enough || (c->told_ns[i] && !p->few),
+        .few = p->few,
+        .possible = is_possible(l1, curve_sizes[i]),
+        .lacks = p->sample ? lacks_reads(c, i) : 0,
+        .age_ns = enough ? 0 : c->last_ns - c->told_ns[i],
+    };
+}
+
+/* Where chance says that a larger cap brings less, it brings nothing. */
+static void make_rising(double *ratios, const bool *known)
+{
+    double floor = ratios[NOW], ceiling = ratios[NOW];
+    for (uint32_t i = NOW + 1; i < L1_CURVE_POINTS; i++)
+        if (known[i])
+            floor = ratios[i] = ratios[i] > floor ? ratios[i] : floor;
+    for (uint32_t i = NOW; i-- > 0;)
+        if (known[i])
+            ceiling = ratios[i] = ratios[i] < ceiling ? ratios[i] : ceiling;
+}
+
+static void make_points_rising(struct l1_curve *curve)
+{
+    double ratios[L1_CURVE_POINTS];
+    bool known[L1_CURVE_POINTS];
+    for (uint32_t i = 0; i < L1_CURVE_POINTS; i++) {
+        ratios[i] = curve->points[i].ratio;
+        known[i] = curve->points[i].enough;
+    }
+    make_rising(ratios, known);
+    for (uint32_t i = 0; i < L1_CURVE_POINTS; i++)
+        curve->points[i].ratio = ratios[i];
+}
+
+bool l1_curve_read(struct l1 *l1, struct l1_curve *ret)
+{
+    struct curve *c = &l1->curve;
+    *ret = (struct l1_curve){.has_model = l1->policy->model != L1_MODEL_NONE,
+                             .by_count = l1->shard_entries_max != 0};
+    if (!curve_is_on(l1))
+        return false;
+    pthread_mutex_lock(&c->lock);
+    ret->reads = c->reads;
+    ret->reads_per_second = rate_of(c);
+    ret->seen = share_seen(c);
+    ret->own_bytes =
+        c->block_bytes + c->space_count * sizeof(*c->spaces) + window_bytes(&c->window);
+    for (uint32_t i = 0; i < L1_CURVE_POINTS; i++)
+        ret->points[i] = tell_point(l1, c, i);
+    make_points_rising(ret);
+    pthread_mutex_unlock(&c->lock);
+    ret->ratio = ret->points[NOW].ratio;
+    return true;
+}
+
+/* Tell what a space's reads would be at each cap. */
+static void tell_space(const struct curve *c, const struct curve_space *s,
+                       struct l1_curve_space *ret)
+{
+    double ratios[L1_CURVE_POINTS];
+    bool known[L1_CURVE_POINTS];
+    for (uint32_t i = 0; i < L1_CURVE_POINTS; i++) {
+        bool enough = has_part(c, s, i);
+        struct curve_figure figure = enough ? figure_of_space(c, s, i) : s->told[i];
+        ratios[i] = figure.ratio;
+        known[i] = enough || (s->told_points & UINT32_C(1) << i && !c->points[i].few);
+        ret->points[i].error = figure.error;
+        ret->points[i].enough = known[i];
+    }
+    make_rising(ratios, known);
+    for (uint32_t i = 0; i < L1_CURVE_POINTS; i++)
+        ret->points[i].ratio = ratios[i];
+    ret->ratio = ratios[NOW];
+    ret->reads_per_second = s->reads > 0 ? rate_of(c) * s->reads / c->reads : 0;
+}
+
+bool l1_curve_read_space(struct l1 *l1, uint32_t space, struct l1_curve_space *ret)
+{
+    struct curve *c = &l1->curve;
+    *ret = (struct l1_curve_space){0};
+    if (!curve_is_on(l1))
+        return false;
+    pthread_mutex_lock(&c->lock);
+    const struct curve_space *s = space < c->space_count ? &c->spaces[space] : NULL;
+    bool known = s && (s->reads > 0 || s->told_points);
+    if (known)
+        tell_space(c, s, ret);
+    pthread_mutex_unlock(&c->lock);
+    return known;
+}
