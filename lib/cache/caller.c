@@ -271,7 +271,7 @@ static void end(struct callback *c, enum unwind_how how)
 }
 
 /* Ends the callbacks whose frames are gone, up to `last`, which is at its end (NULL: all). */
-static void drop_gone(const struct callback *last)
+static NIGH_OUTLINED void drop_gone(const struct callback *last)
 {
     while (self.running != last && self.running && unwind_is_gone(&self.running->mark))
         end(self.running, UNWIND_JUMP);
