@@ -92,7 +92,7 @@ static uint8_t generation_now(const struct l1 *l1)
 /* Note that a hand has gone a quarter of its ring. With as many quarters as there are shards all
  * entries become a generation older; should two threads do that at once, and one step be lost, then
  * the generation was longer. */
-static void note_quarter(struct l1 *l1, struct l1_shard *s)
+static NIGH_OUTLINED void note_quarter(struct l1 *l1, struct l1_shard *s)
 {
     struct lru_common *common = l1->policy_common;
     lru_of(s)->inserts = 0;
@@ -129,27 +129,36 @@ static uint32_t new_age(const struct lru *lru)
 
 static void note_victim(struct lru *lru, const struct l1_entry *e)
 {
-    int32_t never_hit = (int32_t)lru->never_hit;
-    int32_t now = entry_spare(e) & GENERATION_NEW ? UINT16_MAX : 0;
-    lru->never_hit = (uint32_t)(never_hit + (now - never_hit) / NEVER_HIT_SHARE);
+    lru->never_hit -= lru->never_hit / NEVER_HIT_SHARE;
+    if (entry_spare(e) & GENERATION_NEW)
+        lru->never_hit += UINT16_MAX / NEVER_HIT_SHARE;
+}
+
+/* What ages are measured by while a victim is sought: time may go on meanwhile. */
+struct measure {
+    uint8_t ahead;      /* AHEAD generations after now */
+    uint32_t new_extra; /* age of an entry that was never hit, beyond that of its birth */
+};
+
+static struct measure measure_now(const struct l1 *l1, const struct lru *lru)
+{
+    return (struct measure){generation_plus(generation_now(l1), AHEAD), new_age(lru)};
 }
 
 /* An entry's age beyond that at which it goes: below 0, it stays. */
-static int32_t over_age(const struct l1_entry *e, uint8_t ahead, uint32_t extra)
+static int32_t over_age(const struct l1_entry *e, const struct measure *m)
 {
     uint8_t hit = entry_spare(e);
-    uint32_t age = generation_age(ahead, hit) + (hit & GENERATION_NEW ? extra : 0);
+    uint32_t age = generation_age(m->ahead, hit) + (hit & GENERATION_NEW ? m->new_extra : 0);
     return (int32_t)age - (int32_t)(AHEAD + AGE_MAX);
 }
 
-/* The slot of the entry that the hand finds. Time may go on meanwhile: ages are those of when the
- * hand set out. */
-static uint32_t find_victim(struct l1 *l1, struct l1_shard *s)
+/* The slot of the entry that the hand finds. */
+static uint32_t find_victim(struct l1 *l1, struct l1_shard *s, const struct measure *m)
 {
     struct lru *lru = lru_of(s);
     const struct l1_ring *ring = &s->ring;
-    uint8_t ahead = generation_plus(generation_now(l1), AHEAD);
-    uint32_t oldest = RING_NONE, extra = new_age(lru);
+    uint32_t oldest = RING_NONE;
     int32_t oldest_age = 0;
     uint32_t looks = 0;
     for (uint32_t steps = 0; steps < ring->capacity && looks < LOOKS_MAX; steps++) {
@@ -159,7 +168,7 @@ static uint32_t find_victim(struct l1 *l1, struct l1_shard *s)
         uint64_t word = ring->words[slot];
         if (!ring_is_live(word))
             continue;
-        int32_t age = over_age(ring_word_entry(word), ahead, extra);
+        int32_t age = over_age(ring_word_entry(word), m);
         if (age >= 0)
             return slot;
         if (oldest == RING_NONE || age > oldest_age) {
@@ -174,14 +183,14 @@ static uint32_t find_victim(struct l1 *l1, struct l1_shard *s)
 }
 
 /* If the next victim is at the hand: prefetch its bucket. */
-static void prepare_next_locked(struct l1 *l1, struct l1_shard *s) REQUIRES(s->lock)
+static void prepare_next_locked(struct l1 *l1, struct l1_shard *s, const struct measure *m)
+    REQUIRES(s->lock)
 {
     struct lru *lru = lru_of(s);
     uint32_t slot = lru->hand < s->ring.capacity ? lru->hand : 0;
     uint64_t word = s->ring.words[slot];
-    uint8_t ahead = generation_plus(generation_now(l1), AHEAD);
     lru->next = RING_NONE;
-    if (!ring_is_live(word) || over_age(ring_word_entry(word), ahead, new_age(lru)) < 0)
+    if (!ring_is_live(word) || over_age(ring_word_entry(word), m) < 0)
         return;
     lru->next = slot;
     lru->next_hash = entry_hash(l1, ring_word_entry(word));
@@ -192,13 +201,14 @@ static uint32_t lru_victim(struct l1 *l1, struct l1_shard *s, uint64_t *ret_hash
     REQUIRES(s->lock)
 {
     struct lru *lru = lru_of(s);
-    uint32_t slot = find_victim(l1, s);
+    struct measure m = measure_now(l1, lru);
+    uint32_t slot = find_victim(l1, s, &m);
     if (slot == RING_NONE)
         return slot;
     note_victim(lru, ring_entry(&s->ring, slot));
     if (slot == lru->next)
         *ret_hash = lru->next_hash;
-    prepare_next_locked(l1, s);
+    prepare_next_locked(l1, s, &m);
     return slot;
 }
 
