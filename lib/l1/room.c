@@ -68,7 +68,7 @@ static bool may_grow(const struct l1 *l1)
 }
 
 /* Evict towards the target, as much as is taken; in the larger shards twice as much. */
-static void evict_in_passing_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
+static NIGH_INLINED void evict_in_passing_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
     REQUIRES(s->lock)
 {
     uint64_t excess = excess_bytes(l1, &l1->target_bytes, bytes);
@@ -108,7 +108,8 @@ static NIGH_OUTLINED bool take_evicting_locked(struct l1 *l1, struct l1_shard *s
 }
 
 /* Evict in passing, before bytes are taken. False: the policy refuses the newcomer. */
-static bool prepare_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes) REQUIRES(s->lock)
+static NIGH_INLINED bool prepare_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes)
+    REQUIRES(s->lock)
 {
     if (l1->policy->victim)
         evict_in_passing_locked(l1, s, bytes);
@@ -128,6 +129,18 @@ static bool may_live(const struct l1 *l1, uint64_t bytes)
     return budget_live_bytes(l1) + bytes <= l1_limit(&l1->live_max_bytes);
 }
 
+static NIGH_OUTLINED struct l1_entry *make_slow_locked(struct l1 *l1, struct l1_shard *s,
+                                                       size_t size, uint64_t bytes)
+    REQUIRES(s->lock)
+{
+    if (s->newcomer.verdict == L1_REFUSED || !room_take_locked(l1, s, bytes))
+        return NULL;
+    struct l1_entry *e = entry_alloc(l1, s->cache, size);
+    if (!e)
+        budget_give_locked(l1, s, bytes);
+    return e;
+}
+
 static NIGH_INLINED struct l1_entry *make_locked(struct l1 *l1, struct l1_shard *s, size_t size,
                                                  uint64_t bytes) REQUIRES(s->lock)
 {
@@ -136,12 +149,7 @@ static NIGH_INLINED struct l1_entry *make_locked(struct l1 *l1, struct l1_shard 
     bool ready = limbo_has_ready_locked(l1, s, bytes);
     if (NIGH_LIKELY(ready) && prepare_locked(l1, s, bytes) && may_live(l1, bytes))
         return limbo_recycle_locked(l1, s, bytes);
-    if (s->newcomer.verdict == L1_REFUSED || !room_take_locked(l1, s, bytes))
-        return NULL;
-    struct l1_entry *e = entry_alloc(l1, s->cache, size);
-    if (!e)
-        budget_give_locked(l1, s, bytes);
-    return e;
+    return make_slow_locked(l1, s, size, bytes);
 }
 
 void *room_resize_locked(struct l1 *l1, struct l1_shard *s, void *array, size_t old_size,
