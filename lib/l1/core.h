@@ -76,6 +76,7 @@ struct l1 {
     void *poke_arg;                 /* (c) */
     struct pool *loose;             /* (c) memory of small loose entries */
     uint32_t shard_entries_max;     /* (c) a shard's part of the cap on entries; 0: no such cap */
+    uint32_t shard_live_max;        /* (c) the same, or the number that leaves limbo enough slots */
     uint32_t mark_mask_most;        /* (c) of the fewest marks: marks.h */
     uint64_t fixed_bytes;           /* (c) floors, shards, this struct */
     uint64_t least_bytes;           /* (c) a lower cap is refused */
@@ -174,7 +175,7 @@ struct entry_times {
 };
 /* entry_fill() for a value without version and tags, in an entry that the shard stores. */
 void entry_fill_plain(struct l1_entry *e, const struct l1 *l1, const struct l1_key *key,
-                      struct bytes value, struct entry_times times, uint64_t stamp);
+                      struct bytes value, const struct entry_times *times, uint64_t stamp);
 /* Create the pool of small loose entries. NULL: no memory. */
 struct pool *entry_loose_pool_create(struct mem *mem);
 /* Make a loose entry, from general memory. NULL: no memory. */

@@ -89,18 +89,6 @@ static inline void enter_charge_stored(struct l1_shard *s, struct l1_entry *e, u
 
 /* ---- a word of the table ---- */
 
-/* The cap on a shard's entries, or the number that leaves limbo enough slots. */
-static inline uint32_t enter_entries_most(const struct l1 *l1)
-{
-    return l1->shard_entries_max ? l1->shard_entries_max : RING_LIVE_MAX;
-}
-
-/* Whether one entry more is one too many. */
-static inline bool enter_is_at_max(const struct l1 *l1, const struct l1_shard *s)
-{
-    return s->entries >= enter_entries_most(l1);
-}
-
 /* Get a word of the table for a new key, and all that it needs beside a slot and memory; NULL:
  * there is no room, and no entry may be evicted for it. */
 static inline _Atomic uint64_t *enter_word_locked(struct l1 *l1, struct l1_shard *s, uint64_t hash)
@@ -108,7 +96,7 @@ static inline _Atomic uint64_t *enter_word_locked(struct l1 *l1, struct l1_shard
 {
     if (!l1_shard_prepare_locked(l1, s))
         return NULL;
-    bool evicts = enter_is_at_max(l1, s);
+    bool evicts = s->entries >= l1->shard_live_max;
     if (evicts && (!l1->policy->victim || limbo_is_full(l1)))
         return NULL;
     if (evicts && !l1->policy->judges_newcomers && !l1_shard_evict_locked(l1, s))
@@ -120,7 +108,7 @@ static inline _Atomic uint64_t *enter_word_locked(struct l1 *l1, struct l1_shard
  * other policies have made room before. */
 static NIGH_INLINED void enter_keep_max_locked(struct l1 *l1, struct l1_shard *s) REQUIRES(s->lock)
 {
-    while (s->entries > enter_entries_most(l1))
+    while (s->entries > l1->shard_live_max)
         if (!l1_shard_evict_locked(l1, s))
             return;
 }

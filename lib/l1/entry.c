@@ -124,15 +124,15 @@ static inline void store_word(struct l1_entry *e, size_t index, uint64_t word)
 /* Write the header in whole words: from single fields a compiler builds words in memory, and loads
  * them before the stores have got there. */
 static inline void store_head(struct l1_entry *e, uint32_t refs, uint32_t id, uint64_t stamp,
-                              unsigned flags, struct entry_times times, uint64_t label)
+                              unsigned flags, const struct entry_times *times, uint64_t label)
 {
     store_word(e, 0, entry_refs_of(id, refs) | (uint64_t)id << 32 | (uint64_t)ENTRY_COUNTED << 56);
-    store_word(e, 1, times.stale | stamp << (ENTRY_STALE_BITS + ENTRY_EXPONENT_BITS));
-    store_word(e, 2, times.life | (uint64_t)flags << (ENTRY_LIFE_BITS + ENTRY_EXPONENT_BITS) |
-                         times.fresh << (64 - ENTRY_FRESH_BITS));
+    store_word(e, 1, times->stale | stamp << (ENTRY_STALE_BITS + ENTRY_EXPONENT_BITS));
+    store_word(e, 2, times->life | (uint64_t)flags << (ENTRY_LIFE_BITS + ENTRY_EXPONENT_BITS) |
+                         times->fresh << (64 - ENTRY_FRESH_BITS));
     store_word(e, 3, label);
-    NIGH_DCHECK(e->slot == id && e->stale == times.stale && e->life == times.life &&
-                e->flags == flags && e->fresh == times.fresh &&
+    NIGH_DCHECK(e->slot == id && e->stale == times->stale && e->life == times->life &&
+                e->flags == flags && e->fresh == times->fresh &&
                 e->stamp == (stamp & ENTRY_STAMP_MASK));
 }
 
@@ -157,7 +157,8 @@ void entry_fill(struct l1_entry *e, const struct l1 *l1, const struct l1_key *ke
     unsigned flags = own_flags | (v->flags & L1_REFRESHED) |
                      (wants_extension(v) ? ENTRY_EXTENDED : 0) |
                      (v->group_count > 1 ? ENTRY_MANY_TAGS : 0);
-    store_head(e, refs, l1->id, stamp, flags, times_of(v), label_of(key, v));
+    struct entry_times times = times_of(v);
+    store_head(e, refs, l1->id, stamp, flags, &times, label_of(key, v));
     copy_key(e->bytes, key->data, key->len);
     if (value_len(v))
         memcpy(e->bytes + key->len, v->bytes.data, value_len(v));
@@ -166,7 +167,7 @@ void entry_fill(struct l1_entry *e, const struct l1 *l1, const struct l1_key *ke
 }
 
 void entry_fill_plain(struct l1_entry *e, const struct l1 *l1, const struct l1_key *key,
-                      struct bytes value, struct entry_times times, uint64_t stamp)
+                      struct bytes value, const struct entry_times *times, uint64_t stamp)
 {
     uint64_t label = label_of_space(key->space) | label_of_key(key->len) |
                      value.len << LABEL_VALUE_SHIFT;

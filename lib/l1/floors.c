@@ -57,66 +57,20 @@ void floors_fini(struct l1_floors *f)
 
 /* ---- raising ---- */
 
-/* Draw the next position. Stamps of entries have 48 bits. A million changes a second take nine
- * years to use them up; twenty million, as many as a machine's cores can draw from one word, 163
- * days of nothing else. If positions wrapped, invalidated entries would be fresh again: so the
- * check ends the process. */
-static uint64_t draw(struct l1_floors *f)
-{
-    /* pair(floors.now) */
-    uint64_t position = atomic_fetch_add_explicit(&f->now, 1, memory_order_acq_rel) + 1;
-    NIGH_CHECK(position <= ENTRY_STAMP_MASK);
-    return position;
-}
-
-/* Raise a floor to `position`, if it is lower. Returns the floor as it was. */
-static uint64_t raise_to(_Atomic uint64_t *floor, uint64_t position)
-{
-    uint64_t was = atomic_load_explicit(floor, memory_order_relaxed);
-    /* pair(floors.newest), pair(floors.any), pair(floors.renewed): after the floors that were
-     * raised before it, and the clock that was taken, so that a reader that goes on to them finds
-     * them; no other order is needed */
-    while (was < position &&
-           !atomic_compare_exchange_weak_explicit(floor, &was, position, memory_order_release,
-                                                  memory_order_relaxed))
-        continue;
-    return was;
-}
-
 uint64_t floors_raise_group(struct l1_floors *f, uint16_t slot, bool soft)
 {
     struct group_floor *floor = &f->groups->of[slot & (f->group_count - 1)];
-    uint64_t position = draw(f);
+    uint64_t position = floors_mark(f);
     if (!soft)
-        raise_to(&floor->hard, position);
-    raise_to(&floor->any, position);
-    raise_to(&f->groups->newest, STAMP_WORD(position));
+        floors_raise_to(&floor->hard, position);
+    floors_raise_to(&floor->any, position);
+    floors_raise_to(&f->groups->newest, STAMP_WORD(position));
     return position;
-}
-
-/* The floor of a key: by bits of the hash that a usual table uses for neither shard, bucket nor
- * tag, so the keys of a crowded bucket do not share a floor. */
-static _Atomic uint64_t *key_floor(const struct l1_floors *f, uint64_t hash)
-{
-    return &f->keys[hash >> 34 & (f->key_count - 1)];
-}
-
-uint64_t floors_raise_key(struct l1_floors *f, uint64_t hash, uint64_t ticket, bool *ret_ok)
-{
-    uint64_t position = draw(f);
-    *ret_ok = ticket >= raise_to(key_floor(f, hash), position);
-    return position;
-}
-
-void floors_prefetch_key(const struct l1_floors *f, uint64_t hash)
-{
-    __builtin_prefetch(key_floor(f, hash), 1);
-    __builtin_prefetch(&f->now, 1); /* most likely in another writer's cache */
 }
 
 void floors_renew(struct l1_floors *f, uint64_t position)
 {
-    raise_to(&f->renewed, position);
+    floors_raise_to(&f->renewed, position);
 }
 
 uint64_t floors_renewed(const struct l1_floors *f)
@@ -125,17 +79,12 @@ uint64_t floors_renewed(const struct l1_floors *f)
     return atomic_load_explicit(&f->renewed, memory_order_acquire);
 }
 
-uint64_t floors_mark(struct l1_floors *f)
-{
-    return draw(f);
-}
-
 /* ---- judging ---- */
 
 uint64_t floors_of_key(const struct l1_floors *f, uint64_t hash)
 {
     /* Relaxed: a storer's look is ordered against the remover's by the shard lock. */
-    return atomic_load_explicit(key_floor(f, hash), memory_order_relaxed);
+    return atomic_load_explicit(floors_key(f, hash), memory_order_relaxed);
 }
 
 void floors_of_group(const struct l1_floors *f, uint16_t slot, uint64_t *ret_any,

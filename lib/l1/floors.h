@@ -73,24 +73,69 @@ int floors_init(struct l1_floors *f, uint32_t group_count, uint32_t key_count);
 void floors_fini(struct l1_floors *f);
 
 uint64_t floors_raise_group(struct l1_floors *f, uint16_t slot, bool soft);
-/* Raise the floor of a key. `*ret_ok`: whether `ticket` was at or above it just before. Returns the
- * new position. */
-uint64_t floors_raise_key(struct l1_floors *f, uint64_t hash, uint64_t ticket, bool *ret_ok);
-void floors_prefetch_key(const struct l1_floors *f, uint64_t hash);
 uint64_t floors_of_key(const struct l1_floors *f, uint64_t hash);
 void floors_of_group(const struct l1_floors *f, uint16_t slot, uint64_t *ret_any,
                      uint64_t *ret_hard);
 void floors_renew(struct l1_floors *f, uint64_t position);
 /* The position of the last floors_renew(); 0: none. */
 uint64_t floors_renewed(const struct l1_floors *f);
-/* Draw a position without raising any floor. */
-uint64_t floors_mark(struct l1_floors *f);
 enum l1_standing floors_judge_slow(const struct l1_floors *f, uint64_t stamp, uint16_t space_slot,
                                    const uint16_t *groups, uint32_t group_count);
 
 static inline uint64_t floors_now(const struct l1_floors *f)
 {
     return atomic_load_explicit(&f->now, memory_order_acquire); /* pair(floors.now) */
+}
+
+/* ---- raising: parts of a put ---- */
+
+/* Draw the next position. Stamps of entries have 48 bits. A million changes a second take nine
+ * years to use them up; twenty million, as many as a machine's cores can draw from one word, 163
+ * days of nothing else. If positions wrapped, invalidated entries would be fresh again: so the
+ * check ends the process. */
+static inline uint64_t floors_mark(struct l1_floors *f)
+{
+    /* pair(floors.now) */
+    uint64_t position = atomic_fetch_add_explicit(&f->now, 1, memory_order_acq_rel) + 1;
+    NIGH_CHECK(position <= ENTRY_STAMP_MASK);
+    return position;
+}
+
+/* Raise a floor to `position`, if it is lower. Returns the floor as it was. */
+static inline uint64_t floors_raise_to(_Atomic uint64_t *floor, uint64_t position)
+{
+    uint64_t was = atomic_load_explicit(floor, memory_order_relaxed);
+    /* pair(floors.newest), pair(floors.any), pair(floors.renewed): after the floors that were
+     * raised before it, and the clock that was taken, so that a reader that goes on to them finds
+     * them; no other order is needed */
+    while (was < position &&
+           !atomic_compare_exchange_weak_explicit(floor, &was, position, memory_order_release,
+                                                  memory_order_relaxed))
+        continue;
+    return was;
+}
+
+/* The floor of a key: by bits of the hash that a usual table uses for neither shard, bucket nor
+ * tag, so the keys of a crowded bucket do not share a floor. */
+static inline _Atomic uint64_t *floors_key(const struct l1_floors *f, uint64_t hash)
+{
+    return &f->keys[hash >> 34 & (f->key_count - 1)];
+}
+
+static inline void floors_prefetch_key(const struct l1_floors *f, uint64_t hash)
+{
+    __builtin_prefetch(floors_key(f, hash), 1);
+    __builtin_prefetch(&f->now, 1); /* most likely in another writer's cache */
+}
+
+/* Raise the floor of a key. `*ret_ok`: whether `ticket` was at or above it just before. Returns the
+ * new position. */
+static inline uint64_t floors_raise_key(struct l1_floors *f, uint64_t hash, uint64_t ticket,
+                                        bool *ret_ok)
+{
+    uint64_t position = floors_mark(f);
+    *ret_ok = ticket >= floors_raise_to(floors_key(f, hash), position);
+    return position;
 }
 
 static inline enum l1_standing floors_judge(const struct l1_floors *f, uint64_t stamp,

@@ -124,6 +124,7 @@ static void set_sizes(struct l1 *l1, const struct l1_config *c)
     l1->hit.base_bits = begin_bits(c->memory_bytes, shards);
     cap_init(l1, c->memory_bytes, c->limbo_bytes);
     l1->shard_entries_max = (uint32_t)u64_min(c->entries / shards, RING_LIVE_MAX);
+    l1->shard_live_max = l1->shard_entries_max ? l1->shard_entries_max : RING_LIVE_MAX;
     marks_init(l1, c->mark_one_in);
 }
 

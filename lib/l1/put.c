@@ -86,7 +86,7 @@ static enum l1_store_result put_new_locked(struct l1 *l1, struct l1_shard *s,
             note_refused(l1, p);
         return L1_REFUSED_FULL;
     }
-    entry_fill_plain(e, l1, p->key, p->value, p->times, stamp);
+    entry_fill_plain(e, l1, p->key, p->value, &p->times, stamp);
     struct entering in = {word, hash, e, p->bytes, NULL, 0, p->now_ns, plain_until_ns(p), false};
     enter_publish_new_locked(l1, s, &in, NULL);
     enter_keep_max_locked(l1, s);
@@ -99,7 +99,7 @@ static void put_over_locked(struct l1 *l1, struct l1_shard *s, const struct plai
     uint32_t limbo_slot;
     uint64_t stamp = raise_for_put(l1, p->key);
     struct l1_entry *e = limbo_exchange_locked(s, &limbo_slot);
-    entry_fill_plain(e, l1, p->key, p->value, p->times, stamp);
+    entry_fill_plain(e, l1, p->key, p->value, &p->times, stamp);
     struct entering in = {word,     p->key->hash, e,                 p->bytes, old,
                           p->bytes, p->now_ns,    plain_until_ns(p), false};
     enter_publish_exchanged_locked(l1, s, &in, limbo_slot);
@@ -145,11 +145,15 @@ enum l1_store_result l1_put(struct l1 *l1, const struct l1_key *key, struct byte
     __builtin_prefetch(s, 1);
     __builtin_prefetch(hit_bucket_rcu(hit_table_rcu(&l1->hit, key->hash), key->hash));
     floors_prefetch_key(l1->floors, key->hash);
-    struct plain_put p = {.key = key, .value = value};
-    p.now_ns = clock_coarse_ns(l1->env->clock);
-    p.times = plain_times(lifetimes, p.now_ns, key->hash);
-    p.size = sizeof(struct l1_entry) + key->len + value.len;
-    if (NIGH_UNLIKELY(p.size > COPY_LOCKED_MAX || p.now_ns >> ENTRY_TICK_SHIFT > PLAIN_BORN_MAX))
+    uint64_t now_ns = clock_coarse_ns(l1->env->clock);
+    struct plain_put p = {
+        .key = key,
+        .value = value,
+        .times = plain_times(lifetimes, now_ns, key->hash),
+        .now_ns = now_ns,
+        .size = sizeof(struct l1_entry) + key->len + value.len,
+    };
+    if (NIGH_UNLIKELY(p.size > COPY_LOCKED_MAX || now_ns >> ENTRY_TICK_SHIFT > PLAIN_BORN_MAX))
         return put_long(l1, &p);
     p.bytes = mem_charge(l1->mem, p.size);
     limbo_yield(l1);

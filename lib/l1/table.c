@@ -54,12 +54,6 @@ struct l1_place table_place(struct l1_table *t, uint64_t hash)
     return place;
 }
 
-void table_publish(_Atomic uint64_t *word, uint64_t tag, const struct l1_entry *e)
-{
-    /* pair(table.word): the entry is complete before anyone can find it */
-    atomic_store_explicit(word, table_word_of(tag, e), memory_order_release);
-}
-
 uint64_t table_extend_bytes(const struct mem *mem)
 {
     return mem_charge_apart(mem, sizeof(struct l1_bucket));

@@ -100,7 +100,11 @@ static inline _Atomic uint64_t *table_place_first(struct l1_table *t, uint64_t h
 /* A place for one more entry of this hash. */
 struct l1_place table_place(struct l1_table *t, uint64_t hash);
 /* Publish an entry: a reader that finds it sees what was written to it before. */
-void table_publish(_Atomic uint64_t *word, uint64_t tag, const struct l1_entry *e);
+static inline void table_publish(_Atomic uint64_t *word, uint64_t tag, const struct l1_entry *e)
+{
+    /* pair(table.word): the entry is complete before anyone can find it */
+    atomic_store_explicit(word, table_word_of(tag, e), memory_order_release);
+}
 static inline void table_clear(_Atomic uint64_t *word)
 {
     /* An empty word hands nothing over, so no order is needed. */

@@ -126,6 +126,7 @@ static const struct field l1_fields[] = {
     FIELD(l1, poke_arg, STILL),
     FIELD(l1, loose, STILL),
     FIELD(l1, shard_entries_max, STILL),
+    FIELD(l1, shard_live_max, STILL),
     FIELD(l1, mark_mask_most, STILL),
     FIELD(l1, fixed_bytes, STILL),
     FIELD(l1, least_bytes, STILL),
