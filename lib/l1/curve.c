@@ -62,9 +62,23 @@ static bool keeps(const struct mini_node *node, const struct window_event *e)
     return node->answered && !has_come(node->until - stale, e->at);
 }
 
+/* Count a load of what a mini cache might have had if it had begun earlier: of what it lacks though
+ * it has let nothing go, and what lives longer than it has been there. */
+static void note_filling(struct curve_point *p, const struct window_event *e)
+{
+    if (!p->begun)
+        p->began = e->at;
+    p->begun = true;
+    uint32_t age = e->at - p->began;
+    p->fills += !p->settled && e->what == WINDOW_STORE && age < e->life &&
+                !mini_look(&p->mini[CURVE_AS_NOW], e->hash);
+}
+
 static void store_in(const struct l1 *l1, struct curve_point *p, enum curve_way way,
                      const struct window_event *e)
 {
+    if (way == CURVE_AS_NOW)
+        note_filling(p, e);
     struct lfu_choice choice = choice_of(l1, way);
     struct mini_value v = {e->hash, weight_of(l1, e->bytes), e->at,
                            (uint32_t)u64_min(e->life, LIFE_MOST)};

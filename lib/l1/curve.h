@@ -118,10 +118,13 @@ struct curve_point {
     bool settled;       /* (l) ... and has forgotten what it counted before */
     bool few;           /* (l) it has room for fewer than ENTRIES_FEW entries */
     double entries;     /* (l) for so many of mean size it has room */
+    bool begun;         /* (l) it has seen a value stored, the first in the tick `began` */
+    uint32_t began;     /* (l) */
     uint32_t seen;      /* (l) reads since it began, at most UINT32_MAX */
     uint32_t reads;     /* (l) the same; fading, as what follows */
     uint32_t hits;      /* (l) the mini cache's, as now */
     uint32_t real;      /* (l) the real cache's, on the same reads */
+    uint32_t fills;     /* (l) loads that it might not have needed if it had begun earlier */
     double all;         /* (l) reads of any keys meanwhile */
     /* (l) hits beyond the real ones, of groups of keys by hash */
     int32_t gained[CURVE_WAYS][CURVE_GROUPS];

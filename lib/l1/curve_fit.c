@@ -133,6 +133,7 @@ static void halve(struct curve_point *p)
     p->reads /= 2;
     p->hits /= 2;
     p->real /= 2;
+    p->fills /= 2;
     p->all /= 2;
     for (enum curve_way way = CURVE_AS_NOW; way < CURVE_WAYS; way++)
         for (uint32_t g = 0; g < CURVE_GROUPS; g++)
@@ -172,7 +173,7 @@ static void fade(struct curve *c)
 static void forget_point(struct curve *c, uint32_t i)
 {
     struct curve_point *p = &c->points[i];
-    p->seen = p->reads = p->hits = p->real = 0;
+    p->seen = p->reads = p->hits = p->real = p->fills = 0;
     p->all = 0;
     memset(p->gained, 0, sizeof(p->gained));
     for (uint32_t space = 0; space < c->space_count; space++)

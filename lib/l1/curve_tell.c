@@ -14,9 +14,9 @@
  *               one, or more where it has been full for longer. Then that of the present size does
  *               not hit what the real one hits. What it is off is subtracted; others are off by
  *               about as much more for each doubling
- *     filling   one that has never been full misses what a full one of its size may have, of that
- *               which it has not seen before: none of it, or all. Half of that is added to its
- *               ratio, and to "+-"
+ *     filling   one that has never been full misses what one that began earlier may have, of that
+ *               which it has not seen before and lives long enough: none of it, or all. Half of that
+ *               is added to its ratio, and to "+-"
  *     doubt     what the other way of a policy hits more, perhaps by chance
  *
  * What a point has told stays told, until it has seen enough anew: when its mini cache is begun
@@ -176,7 +176,8 @@ static double filling_at(const struct curve *c, uint32_t i)
 {
     const struct curve_point *p = &c->points[i];
     bool fills = i > NOW && !p->settled && c->points[NOW].warm;
-    return fills ? (p->reads - p->hits) / expected(c, p->all, p->sample) : 0;
+    double most = p->fills < p->reads - p->hits ? p->fills : p->reads - p->hits;
+    return fills ? most / expected(c, p->all, p->sample) : 0;
 }
 
 /* Returns what is told of a cap: `real` is hit now, and `more` by the way of the policy that leads.
@@ -233,9 +234,12 @@ static uint32_t wanted(const struct curve_point *p, double entries)
     return turns > ENOUGH_READS ? (uint32_t)turns : ENOUGH_READS;
 }
 
+/* A mini cache that has never been full may have more entries than it has room for: it keeps those
+ * that are too old. */
 static bool has_seen(const struct curve_point *p)
 {
-    return p->seen >= wanted(p, p->mini[CURVE_AS_NOW].lfu.count);
+    double entries = p->mini[CURVE_AS_NOW].lfu.count;
+    return p->seen >= wanted(p, entries < p->entries ? entries : p->entries);
 }
 
 /* Whether a point can be told from what has been counted: the present one, whose gain is

@@ -974,6 +974,51 @@ TEST(under_lfu_lifetimes_are_what_other_caps_bring)
     check_lives(NIGH_POLICY_LFU, stale_4s);
 }
 
+/* Ask for 1,500 lasting values, which fit into twice the cap; of four requests three are for keys
+ * that never come again, as of a client that asks for what does not exist. */
+static void replay_with_strangers(struct cache *c)
+{
+    uint64_t hits = 0;
+    for (unsigned i = 0; i < 2 * LIVES_REQUESTS; i++) {
+        fake_env_advance(&c->fake, STEP_NS);
+        hits += i % 4 ? ask_living(c, KEYS + i, VALUE, all_5s)
+                      : ask_living(c, trace[i] % 1500, LARGE_VALUE, for_ever);
+        if (i % 64 == 0)
+            cache_reclaim(c);
+        if (i % 128 == 0)
+            keep(c, hits, i + 1);
+        if (i % 512 == 0)
+            l1_expire(c->l1, UINT32_MAX);
+    }
+}
+
+static void check_strangers(enum nigh_policy policy)
+{
+    struct cache c;
+    struct l1_curve curve;
+    make_trace();
+    open_watched(&c, policy, CAP);
+    replay_with_strangers(&c);
+    REQUIRE(l1_curve_read(c.l1, &curve));
+    for (uint32_t i = CURVE_NOW + 1; i <= CURVE_NOW + 2; i++) {
+        const struct l1_curve_point *p = &curve.points[i];
+        double off = p->ratio - 0.25;
+        bool right = p->enough && p->error < 0.06 && (off < 0 ? -off : off) < p->error + 0.01;
+        if (!CHECK(right))
+            check_note("size %.0f: %.1f %% +- %.1f, not 25%s", p->size, 100 * p->ratio,
+                       100 * p->error, p->enough ? "" : "; not told");
+    }
+    cache_close(&c);
+}
+
+/* A mini cache that has never been full keeps what is too old, and misses what no cache would have.
+ * That neither keeps it from being told nor makes it promise more. */
+TEST(keys_that_never_come_again_promise_nothing)
+{
+    check_strangers(NIGH_POLICY_LRU);
+    check_strangers(NIGH_POLICY_LFU);
+}
+
 /* A curve of 100 keys, of which one is followed through the mini cache of the present size. */
 struct followed {
     struct cache c;
