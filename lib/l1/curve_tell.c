@@ -14,9 +14,9 @@
  *               one, or more where it has been full for longer. Then that of the present size does
  *               not hit what the real one hits. What it is off is subtracted; others are off by
  *               about as much more for each doubling
- *     filling   one that has never been full misses what one that began earlier may have, of that
- *               which it has not seen before and lives long enough: none of it, or all. Half of that
- *               is added to its ratio, and to "+-"
+ *     filling   one that has never been full misses what one that began earlier may have, of what
+ *               it has not seen before and lives long enough: none of it, or all. Half of that is
+ *               added to its ratio, and to "+-"
  *     doubt     what the other way of a policy hits more, perhaps by chance
  *
  * What a point has told stays told, until it has seen enough anew: when its mini cache is begun
