@@ -62,23 +62,9 @@ static bool keeps(const struct mini_node *node, const struct window_event *e)
     return node->answered && !has_come(node->until - stale, e->at);
 }
 
-/* Count a load of what a mini cache might have had if it had begun earlier: of what it lacks though
- * it has let nothing go, and what lives longer than it has been there. */
-static void note_filling(struct curve_point *p, const struct window_event *e)
-{
-    if (!p->begun)
-        p->began = e->at;
-    p->begun = true;
-    uint32_t age = e->at - p->began;
-    p->fills += !p->settled && e->what == WINDOW_STORE && age < e->life &&
-                !mini_look(&p->mini[CURVE_AS_NOW], e->hash);
-}
-
 static void store_in(const struct l1 *l1, struct curve_point *p, enum curve_way way,
                      const struct window_event *e)
 {
-    if (way == CURVE_AS_NOW)
-        note_filling(p, e);
     struct lfu_choice choice = choice_of(l1, way);
     struct mini_value v = {e->hash, weight_of(l1, e->bytes), e->at,
                            (uint32_t)u64_min(e->life, LIFE_MOST)};
@@ -139,13 +125,18 @@ static void read_point(const struct l1 *l1, const struct curve *c, struct curve_
     part->groups |= UINT32_C(1) << group;
 }
 
+/* Returns what a point has seen of the event's space. NULL: nothing is counted of that. */
+static struct curve_part *part_of(const struct curve *c, uint32_t i, const struct window_event *e)
+{
+    return e->space < c->space_count ? &c->spaces[e->space].parts[i] : NULL;
+}
+
 static void read_locked(const struct l1 *l1, struct curve *c, const struct window_event *e)
 {
-    struct curve_space *space = e->space < c->space_count ? &c->spaces[e->space] : NULL;
     c->seen++;
     for (uint32_t i = 0; i < L1_CURVE_POINTS; i++)
         if (sees(&c->points[i], e))
-            read_point(l1, c, &c->points[i], space ? &space->parts[i] : NULL, e);
+            read_point(l1, c, &c->points[i], part_of(c, i, e), e);
 }
 
 static void remove_from(struct mini *mini, uint32_t hash)
@@ -163,12 +154,31 @@ static void remove_locked(struct curve *c, const struct window_event *e)
                 remove_from(&c->points[i].mini[way], e->hash);
 }
 
+/* Count a load of what a mini cache might have had if it had begun earlier: of what it lacks though
+ * it has let nothing go, and what lives longer than it has been there. */
+static void note_filling(struct curve_point *p, struct curve_part *part,
+                         const struct window_event *e)
+{
+    if (!p->begun)
+        p->began = e->at;
+    p->begun = true;
+    uint32_t age = e->at - p->began;
+    bool fills = !p->settled && age < e->life && !mini_look(&p->mini[CURVE_AS_NOW], e->hash);
+    p->fills += fills;
+    if (part)
+        part->fills += fills;
+}
+
 static void store_locked(const struct l1 *l1, struct curve *c, const struct window_event *e)
 {
-    for (uint32_t i = 0; i < L1_CURVE_POINTS; i++)
+    for (uint32_t i = 0; i < L1_CURVE_POINTS; i++) {
+        struct curve_point *p = &c->points[i];
+        if (!sees(p, e))
+            continue;
+        note_filling(p, part_of(c, i, e), e);
         for (enum curve_way way = CURVE_AS_NOW; way < c->ways; way++)
-            if (sees(&c->points[i], e))
-                store_in(l1, &c->points[i], way, e);
+            store_in(l1, p, way, e);
+    }
 }
 
 static void feed_locked(const struct l1 *l1, struct curve *c, const struct window_event *e)
@@ -299,12 +309,13 @@ void l1_curve_miss(struct l1 *l1, const struct l1_key *key)
         (struct window_event){.what = what, .space = key->space, .at = window_tick(now_ns)});
 }
 
-void curve_store(struct l1 *l1, uint64_t hash, const struct curve_value *v)
+void curve_store(struct l1 *l1, uint64_t hash, uint32_t space, const struct curve_value *v)
 {
     uint64_t left_ns = v->until_ns > v->now_ns ? v->until_ns - v->now_ns : 0;
     if (takes(l1))
         add(l1, hash,
             (struct window_event){.what = WINDOW_STORE,
+                                  .space = space,
                                   .bytes = v->bytes,
                                   .at = window_tick(v->now_ns),
                                   .life = left_ns >> WINDOW_TICK_SHIFT,
@@ -314,7 +325,7 @@ void curve_store(struct l1 *l1, uint64_t hash, const struct curve_value *v)
 void curve_store_entry(struct l1 *l1, uint64_t hash, const struct l1_entry *e, uint64_t bytes,
                        uint64_t now_ns, bool refreshes)
 {
-    curve_store(l1, hash,
+    curve_store(l1, hash, entry_space(e),
                 &(struct curve_value){.bytes = bytes,
                                       .now_ns = now_ns,
                                       .until_ns = l1_entry_stale_until_ns(e),

@@ -79,8 +79,8 @@
  * Requests wait for none of this: they leave events behind (window.h), and a busy cache is watched
  * in part of the time. The lock is for those who drain, fit and read.
  *
- * Memory: a thousandth of the cap, but at least CURVE_BYTES_LEAST, under lfu twice that; 500
- * to 1,000 bytes for each space; and 130 KiB for what threads leave. It is general memory, beside
+ * Memory: a thousandth of the cap, but at least CURVE_BYTES_LEAST, under lfu twice that; 560
+ * to 1,120 bytes for each space; and 130 KiB for what threads leave. It is general memory, beside
  * the cap, and is kept when the curve is turned off.
  *
  * Keys: (l) lock  (a) atomic, relaxed
@@ -134,6 +134,7 @@ struct curve_point {
 struct curve_part {
     uint32_t seen;   /* reads since the point began, at most UINT32_MAX */
     uint32_t groups; /* a bit for each of CURVE_GROUPS of whose keys one was read */
+    uint32_t fills;  /* fading; as above, of its keys */
     int32_t gained[CURVE_WAYS][CURVE_SPACE_GROUPS]; /* fading; as above, of fewer groups */
 };
 
@@ -218,7 +219,7 @@ struct curve_value {
 
 /* Tell of a marked key's value that L1 stores, or has refused; and that a key's value is gone for
  * another reason than want of room, or its age. Threads: any. Locks: a leaf, if it is free. */
-void curve_store(struct l1 *l1, uint64_t hash, const struct curve_value *v);
+void curve_store(struct l1 *l1, uint64_t hash, uint32_t space, const struct curve_value *v);
 void curve_store_entry(struct l1 *l1, uint64_t hash, const struct l1_entry *e, uint64_t bytes,
                        uint64_t now_ns, bool refreshes);
 void curve_remove(struct l1 *l1, uint64_t hash);

@@ -144,10 +144,12 @@ static void halve_space(struct curve_space *s)
 {
     s->hits /= 2;
     s->reads /= 2;
-    for (uint32_t i = 0; i < L1_CURVE_POINTS; i++)
+    for (uint32_t i = 0; i < L1_CURVE_POINTS; i++) {
+        s->parts[i].fills /= 2;
         for (enum curve_way way = CURVE_AS_NOW; way < CURVE_WAYS; way++)
             for (uint32_t g = 0; g < CURVE_SPACE_GROUPS; g++)
                 s->parts[i].gained[way][g] /= 2;
+    }
 }
 
 /* Let what was counted fade: all of it at once, or the parts would not suit one another. */

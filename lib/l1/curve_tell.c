@@ -159,69 +159,85 @@ static double crowding_at(const struct curve *c, uint32_t i, double gain)
     return 2 / root(entries) * gain / (LN_2 * doublings_to(i));
 }
 
-/* Returns by how much learning makes a point wrong. */
-static double learning_at(const struct curve *c, uint32_t i)
+/* Returns by how much learning makes a point wrong, where the present one's mini cache hits so much
+ * more than the real cache. */
+static double learning_at(const struct curve *c, uint32_t i, const struct shares *now)
 {
-    struct shares now = {.groups = CURVE_GROUPS};
-    if (c->ways < CURVE_WAYS)
-        return 0;
-    add_point(c, &now, 1, NOW, CURVE_AS_NOW);
-    double off = sum_of(&now).share;
-    return doublings_to(i) * (off < 0 ? -off : off);
+    double off = sum_of(now).share;
+    return c->ways < CURVE_WAYS ? 0 : doublings_to(i) * (off < 0 ? -off : off);
 }
 
-/* Returns the share of the reads that a point may hit when its mini cache is full, or may not. What
- * a real cache that is not full misses, no other hits. */
-static double filling_at(const struct curve *c, uint32_t i)
+/* Whether a point's mini cache fills while the real one is full. What a real cache that is not full
+ * misses, no other hits. */
+static bool is_filling(const struct curve *c, uint32_t i)
 {
-    const struct curve_point *p = &c->points[i];
-    bool fills = i > NOW && !p->settled && c->points[NOW].warm;
-    double most = p->fills < p->reads - p->hits ? p->fills : p->reads - p->hits;
-    return fills ? most / expected(c, p->all, p->sample) : 0;
+    return i > NOW && !c->points[i].settled && c->points[NOW].warm;
 }
 
-/* Returns what is told of a cap: `real` is hit now, and `more` by the way of the policy that leads.
- */
-static struct curve_figure figure(const struct curve *c, uint32_t i, double real,
-                                  const struct shares *more, const struct lead *lead)
+/* What was seen at a point, as shares of all reads, or of those of a space. */
+struct findings {
+    double real;        /* hit now */
+    struct shares more; /* hit more, by the way of the policy that leads */
+    struct shares now;  /* hit more by the mini cache of the present size than is hit now */
+    double fills;       /* missed by the mini cache, perhaps because it began late */
+};
+
+/* Returns what is told of a cap. */
+static struct curve_figure figure(const struct curve *c, uint32_t i, const struct findings *f,
+                                  const struct lead *lead)
 {
-    struct gain gain = sum_of(more);
-    double filling = filling_at(c, i) / 2;
+    struct gain gain = sum_of(&f->more);
+    double filling = is_filling(c, i) ? f->fills / 2 : 0;
     double groups = 2 * gain.deviation, crowding = crowding_at(c, i, gain.share);
     double chance = root(groups * groups + crowding * crowding);
     return (struct curve_figure){
-        .ratio = (float)within_0_1(real + gain.share + filling),
-        .error = (float)(chance + learning_at(c, i) + filling + lead->doubt),
+        .ratio = (float)within_0_1(f->real + gain.share + filling),
+        .error = (float)(chance + learning_at(c, i, &f->now) + filling + lead->doubt),
     };
 }
 
 static struct curve_figure figure_of(const struct curve *c, uint32_t i)
 {
-    double real = c->reads > 0 ? c->hits / c->reads : 0;
-    struct shares more = {.groups = CURVE_GROUPS};
+    const struct curve_point *p = &c->points[i];
+    struct findings f = {.real = c->reads > 0 ? c->hits / c->reads : 0,
+                         .more = {.groups = CURVE_GROUPS},
+                         .now = {.groups = CURVE_GROUPS},
+                         .fills = p->fills / expected(c, p->all, p->sample)};
     struct lead lead = find_lead(c, i);
-    add_point(c, &more, 1, i, lead.way);
-    add_point(c, &more, -1, NOW, CURVE_AS_NOW);
-    return figure(c, i, real, &more, &lead);
+    add_point(c, &f.more, 1, i, lead.way);
+    add_point(c, &f.more, -1, NOW, CURVE_AS_NOW);
+    add_point(c, &f.now, 1, NOW, CURVE_AS_NOW);
+    return figure(c, i, &f, &lead);
 }
 
 /* ---- of a space ---- */
 
+/* Returns how many reads of any keys of a space there were while a point counted. */
+static double all_of_space(const struct curve *c, const struct curve_space *s, uint32_t i)
+{
+    return c->points[i].all * s->reads / c->reads;
+}
+
 static void add_part(const struct curve *c, struct shares *shares, double times,
                      const struct curve_space *s, uint32_t i, enum curve_way way)
 {
-    const struct curve_point *p = &c->points[i];
-    add_shares(c, shares, times, s->parts[i].gained[way], p->all * s->reads / c->reads, p->sample);
+    add_shares(c, shares, times, s->parts[i].gained[way], all_of_space(c, s, i),
+               c->points[i].sample);
 }
 
 static struct curve_figure figure_of_space(const struct curve *c, const struct curve_space *s,
                                            uint32_t i)
 {
-    struct shares more = {.groups = CURVE_SPACE_GROUPS};
+    double reads = expected(c, all_of_space(c, s, i), c->points[i].sample);
+    struct findings f = {.real = s->hits / s->reads,
+                         .more = {.groups = CURVE_SPACE_GROUPS},
+                         .now = {.groups = CURVE_SPACE_GROUPS},
+                         .fills = s->parts[i].fills / reads};
     struct lead lead = find_lead(c, i);
-    add_part(c, &more, 1, s, i, lead.way);
-    add_part(c, &more, -1, s, NOW, CURVE_AS_NOW);
-    return figure(c, i, s->hits / s->reads, &more, &lead);
+    add_part(c, &f.more, 1, s, i, lead.way);
+    add_part(c, &f.more, -1, s, NOW, CURVE_AS_NOW);
+    add_part(c, &f.now, 1, s, NOW, CURVE_AS_NOW);
+    return figure(c, i, &f, &lead);
 }
 
 /* ---- enough ---- */

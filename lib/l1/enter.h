@@ -71,7 +71,7 @@ static inline void enter_note_refused(struct l1 *l1, const struct l1_key *key,
 {
     stats_count(l1_stats_of(l1, key->space), STATS_L1_REFUSED_POLICY);
     if (NIGH_UNLIKELY(core_marks(l1, key->hash)))
-        curve_store(l1, key->hash, v);
+        curve_store(l1, key->hash, key->space, v);
 }
 
 static inline void enter_unmake_locked(struct l1 *l1, struct l1_shard *s, struct l1_entry *e,

@@ -54,7 +54,7 @@ struct window_event {
     enum window_what what;
     uint32_t hash;   /* mini_hash() of the key's */
     uint32_t sample; /* of the same, the 20 bits by which keys are sampled */
-    uint32_t space;  /* HIT, MISS, OUTDATED */
+    uint32_t space;  /* all but REMOVE */
     uint64_t bytes;  /* HIT, STORE: the entry's charge */
     uint32_t at;     /* tick, as window_tick() */
     uint64_t life;   /* HIT, STORE: ticks from then on, for which a value lives */

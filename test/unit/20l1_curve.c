@@ -1046,7 +1046,7 @@ static uint64_t now_of(const struct followed *f)
  * refreshed. */
 static void comes(struct followed *f, uint64_t seconds, uint64_t stale)
 {
-    curve_store(f->c.l1, f->key.hash,
+    curve_store(f->c.l1, f->key.hash, f->key.space,
                 &(struct curve_value){.bytes = 1,
                                       .now_ns = now_of(f),
                                       .until_ns = now_of(f) + seconds * NS_PER_S,
