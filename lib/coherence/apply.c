@@ -97,46 +97,60 @@ static bool is_done_here_locked(const struct coherence *c, const struct coherenc
     return is_own(c, m) && own_call(c, m->call)->finished == m->call;
 }
 
-/* Applies an item of a frame of ours whose call has not done its local step. The floor that it
- * raises hides the one that stood before. That may be of a change that Redis has, or will have,
- * after this one, and that this node has applied already: then the value of this one must not come
- * into L1, so both are told to the local step. */
-static void apply_early_locked(struct coherence *c, struct coherence_item *item, uint64_t sequence,
-                               struct coherence_heard *heard) REQUIRES(c->state->apply_lock)
+/* Returns the highest floor that stands for a key of a frame. */
+static uint64_t floors_of_keys_locked(const struct coherence *c, struct coherence_message m)
+    REQUIRES(c->state->apply_lock)
 {
-    const struct coherence_sink *sink = &c->config.sink;
-    item->node = 0;
-    item->early = true;
-    if (item->kind == WIRE_KEY) {
-        item->own = coherence_queue_own(c, item, true);
-        heard->before = u64_max(heard->before, sink->floor(sink->arg, item));
+    struct coherence_item item;
+    uint64_t highest = 0;
+    while (coherence_message_next(&m, &item))
+        if (item.kind == WIRE_KEY)
+            highest = u64_max(highest, c->config.sink.floor(c->config.sink.arg, &item));
+    return highest;
+}
+
+/* Applies a frame of ours whose call has not done its local step, and leaves a note for that. The
+ * floors that it raises hide those that stood before. One of these may be of a change that Redis
+ * has, or will have, after this one, and that this node has applied already: then the value of this
+ * one must not come into L1. Keys share floors, so all are looked at before the first is raised:
+ * else what one key of the frame has raised would count against the others. */
+static void apply_early_locked(struct coherence *c, struct coherence_message m)
+    REQUIRES(c->state->apply_lock)
+{
+    struct coherence_item item;
+    struct coherence_heard heard = {.before = floors_of_keys_locked(c, m)};
+    struct coherence_call *call = own_call(c, m.call);
+    while (coherence_message_next(&m, &item)) {
+        item.early = true;
+        if (item.kind == WIRE_KEY)
+            item.own = coherence_queue_own(c, &item, true);
+        heard.floor = u64_max(heard.floor, coherence_apply_item_locked(c, &item, m.sequence));
     }
-    heard->floor = u64_max(heard->floor, coherence_apply_item_locked(c, item, sequence));
+    call->early = m.call;
+    call->heard = heard;
+}
+
+static void apply_foreign_locked(struct coherence *c, struct coherence_message m)
+    REQUIRES(c->state->apply_lock)
+{
+    struct coherence_item item;
+    while (coherence_message_next(&m, &item)) {
+        item.node = m.incarnation;
+        coherence_apply_item_locked(c, &item, m.sequence);
+    }
 }
 
 /* Applies the frame after `applied`. Returns how many items were applied. */
 static uint32_t apply_next_locked(struct coherence *c, struct coherence_message m)
     REQUIRES(c->state->apply_lock)
 {
-    struct coherence_item item;
-    uint32_t count = 0;
-    if (!is_done_here_locked(c, &m)) {
-        struct coherence_heard heard = {0, 0};
-        count = m.item_count;
-        while (coherence_message_next(&m, &item)) {
-            item.node = m.incarnation;
-            if (is_own(c, &m))
-                apply_early_locked(c, &item, m.sequence, &heard);
-            else
-                coherence_apply_item_locked(c, &item, m.sequence);
-        }
-        if (is_own(c, &m)) { /* the local step is still to come, and asks for this */
-            own_call(c, m.call)->early = m.call;
-            own_call(c, m.call)->heard = heard;
-        }
-    }
+    bool done = is_done_here_locked(c, &m);
+    if (!done && is_own(c, &m))
+        apply_early_locked(c, m);
+    else if (!done)
+        apply_foreign_locked(c, m);
     coherence_applied_locked(c, m.sequence, m.nonce);
-    return count;
+    return done ? 0 : m.item_count;
 }
 
 /* ---- the log, as a beat brought it ---- */
