@@ -259,3 +259,29 @@ TEST(in_doubt_an_absence_ages_while_its_load_runs)
     CHECK_ANSWER(follower.answer, NIGH_FRESH, "k=1");
     world_close(&w);
 }
+
+/* What L1 has is too old for the call. While Redis is asked another caller brings a new value, here
+ * alone: one that waited for Redis, too, would be removed when its connection ends. */
+TEST(a_load_that_failed_called_stale_what_another_call_had_just_brought)
+{
+    struct redis server;
+    struct world w;
+    struct asker asker;
+    open_node(&w, &server, NIGH_DOUBT_STALE);
+    CHECK_EQ(nigh_put(w.space, "k", 1, "old", 3, NULL), 0);
+    world_advance(&w, 1000);
+    redis_pause(&server);
+    w.origin.script = fail;
+    struct nigh_call young = NIGH_CALL_INIT;
+    young.max_age_ms = 500;
+    int64_t asked = world_count(&w, "l2_request");
+    asker_start(&asker, w.space, "k", &young);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&w, "l2_request") > asked);
+    struct nigh_miss miss = {.stamp = l1_ticket(w.cache->l1)}; /* without a lease */
+    struct nigh_call call = for_a_put(&miss);
+    CHECK_EQ(nigh_put(w.space, "k", 1, "new", 3, &call), 0);
+    redis_stop(&server);
+    asker_join(&asker);
+    CHECK_ANSWER(asker.answer, NIGH_FRESH, "new");
+    world_close(&w);
+}
