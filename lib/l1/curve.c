@@ -288,7 +288,7 @@ void l1_curve_hit(struct l1 *l1, const struct l1_entry *e, uint64_t now, bool an
                               .life = window_ticks(anew ? whole : left)});
 }
 
-/* Of a value that is there, not too old, and was of no use, any other cache would have had no
+/* Whether a value is there, is not too old, and was of no use: any other cache would have had no
  * better one. */
 static bool is_outdated(struct l1 *l1, const struct l1_key *key, uint64_t now_ns)
 {

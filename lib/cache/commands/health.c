@@ -205,7 +205,7 @@ static void say_room(struct command *c)
 #define MISSES_MANY 100u /* fewer say nothing, and hurt nobody */
 #define SHARE_SAID 5.0   /* of a hundred */
 
-/* What the spaces count together, lately. */
+/* Returns what the spaces count together, lately. */
 static uint64_t lately(struct command *c, enum trend_count which)
 {
     uint64_t sum = 0;
