@@ -113,7 +113,12 @@ static uint64_t floors_of_keys_locked(const struct coherence *c, struct coherenc
  * floors that it raises hide those that stood before. One of these may be of a change that Redis
  * has, or will have, after this one, and that this node has applied already: then the value of this
  * one must not come into L1. Keys share floors, so all are looked at before the first is raised:
- * else what one key of the frame has raised would count against the others. */
+ * else what one key of the frame has raised would count against the others.
+ *
+ * One floor for all keys of the frame is enough. It keeps out more than it must where a call puts
+ * several, its frame outruns its answer, and another change of one of them came after the ticket:
+ * then the others, too, are fetched by their next reads. A floor for each would want memory as the
+ * frame is applied, and what to do without it. */
 static void apply_early_locked(struct coherence *c, struct coherence_message m)
     REQUIRES(c->state->apply_lock)
 {

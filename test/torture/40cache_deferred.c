@@ -200,7 +200,9 @@ static void change(struct scene *s, unsigned key)
 }
 
 /* Whether a call may be answered so that began when so many changes of the key had returned. Stale
- * is what a load that fails has found in L1, if a change was about to remove it there. */
+ * is what a load that fails has found in L1 while a change was about to remove it there: the floor
+ * of the key had risen, so it is not L1's answer any more. Seldom seen, for a load looks twice, and
+ * both looks must fall between the two steps of the change. */
 static bool may_answer(const struct scene *s, unsigned key, unsigned changed, int outcome)
 {
     bool changing = atomic_load(&s->rows[key].changes) > changed;
