@@ -41,8 +41,10 @@ static int set_memory(struct nigh *cache, const struct nigh_options *o)
     rc = l1_set_memory(cache->l1, o->l1_memory, o->l1_limbo);
     if (rc != 0)
         return options_memory_too_small(o);
-    if (another)
+    if (another) {
+        trend_begin_anew(cache, NULL);
         limit_warn(cache->env.log, o->l1_memory * o->processes, "");
+    }
     return 0;
 }
 

@@ -17,12 +17,6 @@
 #include "cache/options.h"
 #include "cache/space_l1.h"
 
-uint32_t space_count(const struct nigh *cache)
-{
-    /* pair(cache.spaces): the slots below the count are set */
-    return atomic_load_explicit(&cache->space_count, memory_order_acquire);
-}
-
 struct nigh_space *space_find(struct nigh *cache, struct bytes name)
 {
     uint32_t count = space_count(cache);
@@ -173,6 +167,7 @@ static int add_locked(struct nigh *cache, struct nigh_space *space)
     int rc = space_l1_open(space, group_slot_of(space), memory);
     if (rc != 0)
         return note_memory(rc, memory);
+    trend_open(space);
     cache->spaces[count] = space;
     /* pair(cache.spaces): the slot before the count */
     atomic_store_explicit(&cache->space_count, count + 1, memory_order_release);
@@ -267,6 +262,8 @@ int space_change_memory(struct nigh_space *space, uint64_t memory)
     int rc = apply_memory(space);
     if (rc != 0)
         space->own_memory = before;
+    else if (memory != before)
+        trend_begin_anew(space->cache, space);
     return rc;
 }
 
@@ -287,6 +284,8 @@ int spaces_change_memory(struct nigh *cache, uint64_t memory)
     int rc = apply_default(cache, memory);
     if (rc != 0)
         (void)apply_default(cache, before); /* back, in the spaces that have it already */
+    else
+        trend_begin_anew(cache, NULL);
     return rc;
 }
 

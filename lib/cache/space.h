@@ -10,7 +10,12 @@
 /* The space of this name, or NULL. Any thread; no lock: spaces are only ever added. */
 struct nigh_space *space_find(struct nigh *cache, struct bytes name);
 /* The open spaces, in order of opening: 0 .. space_count(). */
-uint32_t space_count(const struct nigh *cache);
+static inline uint32_t space_count(const struct nigh *cache)
+{
+    /* pair(cache.spaces): the slots below the count are set */
+    return atomic_load_explicit(&cache->space_count, memory_order_acquire);
+}
+
 /* Set another space.memory, for one space, or for all that have none of their own. Errors:
  * NIGH_EOPTION, explained; NIGH_ENOMEM. */
 int space_change_memory(struct nigh_space *space, uint64_t memory)

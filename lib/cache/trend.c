@@ -13,86 +13,132 @@
 #define LOOK_NS NS_PER_S
 #define AGES_LOOK_NS (60 * NS_PER_S)
 #define HALF_HOUR_NS (1800 * NS_PER_S)
-#define PART_NS (60 * NS_PER_S / TREND_PARTS)
 
-static const double window_s[TREND_WINDOWS] = {1, 60, 3600};
+static const uint64_t lengths_ns[TREND_WINDOWS] = {NS_PER_S, 60 * NS_PER_S, 3600 * NS_PER_S};
 
-static void fade(struct trend *t, enum trend_tier tier, uint64_t hits, uint64_t reads,
-                 double passed_s)
-{
-    double gained_hits = (double)(hits - t->of[tier].hits);
-    double gained_reads = (double)(reads - t->of[tier].reads);
-    t->of[tier].hits = hits;
-    t->of[tier].reads = reads;
-    for (int w = 0; w < TREND_WINDOWS; w++) {
-        double kept = window_s[w] / (window_s[w] + passed_s);
-        double *faded_hits = &t->of[tier].faded_hits[w], *faded = &t->of[tier].faded_reads[w];
-        *faded_hits = *faded_hits * kept + gained_hits;
-        *faded = *faded * kept + gained_reads;
-        double ratio = *faded >= 1e-3 ? *faded_hits / *faded : 0; /* nothing was read for long */
-        atomic_store_explicit(&t->of[tier].ppm[w], (uint32_t)(ratio * 1e6 + .5),
-                              memory_order_relaxed);
-    }
-}
+/* ---- windows ---- */
 
-static void look_at_reads(struct nigh_space *space, const uint64_t counts[STATS_COUNTER_COUNT],
-                          double passed_s)
-{
-    uint64_t hits = counts[STATS_L1_FRESH] + counts[STATS_L1_STALE];
-    fade(&space->trend, TREND_L1, hits, hits + counts[STATS_L1_MISS], passed_s);
-    hits = counts[STATS_L2_FRESH] + counts[STATS_L2_STALE];
-    fade(&space->trend, TREND_L2, hits, hits + counts[STATS_L2_MISS], passed_s);
-}
-
-/* Begin the parts of the minute that have come since the last look. */
-static void begin_parts(uint64_t parts[TREND_PARTS], uint64_t from, uint64_t to)
-{
-    for (uint64_t i = 1; i <= to - from && i <= TREND_PARTS; i++)
-        parts[(from + i) % TREND_PARTS] = 0;
-}
-
-/* Returns what the counter has gained since the last look. */
-static uint64_t look_at_minute(struct trend *t, enum trend_count which, uint64_t count,
-                               const struct trend_clock *at)
-{
-    uint64_t sum = 0, gained = count - t->minute[which].count;
-    t->minute[which].count = count;
-    begin_parts(t->minute[which].parts, at->part_before, at->part);
-    t->minute[which].parts[at->part % TREND_PARTS] += gained;
-    for (uint32_t i = 0; i < TREND_PARTS; i++)
-        sum += t->minute[which].parts[i];
-    atomic_store_explicit(&t->minute[which].lately, sum, memory_order_relaxed);
-    return gained;
-}
-
-/* Returns the counter of which the last minute is told. */
-static enum stats_counter counter_of(enum trend_count which)
+/* Returns the counter that is told so. */
+static enum stats_counter counter_of(unsigned which)
 {
     static const enum stats_counter of[TREND_MISS_OF] = {
-        [TREND_EVICTED] = STATS_L1_EVICT,     [TREND_REFUSED] = STATS_L1_REFUSED_FULL,
-        [TREND_FRESH] = STATS_L1_FRESH,       [TREND_STALE] = STATS_L1_STALE,
-        [TREND_MISSES] = STATS_L1_MISS,       [TREND_MISS_ABSENT] = STATS_MISS_ABSENT,
+        [TREND_L1_FRESH] = STATS_L1_FRESH, [TREND_L1_STALE] = STATS_L1_STALE,
+        [TREND_L1_MISS] = STATS_L1_MISS,   [TREND_L2_FRESH] = STATS_L2_FRESH,
+        [TREND_L2_STALE] = STATS_L2_STALE, [TREND_L2_MISS] = STATS_L2_MISS,
+        [TREND_EVICTED] = STATS_L1_EVICT,  [TREND_REFUSED] = STATS_L1_REFUSED_FULL,
+        [TREND_MISS_ABSENT] = STATS_MISS_ABSENT,
     };
     if (which < TREND_MISS_OF)
         return of[which];
     return (enum stats_counter)(STATS_MISS_OF_NEW + (int)(which - TREND_MISS_OF));
 }
 
-static void look_at_counts(struct nigh_space *space, const uint64_t counts[STATS_COUNTER_COUNT],
-                           const struct trend_clock *at)
+static void read_note(struct nigh_space *space, uint64_t now_ns, struct trend_note *ret)
 {
-    uint64_t gained[TREND_COUNTS];
-    for (int i = 0; i < TREND_COUNTS; i++)
-        gained[i] = look_at_minute(&space->trend, (enum trend_count)i,
-                                   counts[counter_of((enum trend_count)i)], at);
-    if (gained[TREND_EVICTED] + gained[TREND_REFUSED] > 0)
-        atomic_store_explicit(&space->trend.no_room_ns, at->look_ns, memory_order_relaxed);
+    uint64_t counts[STATS_COUNTER_COUNT];
+    stats_read_all(&space->stats, counts);
+    ret->at_ns = now_ns;
+    for (unsigned i = 0; i < TREND_COUNTS; i++)
+        ret->counts[i] = counts[counter_of(i)];
+}
+
+static const struct trend_note *note_at(const struct trend_past *p, uint32_t i)
+{
+    return &p->notes[i % TREND_NOTES];
+}
+
+static void keep_note(struct trend_past *p, const struct trend_note *note)
+{
+    p->notes[p->noted++ % TREND_NOTES] = *note;
+}
+
+/* Returns the last note that was taken before a time; where none is left, the oldest. */
+static uint32_t note_before(const struct trend_past *p, uint64_t at_ns)
+{
+    uint32_t oldest = p->noted > TREND_NOTES ? p->noted - TREND_NOTES : 0;
+    uint32_t i = p->noted - 1;
+    while (i > oldest && note_at(p, i)->at_ns > at_ns)
+        i--;
+    return i;
+}
+
+/* Returns what a counter was between two notes, as if it had gained evenly. */
+static uint64_t was(const struct trend_note *a, const struct trend_note *b, unsigned which,
+                    uint64_t at_ns)
+{
+    double between = (double)(b->at_ns - a->at_ns);
+    double part = between > 0 ? (double)(at_ns - a->at_ns) / between : 0;
+    return a->counts[which] + (uint64_t)((double)(b->counts[which] - a->counts[which]) * part);
+}
+
+/* Tell of a window that ends now, and keep a note if it is time for one. */
+static void look_at_window(struct trend_past *p, uint64_t length_ns, const struct trend_note *now)
+{
+    uint64_t from_ns = now->at_ns > length_ns ? now->at_ns - length_ns : 0;
+    uint32_t i = note_before(p, from_ns);
+    const struct trend_note *a = note_at(p, i), *b = i + 1 < p->noted ? note_at(p, i + 1) : now;
+    from_ns = u64_max(from_ns, a->at_ns);
+    for (unsigned which = 0; which < TREND_COUNTS; which++)
+        atomic_store_explicit(&p->gained[which], now->counts[which] - was(a, b, which, from_ns),
+                              memory_order_relaxed);
+    atomic_store_explicit(&p->span_ns, now->at_ns - from_ns, memory_order_relaxed);
+    if (now->at_ns >= note_at(p, p->noted - 1)->at_ns + length_ns / (TREND_NOTES - 1))
+        keep_note(p, now);
+}
+
+static void look_at_windows(struct nigh_space *space, uint64_t now_ns)
+{
+    struct trend *t = &space->trend;
+    struct trend_note now;
+    read_note(space, now_ns, &now);
+    for (int w = 0; w < TREND_WINDOWS; w++)
+        look_at_window(&t->past[w], lengths_ns[w], &now);
+    uint64_t evicted = now.counts[TREND_EVICTED] + now.counts[TREND_REFUSED];
+    if (evicted != t->evicted)
+        atomic_store_explicit(&t->no_room_ns, now_ns, memory_order_relaxed);
+    t->evicted = evicted;
+}
+
+static void begin_windows(struct nigh_space *space, uint64_t now_ns, enum trend_since since)
+{
+    struct trend_note now;
+    read_note(space, now_ns, &now);
+    for (int w = 0; w < TREND_WINDOWS; w++) {
+        space->trend.past[w].noted = 0;
+        keep_note(&space->trend.past[w], &now);
+        look_at_window(&space->trend.past[w], lengths_ns[w], &now);
+    }
+    atomic_store_explicit(&space->trend.since, since, memory_order_relaxed);
+}
+
+static uint64_t gained(const struct trend *t, unsigned which, enum trend_window window)
+{
+    return atomic_load_explicit(&t->past[window].gained[which], memory_order_relaxed);
 }
 
 uint64_t trend_lately(const struct trend *t, enum trend_count which)
 {
-    return atomic_load_explicit(&t->minute[which].lately, memory_order_relaxed);
+    return gained(t, which, TREND_MINUTE);
 }
+
+uint64_t trend_reads(const struct trend *t, enum trend_count tier, enum trend_window window)
+{
+    return gained(t, tier, window) + gained(t, tier + 1, window) + gained(t, tier + 2, window);
+}
+
+uint32_t trend_hits_ppm(const struct trend *t, enum trend_count tier, enum trend_window window)
+{
+    double hits = (double)(gained(t, tier, window) + gained(t, tier + 1, window));
+    double reads = hits + (double)gained(t, tier + 2, window);
+    return reads > 0 ? (uint32_t)(1e6 * hits / reads + .5) : 0;
+}
+
+uint64_t trend_span_ns(const struct trend *t, enum trend_window window)
+{
+    return atomic_load_explicit(&t->past[window].span_ns, memory_order_relaxed);
+}
+
+/* ---- ages, lag ---- */
 
 static void look_at_ages(struct nigh_space *space)
 {
@@ -147,27 +193,45 @@ static void look_at_lag(struct nigh *cache, uint64_t now_ns)
     tell_lag(l, &sum);
 }
 
-void trend_keep(struct nigh *cache)
+/* ---- looks ---- */
+
+static void look(struct nigh *cache, uint64_t now_ns) REQUIRES(cache->trend_clock.latch)
 {
     struct trend_clock *at = &cache->trend_clock;
-    uint64_t now_ns = clock_now_ns(&cache->clock), counts[STATS_COUNTER_COUNT];
     if (at->look_ns == 0)
         at->look_ns = at->ages_ns = now_ns;
     if (now_ns < at->look_ns + LOOK_NS)
         return;
-    double passed_s = (double)(now_ns - at->look_ns) / (double)NS_PER_S;
     bool ages = now_ns >= at->ages_ns + AGES_LOOK_NS;
     at->look_ns = now_ns;
-    at->part_before = at->part;
-    at->part = now_ns / PART_NS;
     if (ages)
         at->ages_ns = now_ns;
     look_at_lag(cache, now_ns);
     for (uint32_t i = 0; i < space_count(cache); i++) {
-        stats_read_all(&cache->spaces[i]->stats, counts);
-        look_at_reads(cache->spaces[i], counts, passed_s);
-        look_at_counts(cache->spaces[i], counts, at);
+        look_at_windows(cache->spaces[i], now_ns);
         if (ages)
             look_at_ages(cache->spaces[i]);
     }
+}
+
+void trend_keep(struct nigh *cache)
+{
+    latch_lock(&cache->trend_clock.latch);
+    look(cache, clock_now_ns(&cache->clock));
+    latch_unlock(&cache->trend_clock.latch);
+}
+
+void trend_open(struct nigh_space *space)
+{
+    begin_windows(space, clock_now_ns(&space->cache->clock), TREND_SINCE_OPENED);
+}
+
+void trend_begin_anew(struct nigh *cache, struct nigh_space *only)
+{
+    latch_lock(&cache->trend_clock.latch);
+    uint64_t now_ns = clock_now_ns(&cache->clock);
+    for (uint32_t i = 0; i < space_count(cache); i++)
+        if (!only || cache->spaces[i] == only)
+            begin_windows(cache->spaces[i], now_ns, TREND_SINCE_CAP);
+    latch_unlock(&cache->trend_clock.latch);
 }

@@ -1,17 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a space has been like lately: its hit ratios over a second, a minute and an hour, what it
- * has counted in the last minute, and how young those are that it evicts. And how late
- * changes come here of late.
+ * What a space has been like lately: what its counters have gained in the last second, minute and
+ * hour, and how young those are that it evicts. And how late changes come here of late.
  *
- * The keeper adds up each second what the space's counters have gained. A window is a pair of sums,
- * hits and reads, that fade: with each second they lose 1/(1 + T) of themselves, T being the
- * window's length in seconds. So a reader sees the ratio of the last T seconds or so, older reads
- * counting less and less; no ring of samples has to be kept, and a keeper that comes late (a host
- * that seldom ticks) does no harm.
+ * One rule makes all figures of a window. It ends with the keeper's last look, which comes once a
+ * second, and began T earlier; what a counter gained is what it is, less what it was then. What it
+ * was is read off the line between two notes of all counters, of which the keeper takes one each
+ * T/12:
  *
- * Counts of the last minute do not fade: who has raised a cap sees them end. They are kept in six
- * parts of ten seconds, of which the youngest is growing; so they are of 50 to 60 seconds.
+ *       note     note             note     look
+ *     ---+--------+--- . . . ------+--------+---> time
+ *             ^ began, T before the look
+ *
+ * So nothing fades, nothing comes or goes by steps, who has raised a cap sees evictions end within
+ * the minute, and a keeper that comes late (a host that seldom ticks) does no harm. And whoever
+ * tells a ratio of a window, here or from several counts, tells the same one at one moment.
+ *
+ * A window reaches back no further than to the opening of the space, nor to the last change of a
+ * cap: what was read under another cap says nothing of this one. Texts say how far it does.
  *
  * The age of the evicted is that which a tenth of those did not reach that went in the minute
  * before the last look; there is none if none went. So it lapses within two minutes. A histogram of
@@ -23,38 +29,50 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+#include "base/base.h"
 #include "stats/stats.h"
 
 struct nigh;
+struct nigh_space;
 
-enum trend_tier { TREND_L1, TREND_L2, TREND_TIERS };
 enum trend_window { TREND_SECOND, TREND_MINUTE, TREND_HOUR, TREND_WINDOWS };
 
-/* What is told of the last minute. */
+/* What is told of a window. A tier is named by the first of its three, which are in this order. */
 enum trend_count {
+    TREND_L1,
+    TREND_L1_FRESH = TREND_L1,
+    TREND_L1_STALE,
+    TREND_L1_MISS,
+    TREND_L2,
+    TREND_L2_FRESH = TREND_L2,
+    TREND_L2_STALE,
+    TREND_L2_MISS,
     TREND_EVICTED,
     TREND_REFUSED,
-    TREND_FRESH,
-    TREND_STALE,
-    TREND_MISSES,
     TREND_MISS_ABSENT,
     TREND_MISS_OF, /* the first of the causes (misses.h), as the counters are in order */
     TREND_COUNTS = TREND_MISS_OF + STATS_MISS_OF_OTHER - STATS_MISS_OF_NEW + 1,
 };
-#define TREND_PARTS 6u
+#define TREND_NOTES 13u /* one each twelfth of a window, and one that is older than it */
 
-/* Keys: (k) keeper  (a) written by the keeper, read by anyone */
+/* Why a window is not full: what came before does not count. */
+enum trend_since { TREND_SINCE_OPENED, TREND_SINCE_CAP };
+
+struct trend_note {
+    uint64_t at_ns;
+    uint64_t counts[TREND_COUNTS]; /* of all time */
+};
+
+/* Keys: (k) whoever holds the latch of trend_clock  (a) written by that one, read by anyone */
 struct trend {
-    struct {
-        uint64_t hits, reads; /* (k) the counters' sums at the last look */
-        double faded_hits[TREND_WINDOWS], faded_reads[TREND_WINDOWS]; /* (k) */
-        _Atomic uint32_t ppm[TREND_WINDOWS]; /* (a) hits of a million reads; 0: there were none */
-    } of[TREND_TIERS];
-    struct {
-        uint64_t count;              /* (k) the counter at the last look */
-        uint64_t parts[TREND_PARTS]; /* (k) what it has gained in each part of the minute */
-        _Atomic uint64_t lately;     /* (a) the same in all of them */
-    } minute[TREND_COUNTS];
+    struct trend_past {
+        struct trend_note notes[TREND_NOTES]; /* (k) a ring */
+        uint32_t noted;                       /* (k) how many ever were; one at least */
+        _Atomic uint64_t gained[TREND_COUNTS]; /* (a) */
+        _Atomic uint64_t span_ns;              /* (a) its length so far */
+    } past[TREND_WINDOWS];
+    _Atomic uint32_t since;           /* (a) enum trend_since */
+    uint64_t evicted;                 /* (k) and refused, at the last look */
     uint64_t ages[HISTOGRAM_BUCKETS]; /* (k) of the evicted, at the last look */
     _Atomic uint64_t evicted_age_ns;  /* (a) 0: none was evicted lately */
     _Atomic uint64_t no_room_ns;      /* (a) the last look that found some evicted or refused */
@@ -74,15 +92,25 @@ struct trend_lag {
 
 /* When the keeper looked last. */
 struct trend_clock {
-    uint64_t look_ns;     /* (k) */
-    uint64_t ages_ns;     /* (k) */
-    uint64_t part;        /* (k) which part of a minute it was, counted on and on ... */
-    uint64_t part_before; /* (k) ... and at the look before */
+    struct latch latch; /* who looks, or begins anew */
+    uint64_t look_ns;   /* (k) */
+    uint64_t ages_ns;   /* (k) */
 };
 
-/* Returns what a counter has gained in the last minute. */
+/* Returns what a counter has gained in the last minute, or in as much of it as counts. */
 uint64_t trend_lately(const struct trend *t, enum trend_count which);
+/* Returns how many of a million reads of a tier were hits; 0: there were none. */
+uint32_t trend_hits_ppm(const struct trend *t, enum trend_count tier, enum trend_window window);
+/* Returns how many reads of a tier there were. */
+uint64_t trend_reads(const struct trend *t, enum trend_count tier, enum trend_window window);
+/* Returns how far a window reaches back: less than its time since it began anew. */
+uint64_t trend_span_ns(const struct trend *t, enum trend_window window);
 /* Keeper: look, if a second has passed. */
 void trend_keep(struct nigh *cache);
+/* Begin the windows of a space that is being opened: all that it has counted counts. */
+void trend_open(struct nigh_space *space);
+/* Begin the windows of all spaces anew, or of `only` one, for a cap has changed. Threads: any.
+ * Locks: the latch, and within it those of shards, briefly. */
+void trend_begin_anew(struct nigh *cache, struct nigh_space *only);
 
 #endif

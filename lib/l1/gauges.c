@@ -98,6 +98,8 @@ void gauges_read_own(struct l1 *l1, unsigned which, struct l1_gauges *ret)
     if (which & L1_GAUGE_TABLES) /* the first tables are fixed bytes */
         g.tables_bytes = l1->fixed_bytes + policy_charge(l1) + sums.tables -
                          (uint64_t)g.shards * table_bytes(l1->mem, l1->hit.base_bits);
+    if (which & L1_GAUGE_TABLES && l1->floors == &l1->own_floors)
+        g.floors_bytes = floors_bytes(l1->floors->group_count, l1->floors->key_count);
     if (which & L1_GAUGE_LIMBO)
         g.limbo_bytes = sums.held + g.aside_bytes +
                         less(atomic_load_explicit(&l1->limbo, memory_order_relaxed),
@@ -122,6 +124,7 @@ static void add_gauges(struct l1_gauges *sum, const struct l1_gauges *g)
     sum->peak_bytes += g->peak_bytes;
     sum->resident_bytes += g->resident_bytes;
     sum->tables_bytes += g->tables_bytes;
+    sum->floors_bytes += g->floors_bytes;
     sum->limbo_bytes += g->limbo_bytes;
     sum->aside_bytes += g->aside_bytes;
     sum->unstored_bytes += g->unstored_bytes;

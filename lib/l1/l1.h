@@ -577,7 +577,8 @@ struct l1_gauges {
     uint64_t used_bytes;      /* everything charged */
     uint64_t peak_bytes;      /* highest used_bytes since the cap was last changed, or reached */
     uint64_t resident_bytes;  /* pages of the arena and the tables; 0: the backend does not know */
-    uint64_t tables_bytes;    /* floors, buckets, queues, sketches */
+    uint64_t tables_bytes;    /* floors, buckets, queues, sketches, fates */
+    uint64_t floors_bytes;    /* part of it */
     uint64_t limbo_bytes;     /* retired, not yet freed */
     uint64_t aside_bytes;     /* part of limbo_bytes: retired when limbo was full; count as live */
     uint64_t unstored_bytes;  /* created, not stored (yet) */

@@ -36,7 +36,8 @@ static void check_sums(const struct world *w)
         bytes += ring_bytes(w->cache->l1, &w->cache->l1->shards[i].ring);
     ok = CHECK_EQ((uint64_t)(of(w, "s", "entry_bytes") + of(w, "other", "entry_bytes")), bytes) &&
          ok;
-    ok = CHECK(bytes <= g.used_bytes) && ok;
+    ok = CHECK_EQ(bytes + g.tables_bytes + g.limbo_bytes + g.unstored_bytes, g.used_bytes) && ok;
+    ok = CHECK(g.floors_bytes <= g.tables_bytes) && ok;
     if (!ok)
         check_note("%lld entries", (long long)entries);
 }
@@ -192,6 +193,73 @@ TEST(hit_ratios_follow_the_traffic_each_at_its_pace)
     CHECK_GT(of(&w, "s", "l1_hits_1m_ppm"), 550000); /* of what there was in the minute */
     read_for_a_second(&w, 10);
     CHECK_GT(of(&w, "s", "l1_hits_1s_ppm"), 980000);
+    world_close(&w);
+}
+
+/* What comes evenly is told so, while what was before comes to its end, too. */
+TEST(a_minute_is_neither_more_nor_less)
+{
+    struct world w;
+    open_small_as(&w, NIGH_POLICY_LRU, 3600000);
+    REQUIRE_EQ(nigh_put(w.space, "hit", 3, "v", 1, NULL), 0);
+    uint64_t from_ns = clock_now_ns(&w.cache->clock);
+    for (int i = 1; i <= 200; i++) {
+        read_for_a_second(&w, 5); /* which takes somewhat more */
+        int64_t passed_ms = (int64_t)((clock_now_ns(&w.cache->clock) - from_ns) / NS_PER_MS);
+        int64_t minute_ms = passed_ms < 60000 ? passed_ms : 60000;
+        bool ok = CHECK_LE(llabs(of(&w, "s", "window_1m_ms") - minute_ms), 2000);
+        ok = CHECK_LE(llabs(of(&w, "s", "l1_reads_1m") - 10 * i * minute_ms / passed_ms), 11) && ok;
+        if (!ok)
+            check_note("after %d rounds", i);
+    }
+    CHECK_EQ(of(&w, "s", "window_1m_ms"), 60000);
+    for (int i = 0; i < 30; i++)
+        read_for_a_second(&w, 10);
+    CHECK(about(of(&w, "s", "l1_hits_1m_ppm"), 750000));
+    world_close(&w);
+}
+
+TEST(what_was_under_another_cap_does_not_count)
+{
+    struct world w;
+    struct nigh_space *other = open_small_as(&w, NIGH_POLICY_LRU, 3600000);
+    REQUIRE_EQ(nigh_put(w.space, "hit", 3, "v", 1, NULL), 0);
+    for (int i = 0; i < 70; i++)
+        read_for_a_second(&w, 2);
+    CHECK(about(of(&w, "s", "l1_hits_1m_ppm"), 200000));
+    REQUIRE_EQ(nigh_set(w.cache, "l1.memory", "16m"), 0);
+    CHECK_EQ(of(&w, "s", "window_1m_ms"), 0); /* at once */
+    CHECK_EQ(of(&w, "s", "l1_reads_1m"), 0);
+    for (int i = 0; i < 12; i++)
+        read_for_a_second(&w, 10);
+    int64_t window_ms = of(&w, "s", "window_1m_ms");
+    CHECK(window_ms >= 11000 && window_ms <= 20000);
+    CHECK_EQ(of(&w, "s", "l1_hits_1m_ppm"), 1000000);
+    CHECK_EQ(of(&w, "s", "l1_hits_1h_ppm"), 1000000);
+    REQUIRE_EQ(nigh_set(w.cache, "l1.memory", "16m"), 0); /* the same: it goes on */
+    CHECK_EQ(of(&w, "s", "window_1m_ms"), window_ms);
+    REQUIRE_EQ(nigh_space_set(other, "space.memory", "2m"), 0);
+    CHECK_EQ(of(&w, "s", "window_1m_ms"), window_ms); /* another space's own */
+    CHECK_EQ(of(&w, "other", "window_1m_ms"), 0);
+    world_close(&w);
+}
+
+/* A host may tick seldom: then what came between two looks is taken to have come evenly. */
+TEST(a_late_look_is_no_burst)
+{
+    struct world w;
+    open_small_as(&w, NIGH_POLICY_LRU, 3600000);
+    REQUIRE_EQ(nigh_put(w.space, "hit", 3, "v", 1, NULL), 0);
+    world_settle(&w);
+    for (int i = 0; i < 3; i++) {
+        struct nigh_value value;
+        for (int k = 0; k < 400; k++)
+            if (nigh_get(w.space, "hit", 3, NULL, &value) >= 0)
+                nigh_release(&value);
+        world_advance(&w, 40000);
+        world_settle(&w);
+    }
+    CHECK_LE(llabs(of(&w, "s", "l1_reads_1m") - 600), 10);
     world_close(&w);
 }
 

@@ -160,7 +160,7 @@ static void say_twice(struct command *c, bool apart)
 /* Says that the table of a space is full, if it is. `gone`: what it has not kept lately. */
 static void say_full(struct command *c, const struct nigh_space *space, uint64_t gone)
 {
-    char text[4 * NIGH_NAME_MAX + 100] = "";
+    char text[4 * NIGH_NAME_MAX + 200] = "";
     struct text w = text_into(text, sizeof(text));
     bool apart = space_l1_apart(space);
     struct room room;
@@ -174,8 +174,17 @@ static void say_full(struct command *c, const struct nigh_space *space, uint64_t
         text_add_name(&w, bytes_of(space->name, space->name_len));
     text_add(&w, " (");
     room_say(&w, &room);
-    control_print(c->reply, "%s): %" PRIu64 " evicted or refused in the last minute", text, gone);
+    text_add(&w, "): %" PRIu64 " evicted or refused ", gone);
+    say_minute(&w, &space->trend);
+    control_print(c->reply, "%s", text);
     say_twice(c, apart);
+}
+
+/* Returns the space of which the last minute is told over more time. */
+static const struct nigh_space *longer(const struct nigh_space *a, const struct nigh_space *b)
+{
+    return a && trend_span_ns(&a->trend, TREND_MINUTE) >= trend_span_ns(&b->trend, TREND_MINUTE)
+               ? a : b;
 }
 
 /* Says where there is no room at present: in the table that spaces share, or in one's own. */
@@ -192,7 +201,7 @@ static void say_room(struct command *c)
         if (space_l1_apart(space)) {
             say_full(c, space, lately);
         } else {
-            shared = space;
+            shared = longer(shared, space);
             gone += lately;
         }
     }
@@ -270,13 +279,18 @@ static void say_absent(struct command *c, const struct nigh_space *space, uint64
 /* Says where misses come from, if there are some. */
 static void say_misses(struct command *c)
 {
-    uint64_t misses = lately(c, TREND_MISSES), absent = lately(c, TREND_MISS_ABSENT);
-    uint64_t reads = misses + lately(c, TREND_FRESH) + lately(c, TREND_STALE);
-    const struct nigh_space *space = most_absent(c);
+    uint64_t misses = lately(c, TREND_L1_MISS), absent = lately(c, TREND_MISS_ABSENT);
+    uint64_t reads = misses + lately(c, TREND_L1_FRESH) + lately(c, TREND_L1_STALE);
+    const struct nigh_space *space = most_absent(c), *oldest = NULL;
+    char when[60] = "";
+    struct text w = text_into(when, sizeof(when));
     if (misses < MISSES_MANY)
         return;
-    control_print(c->reply, "misses: %" PRIu64 " of %" PRIu64 " reads in the last minute", misses,
-                  reads);
+    for (uint32_t i = 0; i < space_count(c->cache); i++)
+        oldest = longer(oldest, c->cache->spaces[i]);
+    say_minute(&w, &oldest->trend);
+    control_print(c->reply, "misses: %" PRIu64 " of %" PRIu64 " reads (%.1f %%) %s", misses, reads,
+                  100.0 * (double)misses / (double)reads, when);
     if (space && absent > misses / 2)
         say_absent(c, space, u64_min(100, 100 * absent / misses));
     control_print(c->reply, "\n");

@@ -247,9 +247,10 @@ static void text_room(struct text *w, const struct explanation *x)
         return;
     text_add(t, "L1 %s (", x->room.is_full ? "is full" : "has room now");
     room_say(t, &x->room);
-    text_add(t, "): of this space it has evicted %" PRIu64 " and found no room for %" PRIu64
-                " in the last minute (%" PRIu64 " and %" PRIu64 " in all)",
-             x->evicted_1m, x->refused_1m, x->evicted, x->refused);
+    text_add(t, "): of this space it has evicted %" PRIu64 " and found no room for %" PRIu64 " ",
+             x->evicted_1m, x->refused_1m);
+    say_minute(t, &x->space->trend);
+    text_add(t, " (%" PRIu64 " and %" PRIu64 " in all)", x->evicted, x->refused);
     if (!x->room_is_wanted && x->room_wanted_ago_ns != UINT64_MAX) {
         text_add(t, ", the last one ");
         say_ago(t, x->room_wanted_ago_ns);

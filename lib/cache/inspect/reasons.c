@@ -187,6 +187,22 @@ void say_span(struct text *w, uint64_t ns)
         text_add(w, "%.0f days", s / 86400);
 }
 
+#define WINDOW_FULL_NS (59 * NS_PER_S + NS_PER_S / 2) /* rounds to a minute */
+
+void say_minute(struct text *w, const struct trend *t)
+{
+    static const char *const since[] = {
+        [TREND_SINCE_OPENED] = "since the opening", [TREND_SINCE_CAP] = "since a cap was set"};
+    uint64_t span_ns = trend_span_ns(t, TREND_MINUTE);
+    if (span_ns >= WINDOW_FULL_NS) {
+        text_add(w, "in the last minute");
+        return;
+    }
+    text_add(w, "in the ");
+    say_span(w, span_ns);
+    text_add(w, " %s", since[atomic_load_explicit(&t->since, memory_order_relaxed)]);
+}
+
 static void say_either_way(struct text *w, int64_t ns)
 {
     say_span(w, (uint64_t)(ns < 0 ? -ns : ns));

@@ -140,6 +140,8 @@ void reason_say(struct text *w, const struct explanation *x);
 
 /* Say a duration, such as "1.2 s" or "3 h". */
 void say_span(struct text *w, uint64_t ns);
+/* Say of which time the figures of the last minute are: "in the last minute", or less of one. */
+void say_minute(struct text *w, const struct trend *t);
 /* Say how long ago something was. What is less than a second ago is not known better than that. */
 void say_ago(struct text *w, uint64_t ns);
 /* Say since when there is no trust: "was lost 3 s ago". */

@@ -57,7 +57,9 @@ void gauges_read(struct nigh *cache, unsigned ask, struct gauges *g)
     X(memory_cap_bytes, ASK_CHEAP, g->l1.cap_bytes, "l1.memory")                                   \
     X(resident_bytes, L1_GAUGE_RESIDENT, g->l1.resident_bytes,                                     \
       "pages behind it; 0: the allocator does not know")                                           \
-    X(tables_bytes, L1_GAUGE_TABLES, g->l1.tables_bytes, "of it: floors, buckets, queues")         \
+    X(tables_bytes, L1_GAUGE_TABLES, g->l1.tables_bytes, "of it: floors, buckets, queues, fates")  \
+    X(floors_bytes, L1_GAUGE_TABLES, g->l1.floors_bytes,                                           \
+      "of tables_bytes: 16 B for each of coherence.group_slots, and those of keys")                \
     X(limbo_bytes, L1_GAUGE_LIMBO, g->l1.limbo_bytes, "of it: retired, waiting for readers")       \
     X(aside_bytes, ASK_CHEAP, g->l1.aside_bytes, "of limbo_bytes: removed while limbo was full")   \
     X(unstored_bytes, L1_GAUGE_UNSTORED, g->l1.unstored_bytes,                                     \
@@ -134,9 +136,9 @@ static uint64_t of_l1(const struct nigh_space *space, unsigned which, size_t off
 }
 #define OF_L1(which, field) of_l1(space, which, offsetof(struct l1_gauges, field))
 
-static uint64_t ppm(const struct nigh_space *space, enum trend_tier tier, enum trend_window window)
+static uint64_t ppm(const struct nigh_space *space, enum trend_count tier, enum trend_window window)
 {
-    return atomic_load_explicit(&space->trend.of[tier].ppm[window], memory_order_relaxed);
+    return trend_hits_ppm(&space->trend, tier, window);
 }
 
 static uint64_t evicted_age_ns(const struct nigh_space *space)
@@ -175,6 +177,10 @@ static bool is_loader_cheaper(struct nigh_space *space)
       "the same of the last minute")                                                               \
     X(l2_hits_1h_ppm, NEEDS_NOTHING, ppm(space, TREND_L2, TREND_HOUR),                             \
       "the same of the last hour")                                                                 \
+    X(l1_reads_1m, NEEDS_NOTHING, trend_reads(&space->trend, TREND_L1, TREND_MINUTE),              \
+      "reads of the last minute, of which l1_hits_1m_ppm is")                                      \
+    X(window_1m_ms, NEEDS_NOTHING, trend_span_ns(&space->trend, TREND_MINUTE) / NS_PER_MS,         \
+      "the last minute, or less: it begins when the space is opened, or a cap is set")             \
     X(evicted_age_ms, NEEDS_NOTHING, evicted_age_ns(space) / NS_PER_MS,                            \
       "a tenth of those evicted in the last minute or so were younger; 0: none was evicted")       \
     X(evicted_1m, NEEDS_NOTHING, trend_lately(&space->trend, TREND_EVICTED),                       \
