@@ -38,7 +38,9 @@ enum nigh_stats_format { NIGH_STATS_TEXT, NIGH_STATS_JSON, NIGH_STATS_PROMETHEUS
  *
  * redis_problem and listener_problem say why there is no connection to Redis, and for how long
  * ("" in JSON while there is one); redis_outage and listener_outage what the last reason was when
- * there was none before, for how long, and since when it is over. Node is the name by which
+ * there was none before, for how long, and since when it is over; those with _first why it began,
+ * which may be the same. Where an answer was awaited an outage lasts from the last answer before it
+ * to the first one after it. Node is the name by which
  * explanations of other nodes call this one (nigh_explain()); redis_evicts is the maxmemory-policy
  * that the server told at the last connection.
  *

@@ -135,13 +135,19 @@ void l2_channel_log_in(struct l2_channel *ch)
 
 /* ---- connection ---- */
 
+/* Whether an answer is awaited. */
+static bool is_pinged(const struct l2_channel *ch)
+{
+    return ch->subscribed && ch->pinged_ns > ch->conn.heard_ns;
+}
+
 static void lose(struct l2_channel *ch, uint64_t now_ns)
 {
     bool was_subscribed = ch->subscribed;
     const char *problem = ch->conn.problem;
     bool logs_in = ch->logs_in;
     ch->logs_in = false;
-    outage_note(&ch->outage, problem, now_ns);
+    outage_note(&ch->outage, problem, is_pinged(ch) ? ch->conn.heard_ns : now_ns);
     if (!logs_in && outage_is_news(&ch->outage, problem) &&
         LOG(env_of(ch)->log, NIGH_LOG_WARN, "redis listener is not connected: %s", problem))
         outage_told(&ch->outage, problem);
@@ -160,11 +166,6 @@ static void lose(struct l2_channel *ch, uint64_t now_ns)
 static uint64_t dead_ns(const struct l2_channel *ch)
 {
     return u64_max(ch->conn.heard_ns + DEAD_NS, ch->pinged_ns + (DEAD_NS - PING_NS));
-}
-
-static bool is_pinged(const struct l2_channel *ch)
-{
-    return ch->subscribed && ch->pinged_ns > ch->conn.heard_ns;
 }
 
 /* Returns when a connection has to go that still reaches another server. */

@@ -89,11 +89,18 @@ static void tell_up(struct link *link)
     pthread_mutex_unlock(&link->lock);
 }
 
+/* Returns since when the server is away, of which a lost connection tells: it is known to have been
+ * there when it answered last, and, if nothing was awaited, until now. */
+static uint64_t away_since_ns(const struct link *link, bool was_up, uint64_t now_ns)
+{
+    return was_up && link->pending.head ? link->conn.heard_ns : now_ns;
+}
+
 static void tell_down(struct link *link, bool was_up, uint64_t now_ns)
 {
     const char *problem = link->conn.problem;
     const char *shown = link->sentinels && !was_up ? link->uri.shown : link_shown(link);
-    outage_note(&link->outage, problem, now_ns);
+    outage_note(&link->outage, problem, away_since_ns(link, was_up, now_ns));
     if (outage_is_news(&link->outage, problem) &&
         LOG(link->env->log, NIGH_LOG_WARN, "redis at %s is not connected: %s", shown, problem))
         outage_told(&link->outage, problem);

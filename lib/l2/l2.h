@@ -609,16 +609,18 @@ size_t l2_argument_max(const struct l2 *l2);
 /* Why there is no connection, as a line for people; the listener's has one, too. Any thread. */
 #define L2_PROBLEM_BYTES 200
 struct l2_problem {
-    char text[L2_PROBLEM_BYTES]; /* "" while connected; printable ASCII */
-    uint64_t for_ms;             /* for how long there has been none */
+    char text[L2_PROBLEM_BYTES];  /* "" while connected; printable ASCII */
+    char first[L2_PROBLEM_BYTES]; /* why it began, where that is known; may be the same */
+    uint64_t for_ms;              /* for how long there has been none: since the last answer */
 };
 void l2_problem_read(struct l2 *l2, struct l2_problem *ret);
 void l2_channel_problem_read(struct l2_channel *ch, struct l2_problem *ret);
 /* Why there was none before, when that is over. Any thread. */
 struct l2_outage {
-    char text[L2_PROBLEM_BYTES]; /* the last reason; "": there was no outage */
-    uint64_t ago_ms;             /* since it ended */
-    uint64_t lasted_ms;
+    char text[L2_PROBLEM_BYTES];  /* the last reason; "": there was no outage */
+    char first[L2_PROBLEM_BYTES]; /* why it began; may be the same */
+    uint64_t ago_ms;              /* since it ended */
+    uint64_t lasted_ms;           /* from the last answer before it to the first one after it */
 };
 void l2_outage_read(struct l2 *l2, struct l2_outage *ret);
 void l2_channel_outage_read(struct l2_channel *ch, struct l2_outage *ret);

@@ -336,7 +336,7 @@ void l2_server_read(struct l2 *l2, struct l2_server *ret)
 void l2_problem_read(struct l2 *l2, struct l2_problem *ret)
 {
     uint64_t now_ns = clock_now_ns(l2->env->clock);
-    ret->text[0] = '\0';
+    ret->text[0] = ret->first[0] = '\0';
     for (uint32_t i = 0; i < l2->link_count && ret->text[0] == '\0'; i++)
         outage_read(&l2->links[i]->outage, now_ns, ret);
     for (uint32_t i = 0; i < l2->link_count && ret->text[0] == '\0'; i++)

@@ -10,7 +10,7 @@ void outage_init(struct outage *o, const char *reason, uint64_t now_ns)
 {
     pthread_mutex_init(&o->lock, NULL);
     o->told_count = 0;
-    o->now[0] = o->last[0] = '\0';
+    o->first[0] = o->now[0] = o->began[0] = o->last[0] = '\0';
     outage_note(o, reason, now_ns);
     o->failed = false;
 }
@@ -20,11 +20,13 @@ void outage_fini(struct outage *o)
     pthread_mutex_destroy(&o->lock);
 }
 
-void outage_note(struct outage *o, const char *reason, uint64_t now_ns)
+void outage_note(struct outage *o, const char *reason, uint64_t since_ns)
 {
     pthread_mutex_lock(&o->lock);
     if (o->now[0] == '\0')
-        o->since_ns = now_ns;
+        o->since_ns = since_ns;
+    if (!o->failed)
+        snprintf(o->first, sizeof(o->first), "%s", reason);
     snprintf(o->now, sizeof(o->now), "%s", reason);
     o->failed = true;
     pthread_mutex_unlock(&o->lock);
@@ -34,11 +36,12 @@ void outage_over(struct outage *o, uint64_t now_ns)
 {
     pthread_mutex_lock(&o->lock);
     if (o->now[0] && o->failed) {
+        memcpy(o->began, o->first, sizeof(o->began));
         memcpy(o->last, o->now, sizeof(o->last));
         o->began_ns = o->since_ns;
         o->ended_ns = now_ns;
     }
-    o->now[0] = '\0';
+    o->first[0] = o->now[0] = '\0';
     o->failed = false;
     pthread_mutex_unlock(&o->lock);
 }
@@ -51,23 +54,25 @@ bool outage_end(struct outage *o, uint64_t now_ns)
     return told;
 }
 
-void outage_read(struct outage *o, uint64_t now_ns, struct l2_problem *ret)
-{
-    pthread_mutex_lock(&o->lock);
-    strcpy(ret->text, o->now);
-    ret->for_ms = o->now[0] ? (now_ns - o->since_ns) / NS_PER_MS : 0;
-    pthread_mutex_unlock(&o->lock);
-}
-
 static uint64_t ms_between(uint64_t from_ns, uint64_t to_ns)
 {
     return to_ns > from_ns ? (to_ns - from_ns) / NS_PER_MS : 0;
+}
+
+void outage_read(struct outage *o, uint64_t now_ns, struct l2_problem *ret)
+{
+    pthread_mutex_lock(&o->lock);
+    strcpy(ret->first, o->failed ? o->first : o->now);
+    strcpy(ret->text, o->now);
+    ret->for_ms = o->now[0] ? ms_between(o->since_ns, now_ns) : 0;
+    pthread_mutex_unlock(&o->lock);
 }
 
 void outage_read_last(struct outage *o, uint64_t now_ns, struct l2_outage *ret)
 {
     *ret = (struct l2_outage){.ago_ms = 0};
     pthread_mutex_lock(&o->lock);
+    strcpy(ret->first, o->began);
     strcpy(ret->text, o->last);
     if (o->last[0]) {
         ret->ago_ms = ms_between(o->ended_ns, now_ns);

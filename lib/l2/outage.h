@@ -3,9 +3,12 @@
  * Remembers why a connection is not there: for the log, each new reason once, and for anybody who
  * asks at any time.
  *
- * An outage often has several reasons after one another: refused, then loading, then a password
- * that is wrong. The last of them is for the operator to mend; it is
- * kept when the outage is over, for who comes then and asks what that was.
+ * An outage often has several reasons after one another: silent, then refused, then loading, then a
+ * password that is wrong. The first of them says what has happened, the last is for the operator to
+ * mend; both are kept when the outage is over, for who comes then and asks what that was.
+ *
+ * It begins with the last answer, where one was awaited, and ends with the first one after it: by
+ * when a link gives up, most of a short outage is over.
  */
 #ifndef NIGH_L2_OUTAGE_H
 #define NIGH_L2_OUTAGE_H
@@ -19,10 +22,12 @@
 /* Keys: (p) `lock`; (i) the thread that steps the connection */
 struct outage {
     pthread_mutex_t lock;         /* leaf */
-    char now[L2_PROBLEM_BYTES];   /* (p) "" while connected */
+    char first[L2_PROBLEM_BYTES]; /* (p) why it began */
+    char now[L2_PROBLEM_BYTES];   /* (p) why it goes on; "" while connected */
     uint64_t since_ns;            /* (p) */
     bool failed;                  /* (p) `now` was noted: it is not just how all begins */
-    char last[L2_PROBLEM_BYTES];  /* (p) the last reason of the last outage; "": none is over */
+    char began[L2_PROBLEM_BYTES]; /* (p) the first reason of the last outage ... */
+    char last[L2_PROBLEM_BYTES];  /* (p) ... and its last one; "": none is over */
     uint64_t began_ns, ended_ns;  /* (p) that outage */
     uint64_t told[OUTAGE_TOLD];   /* (i) hashes of the reasons that the log has heard of */
     uint32_t told_count;          /* (i) */
@@ -31,8 +36,9 @@ struct outage {
 /* Begins with this reason; "": no outage. Nor is it one if nothing is noted before it is over. */
 void outage_init(struct outage *o, const char *reason, uint64_t now_ns);
 void outage_fini(struct outage *o);
-/* An attempt has failed, or a connection was lost. */
-void outage_note(struct outage *o, const char *reason, uint64_t now_ns);
+/* An attempt has failed, or a connection was lost. `since_ns`: when the outage began, if it begins
+ * with this. */
+void outage_note(struct outage *o, const char *reason, uint64_t since_ns);
 /* The connection is up. Returns whether the log has been told that it was not. */
 bool outage_end(struct outage *o, uint64_t now_ns);
 /* The outage is over for now: a reason that has been told is not told again before outage_end(). */

@@ -54,6 +54,8 @@ TEST(the_last_reason_is_what_is_read)
     CHECK_STR(problem.text, "not connected yet");
     CHECK_EQ(problem.for_ms, 2000);
     CHECK(tell(&o, "refused"));
+    outage_read(&o, 2 * NS_PER_S, &problem);
+    CHECK_STR(problem.first, "refused"); /* nothing had failed before that */
     outage_over(&o, 2 * NS_PER_S);
     outage_read(&o, 3 * NS_PER_S, &problem);
     CHECK_STR(problem.text, "");
@@ -80,6 +82,7 @@ TEST(an_outage_that_is_over_is_remembered_with_its_times)
     outage_end(&o, 13 * NS_PER_S);
     outage_end(&o, 14 * NS_PER_S);
     outage_read_last(&o, 20 * NS_PER_S, &last);
+    CHECK_STR(last.first, "refused");
     CHECK_STR(last.text, "loading");
     CHECK_EQ(last.lasted_ms, 3000);
     CHECK_EQ(last.ago_ms, 7000);
@@ -87,7 +90,14 @@ TEST(an_outage_that_is_over_is_remembered_with_its_times)
     outage_read(&o, 31 * NS_PER_S, &problem);
     outage_read_last(&o, 31 * NS_PER_S, &last);
     CHECK_STR(problem.text, "timed out");
+    CHECK_STR(problem.first, "timed out");
     CHECK_EQ(problem.for_ms, 1000);
+    outage_note(&o, "refused", 32 * NS_PER_S);
+    outage_read(&o, 33 * NS_PER_S, &problem);
+    CHECK_STR(problem.first, "timed out");
+    CHECK_STR(problem.text, "refused");
+    CHECK_EQ(problem.for_ms, 3000);
+    CHECK_STR(last.first, "refused");
     CHECK_STR(last.text, "loading");
     CHECK_EQ(last.ago_ms, 18000);
     outage_fini(&o);

@@ -423,14 +423,46 @@ TEST(health_says_what_was_and_who_this_is)
     text = ask(&p, "stats json\n");
     CHECK(strstr(text, here));
     CHECK(strstr(text, "\"redis_evicts\": \"noeviction\""));
+    redis_kill(&server); /* first the connection breaks, then there is nobody to connect to */
+    CHECK_WITHIN(WORLD_PATIENCE_MS, strstr(text = ask(&p, "health\n"), ": it began with: ") &&
+                                        strstr(text, "redis is not connected: connect: "));
+    char *first = strdup(ask(&p, "get redis_problem_first\n"));
     redis_restart(&server, REDIS_EMPTY);
     CHECK_WITHIN(WORLD_PATIENCE_MS, strncmp(text = ask(&p, "health\n"), "ok\n", 3) == 0 &&
-                                        strstr(text, "\nlast outage: redis was not connected: "));
+                                        strstr(text, "\nlast outage: redis was away for "));
+    CHECK(strstr(text, " UTC\nlast outage: it began with: "));
+    CHECK(strstr(text, "\nlast outage: the last reason: "));
+    CHECK_STR(ask(&p, "get redis_outage_first\n"), first);
+    CHECK(strncmp(first, "connect: ", 9) != 0);
+    free(first);
     CHECK(strstr(ask(&p, "stats\n"), "\nredis_outage         "));
+    CHECK(strstr(ask(&p, "stats\n"), "; later: "));
+    CHECK(strstr(ask(&p, "stats json\n"), "\"redis_outage_first\": \""));
     CHECK(!strstr(ask(&p, "stats\n"), "redis_problem"));
     text = ask(&p, "stats prometheus\n");
     CHECK(strstr(text, "\nnigh_redis_outage_seconds "));
     CHECK(!strstr(text, "\nnigh_redis_outage_seconds 0.000\n"));
+    close_all(&w, &p);
+    redis_stop(&server);
+}
+
+/* A link gives up a server that is silent after 2 s, which are part of the outage. */
+TEST(an_outage_is_told_from_the_last_answer)
+{
+    struct redis server;
+    struct world w;
+    struct place p;
+    redis_start(&server, NULL);
+    open_with(&w, &p, &server);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, strncmp(ask(&p, "health\n"), "ok\n", 3) == 0);
+    redis_pause(&server);
+    CHECK_WITHIN(WORLD_PATIENCE_MS,
+                 strncmp(ask(&p, "get redis_problem_first\n"), "silent ", 7) == 0);
+    CHECK(atoi(ask(&p, "get redis_problem_ms\n")) >= 2000);
+    redis_resume(&server);
+    CHECK_WITHIN(WORLD_PATIENCE_MS,
+                 strstr(ask(&p, "health\n"), "\nlast outage: redis was away for ") != NULL);
+    CHECK(atoi(ask(&p, "get redis_outage_ms\n")) >= 2000);
     close_all(&w, &p);
     redis_stop(&server);
 }

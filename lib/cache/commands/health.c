@@ -5,11 +5,13 @@
 #include "cache/commands/command.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 #include "cache/inspect/curve.h"
 #include "cache/inspect/reasons.h"
 #include "cache/inspect/room.h"
 #include "cache/space_l1.h"
+#include "cache/say.h"
 
 #define HEARD_LATELY_MS 10000u /* longer ago than that is said */
 
@@ -18,16 +20,14 @@ static bool gauge(struct nigh *cache, const char *name)
     return nigh_stats_value(cache, NULL, name) > 0;
 }
 
-/* A time as people say it: "6.2 s". */
-struct span {
-    char text[24];
-};
-static struct span span_of(uint64_t ms)
+static struct said span_of(uint64_t ms)
 {
-    struct span s;
-    struct text w = text_into(s.text, sizeof(s.text));
-    say_span(&w, ms * NS_PER_MS);
-    return s;
+    return said_span(ms * NS_PER_MS);
+}
+
+static struct said when_of(uint64_t ago_ms)
+{
+    return said_when(ago_ms * NS_PER_MS);
 }
 
 static void say_problem(struct command *c, const char *state, const char *what,
@@ -35,6 +35,8 @@ static void say_problem(struct command *c, const char *state, const char *what,
 {
     control_print(c->reply, "%s: %s is not connected: %s (for %s)\n", state, what,
                   p->text[0] ? p->text : "it is being connected", span_of(p->for_ms).text);
+    if (strcmp(p->first, p->text) != 0)
+        control_print(c->reply, "%s: it began with: %s\n", state, p->first);
 }
 
 /* Says what that means for who calls now, and what waits. */
@@ -90,9 +92,13 @@ static bool say_degraded(struct command *c)
 
 static void say_outage(struct command *c, const char *what, const struct l2_outage *o)
 {
-    if (o->text[0])
-        control_print(c->reply, "last outage: %s was not connected: %s (ended %s ago, lasted %s)\n",
-                      what, o->text, span_of(o->ago_ms).text, span_of(o->lasted_ms).text);
+    if (!o->text[0])
+        return;
+    control_print(c->reply, "last outage: %s was away for %s, which ended %s\n", what,
+                  span_of(o->lasted_ms).text, when_of(o->ago_ms).text);
+    control_print(c->reply, "last outage: it began with: %s\n", o->first);
+    if (strcmp(o->first, o->text) != 0)
+        control_print(c->reply, "last outage: the last reason: %s\n", o->text);
 }
 
 static double ms_of(uint64_t ns)

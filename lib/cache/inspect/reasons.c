@@ -170,23 +170,6 @@ enum where where_of(const struct explanation *x)
 
 /* ---- saying ---- */
 
-void say_span(struct text *w, uint64_t ns)
-{
-    double s = (double)ns / 1e9;
-    if (s < 0.9995)
-        text_add(w, "%.0f ms", s * 1000);
-    else if (s < 9.95)
-        text_add(w, "%.1f s", s);
-    else if (s < 600)
-        text_add(w, "%.0f s", s);
-    else if (s < 36000)
-        text_add(w, "%.0f min", s / 60);
-    else if (s < 360000)
-        text_add(w, "%.0f h", s / 3600);
-    else
-        text_add(w, "%.0f days", s / 86400);
-}
-
 #define WINDOW_FULL_NS (59 * NS_PER_S + NS_PER_S / 2) /* rounds to a minute */
 
 void say_minute(struct text *w, const struct trend *t)
@@ -206,16 +189,6 @@ void say_minute(struct text *w, const struct trend *t)
 static void say_either_way(struct text *w, int64_t ns)
 {
     say_span(w, (uint64_t)(ns < 0 ? -ns : ns));
-}
-
-void say_ago(struct text *w, uint64_t ns)
-{
-    if (ns < NS_PER_S) {
-        text_add(w, "just now");
-        return;
-    }
-    say_span(w, ns);
-    text_add(w, " ago");
 }
 
 const char *say_state(const struct flight_seen *flight)

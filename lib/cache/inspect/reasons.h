@@ -24,6 +24,7 @@
 #define NIGH_CACHE_INSPECT_REASONS_H
 
 #include "cache/inspect/explain.h"
+#include "cache/say.h"
 
 #define REASONS(X)                                                                                 \
     /* L1 has it */                                                                                \
@@ -138,12 +139,8 @@ const char *where_name(enum where where);
  * is. */
 void reason_say(struct text *w, const struct explanation *x);
 
-/* Say a duration, such as "1.2 s" or "3 h". */
-void say_span(struct text *w, uint64_t ns);
 /* Say of which time the figures of the last minute are: "in the last minute", or less of one. */
 void say_minute(struct text *w, const struct trend *t);
-/* Say how long ago something was. What is less than a second ago is not known better than that. */
-void say_ago(struct text *w, uint64_t ns);
 /* Say since when there is no trust: "was lost 3 s ago". */
 void say_trust(struct text *w, const struct explanation *x);
 /* Say what a flight does: "asks Redis". */

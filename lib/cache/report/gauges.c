@@ -266,8 +266,9 @@ static bool write_problem(const struct gauges_problem *p, const char *name, stru
         const char *text; /* NULL: a number */
         uint64_t ms;
     } parts[] = {
-        {"_problem", p->is.text, 0},        {"_problem_ms", NULL, p->is.for_ms},
-        {"_outage", p->was.text, 0},        {"_outage_ms", NULL, p->was.lasted_ms},
+        {"_problem", p->is.text, 0},         {"_problem_first", p->is.first, 0},
+        {"_problem_ms", NULL, p->is.for_ms}, {"_outage", p->was.text, 0},
+        {"_outage_first", p->was.first, 0},  {"_outage_ms", NULL, p->was.lasted_ms},
         {"_outage_ago_ms", NULL, p->was.ago_ms},
     };
     size_t len = strlen(p->name);

@@ -26,9 +26,13 @@ static void print_problems(struct nigh *cache, struct text *w)
         const struct gauges_problem *p = &list[i];
         text_add(w, ", \"%s_problem\": ", p->name);
         text_add_json(w, bytes_of_string(p->is.text));
-        text_add(w, ", \"%s_problem_ms\": %" PRIu64 ", \"%s_outage\": ", p->name, p->is.for_ms,
-                 p->name);
+        text_add(w, ", \"%s_problem_ms\": %" PRIu64 ", \"%s_problem_first\": ", p->name,
+                 p->is.for_ms, p->name);
+        text_add_json(w, bytes_of_string(p->is.first));
+        text_add(w, ", \"%s_outage\": ", p->name);
         text_add_json(w, bytes_of_string(p->was.text));
+        text_add(w, ", \"%s_outage_first\": ", p->name);
+        text_add_json(w, bytes_of_string(p->was.first));
         text_add(w, ", \"%s_outage_ms\": %" PRIu64 ", \"%s_outage_ago_ms\": %" PRIu64, p->name,
                  p->was.lasted_ms, p->name, p->was.ago_ms);
     }

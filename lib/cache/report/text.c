@@ -12,6 +12,7 @@
 #include "cache/report/gauges.h"
 #include "cache/report/shards.h"
 #include "cache/space.h"
+#include "cache/say.h"
 
 static void print_gauges(struct nigh *cache, struct text *w)
 {
@@ -30,12 +31,15 @@ static void print_problems(struct nigh *cache, struct text *w)
     for (size_t i = 0; i < GAUGES_PROBLEMS; i++) {
         const struct gauges_problem *p = &list[i];
         if (p->is.text[0])
-            text_add(w, "%s_problem%*s %s (for %" PRIu64 " ms)\n", p->name,
-                     (int)(12 - strlen(p->name)), "", p->is.text, p->is.for_ms);
-        if (p->was.text[0])
-            text_add(w, "%s_outage%*s %s (ended %" PRIu64 " ms ago, lasted %" PRIu64 " ms)\n",
-                     p->name, (int)(13 - strlen(p->name)), "", p->was.text, p->was.ago_ms,
-                     p->was.lasted_ms);
+            text_add(w, "%s_problem%*s %s (for %s)\n", p->name, (int)(12 - strlen(p->name)), "",
+                     p->is.text, said_span(p->is.for_ms * NS_PER_MS).text);
+        if (!p->was.text[0])
+            continue;
+        text_add(w, "%s_outage%*s %s", p->name, (int)(13 - strlen(p->name)), "", p->was.first);
+        if (strcmp(p->was.first, p->was.text) != 0)
+            text_add(w, "; later: %s", p->was.text);
+        text_add(w, " (ended %s, lasted %s)\n", said_when(p->was.ago_ms * NS_PER_MS).text,
+                 said_span(p->was.lasted_ms * NS_PER_MS).text);
     }
 }
 

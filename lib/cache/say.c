@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: MIT
+// Durations and times of day in words. Lags are told, too, so a duration begins at .1 ms.
+
+#include "cache/say.h"
+
+#include <time.h>
+
+void say_span(struct text *w, uint64_t ns)
+{
+    double s = (double)ns / 1e9;
+    if (s >= 0.00005 && s < 0.00995)
+        text_add(w, "%.1f ms", s * 1000);
+    else if (s < 0.9995)
+        text_add(w, "%.0f ms", s * 1000);
+    else if (s < 9.95)
+        text_add(w, "%.1f s", s);
+    else if (s < 600)
+        text_add(w, "%.0f s", s);
+    else if (s < 36000)
+        text_add(w, "%.0f min", s / 60);
+    else if (s < 360000)
+        text_add(w, "%.0f h", s / 3600);
+    else
+        text_add(w, "%.0f days", s / 86400);
+}
+
+void say_ago(struct text *w, uint64_t ns)
+{
+    if (ns < NS_PER_S) {
+        text_add(w, "just now");
+        return;
+    }
+    say_span(w, ns);
+    text_add(w, " ago");
+}
+
+void say_clock(struct text *w, uint64_t ago_ns)
+{
+    time_t now = time(NULL), then = now - (time_t)(ago_ns / NS_PER_S);
+    struct tm today, day;
+    char text[32];
+    gmtime_r(&now, &today);
+    gmtime_r(&then, &day);
+    bool dated = day.tm_yday != today.tm_yday || day.tm_year != today.tm_year;
+    strftime(text, sizeof(text), dated ? "%Y-%m-%d %H:%M:%S UTC" : "%H:%M:%S UTC", &day);
+    text_add(w, "%s", text);
+}
+
+void say_when(struct text *w, uint64_t ago_ns)
+{
+    say_ago(w, ago_ns);
+    text_add(w, ", ");
+    say_clock(w, ago_ns);
+}
+
+/* ---- as arguments ---- */
+
+static struct said said_by(void (*say)(struct text *, uint64_t), uint64_t ns)
+{
+    struct said said = {""};
+    struct text w = text_into(said.text, sizeof(said.text));
+    say(&w, ns);
+    return said;
+}
+
+struct said said_span(uint64_t ns)
+{
+    return said_by(say_span, ns);
+}
+
+struct said said_when(uint64_t ago_ns)
+{
+    return said_by(say_when, ago_ns);
+}
+
+struct said said_clock(uint64_t ago_ns)
+{
+    return said_by(say_clock, ago_ns);
+}

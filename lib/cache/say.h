@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Says durations and times of day to people, the same way everywhere: "6.9 s", or "4 min ago,
+ * 02:31:07 UTC". Durations are of our clock; a time of day is the wall clock's, and nothing is
+ * decided by it.
+ */
+#ifndef NIGH_CACHE_SAY_H
+#define NIGH_CACHE_SAY_H
+
+#include <stdint.h>
+
+#include "base/base.h"
+
+/* Say a duration in two or three digits, such as "1.2 s" or "3 h". */
+void say_span(struct text *w, uint64_t ns);
+/* Say how long ago something was. What is less than a second ago is not known better than that. */
+void say_ago(struct text *w, uint64_t ns);
+/* Say the time of day that was so long ago: "02:31:07 UTC"; what was on another day has a date. */
+void say_clock(struct text *w, uint64_t ago_ns);
+/* Say both: "4 min ago, 02:31:07 UTC". */
+void say_when(struct text *w, uint64_t ago_ns);
+
+/* A time as an argument of printf: said_span(ns).text. */
+struct said {
+    char text[64];
+};
+struct said said_span(uint64_t ns);
+struct said said_when(uint64_t ago_ns);
+struct said said_clock(uint64_t ago_ns);
+
+#endif
