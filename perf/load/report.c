@@ -78,11 +78,15 @@ static void print_scaling(const struct load_result *r, FILE *out)
 
 /* ---- latencies ---- */
 
-/* A quantile of so few calls that none is beyond it would be the longest of them: "-". */
+/* Whether a call is beyond the quantile: of fewer calls it would be the longest of them. */
+static bool has_quantile(const struct hist *h, double fraction)
+{
+    return (double)h->count * (1 - fraction) > 1 - 1e-9;
+}
+
 static const char *quantile(const struct hist *h, double fraction)
 {
-    bool has_one_beyond = (double)h->count * (1 - fraction) > 1 - 1e-9;
-    return has_one_beyond ? table_time(hist_quantile(h, fraction)) : "-";
+    return has_quantile(h, fraction) ? table_time(hist_quantile(h, fraction)) : "-";
 }
 
 static void print_times(const char *threads, const char *name, const struct hist *h, uint64_t all,
@@ -173,8 +177,8 @@ static void print_control(const struct load_result *r, FILE *out)
                 s.low, s.high);
     }
     if (r->count > 1 && r->rounds > 1)
-        fprintf(out, "between: there the median of the ratios lies, 14 times of 15 (of 5 rounds or "
-                     "more).\n");
+        fprintf(out, "of the control: the median of the rounds' own ratios, not of the columns "
+                     "before it;\nbetween: there it lies, 14 times of 15 (of 5 rounds or more).\n");
     fprintf(out,
             "control: each thread with a cache of its own over its part of the keys, without "
             "Redis or loads:\nwhat this machine makes of so many threads. More than it: calls "
@@ -201,12 +205,15 @@ static void add_times(const char *name, const char *tier, const struct hist *h)
     static const struct {
         const char *metric;
         double quantile;
-    } all[] = {{"p50", 0.5}, {"p99", 0.99}, {"p99.9", 0.999}, {"max", 1}};
+    } all[] = {{"p50", 0.5}, {"p99", 0.99}, {"p99.9", 0.999}};
     char full[56];
     snprintf(full, sizeof(full), "%s, %s", name, tier);
-    for (unsigned i = 0; h->count && i < sizeof(all) / sizeof(all[0]); i++)
-        result_add("load", full, all[i].metric, "ns", (double)hist_quantile(h, all[i].quantile),
-                   NULL, 0);
+    for (unsigned i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+        if (has_quantile(h, all[i].quantile))
+            result_add("load", full, all[i].metric, "ns",
+                       (double)hist_quantile(h, all[i].quantile), NULL, 0);
+    if (h->count > 0)
+        result_add("load", full, "max", "ns", (double)h->max, NULL, 0);
 }
 
 void load_results(const struct load_result *r)

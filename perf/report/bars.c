@@ -149,6 +149,7 @@ static const char *how_to_read(const struct row *r)
     return row_has_truth(r)     ? "What it says over what came: the nearer to 1 the better."
            : row_has_control(r) ? "nigh's figure over the control's, which is what the machine "
                                   "makes of so many threads."
+           : row_has_best(r)    ? "Beside the one that did best."
            : row_rises(r)       ? "nigh's figure over theirs: more than 1 is better."
                                 : "nigh's figure over theirs: less than 1 is better.";
 }

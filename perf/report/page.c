@@ -10,11 +10,11 @@
 
 static const char style[] =
     ":root{--back:#fff;--card:#f6f7f9;--text:#1a1f27;--quiet:#4a5361;--line:#cfd5de;"
-    "--plain:#3d6fb4;--good:#1f77b4;--bad:#c2560c;--unsure:#7c8694;--mark:#b3123f;"
+    "--plain:#7b4fb5;--good:#1f77b4;--bad:#c2560c;--unsure:#7c8694;--mark:#b3123f;"
     "--spread:#1a1f27;"
     "--c0:#1f77b4;--c1:#c2560c;--c2:#2a7f3b;--c3:#7b4fb5;--c4:#a8326f;--c5:#5f6875}\n"
     "@media (prefers-color-scheme:dark){:root{--back:#14171c;--card:#1d2229;--text:#eceff4;"
-    "--quiet:#b4bdca;--line:#3c4552;--plain:#6ea8ea;--good:#5aaeea;--bad:#f0924a;"
+    "--quiet:#b4bdca;--line:#3c4552;--plain:#b899ec;--good:#5aaeea;--bad:#f0924a;"
     "--unsure:#8d97a5;--mark:#ff7a9c;--spread:#eceff4;"
     "--c0:#5aaeea;--c1:#f0924a;--c2:#6cc47d;--c3:#b899ec;--c4:#ee8fbf;--c5:#aab3c0}}\n"
     ":root{color-scheme:light dark}\n"

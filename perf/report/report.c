@@ -109,8 +109,9 @@ unsigned report_write(const struct rows *files, size_t count, FILE *out)
     page_begin(out, "nigh: measurements");
     fputs("<p>A bar is the median of the rounds, the thin line on it between which figures that "
           "lies (14 times of 15, of 5 rounds or more), a red line a goal or a limit; blue is "
-          "better than what it stands beside, orange worse, grey neither for sure. Ratios were "
-          "measured side by side in one run and hold on a busy machine; absolute figures do not. "
+          "better than what it stands beside, orange worse, grey neither for sure; violet is not "
+          "judged. Ratios were measured side by side in one run and hold on a busy machine; "
+          "absolute figures do not. "
           "The tables are below the pictures.</p>\n",
           out);
     for (size_t i = 0; i < count; i++) {

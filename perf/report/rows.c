@@ -301,6 +301,11 @@ bool row_has_control(const struct row *r)
     return r->baseline && strcmp(r->baseline, "control") == 0;
 }
 
+bool row_has_best(const struct row *r)
+{
+    return r->baseline && strcmp(r->baseline, "the best") == 0;
+}
+
 static bool is_same(const char *a, const char *b)
 {
     return a == b || (a && b && strcmp(a, b) == 0);

@@ -56,6 +56,8 @@ bool row_has_limit(const struct row *r);
 bool row_has_truth(const struct row *r);
 /* Is it the control, which says what the machine makes of it? Nobody is to beat that. */
 bool row_has_control(const struct row *r);
+/* Is it the best of those that are tried? Nobody is above that. */
+bool row_has_best(const struct row *r);
 /* Do both say the same thing, in the same unit, beside the same baseline? */
 bool row_is_like(const struct row *a, const struct row *b);
 /* Do both stand under one heading: bench, metric and unit? */

@@ -324,7 +324,7 @@ TEST(page_has_the_pictures_that_its_rows_make)
     CHECK(says("load: latency<") && says(">10 ms<"));
     CHECK(says("shrink: resident memory, MiB"));
     CHECK(says("shrink: what has a limit"));
-    CHECK(says("tune: requests / the best"));
+    CHECK(says("tune: requests / the best") && says("Beside the one that did best."));
     CHECK(says("&lt;script&gt;alert(1)&lt;/script&gt; &amp; &quot;so&quot; &#39;on&#39; ??"));
     CHECK(says("<details>"));
 }
