@@ -75,6 +75,14 @@ void text_add_name(struct text *w, struct bytes name)
     }
 }
 
+size_t text_columns(const char *text)
+{
+    size_t columns = 0;
+    for (; *text; text++)
+        columns += ((unsigned char)*text & 0xc0) != 0x80; /* begins a character of UTF-8 */
+    return columns;
+}
+
 void text_add_label(struct text *w, struct bytes name)
 {
     const unsigned char *s = name.data, *end = s + name.len;

@@ -28,6 +28,8 @@ static inline struct text text_into(char *buffer, size_t size)
 __attribute__((format(printf, 2, 3))) void text_add(struct text *w, const char *fmt, ...);
 /* Add bytes for people to read: controls, backslashes and what is no UTF-8 as \xNN. */
 void text_add_name(struct text *w, struct bytes name);
+/* Returns how many columns a text takes that text_add_name() has made: one for each character. */
+size_t text_columns(const char *text);
 /* Add bytes as a string of JSON (RFC 8259), quotes included: a byte that is no UTF-8 is taken for a
  * character of Latin-1. */
 void text_add_json(struct text *w, struct bytes name);

@@ -658,6 +658,14 @@ bool options_show_value(const struct nigh_options *s, const char *name, struct t
     return o != NULL;
 }
 
+const char *options_name(size_t i, const char **ret_why)
+{
+    if (i >= OPTION_COUNT)
+        return NULL;
+    *ret_why = options[i].why;
+    return options[i].name;
+}
+
 void options_show(const struct nigh_options *s, bool of_spaces, struct text *w)
 {
     char otherwise[24];

@@ -41,6 +41,8 @@ static inline unsigned options_codec(const struct nigh_space_options *s)
 const char **options_string(struct nigh_options *s, size_t i);
 /* Show all options, or those of spaces alone, as they are in `s`. */
 void options_show(const struct nigh_options *s, bool of_spaces, struct text *w);
+/* Returns the name of the i-th option, and what it is for; NULL: there are not so many. */
+const char *options_name(size_t i, const char **ret_why);
 /* Show the value of one. False: there is none of this name. */
 bool options_show_value(const struct nigh_options *s, const char *name, struct text *w);
 /* Fill in what a space leaves out, and say "none" by 0: from its cache's defaults, then from the

@@ -23,7 +23,7 @@
 #define WIDTH 80 /* of what is shown at least: a narrower terminal has the left part of it */
 #define WIDTH_MAX 200
 #define LABEL_COLUMNS 9
-#define SPACE_COLUMNS 13
+#define SPACE_COLUMNS 12
 #define ROWS_ONCE 12 /* of keys, where it is no terminal */
 #define SPACES_MAX 64
 
@@ -348,21 +348,41 @@ static double rate_of_all(const struct screen *s, const char *name)
     return all;
 }
 
-/* Says of what keys the misses of this second were. */
+/* Says what the misses of this second were for, as they ended, and what L1 had of their keys, by a
+ * sample as they began: two questions, each with answers of its own. */
 static void show_misses(struct screen *s)
 {
-    static const char *const causes[] = {"miss_of_new", "miss_of_absent", "miss_of_expired",
-                                         "miss_of_evicted", "miss_of_changed"};
-    double shares[5], sum = rate_of_all(s, "miss_of_other"), all = rate_of_all(s, "l1_miss");
-    double absent = rate_of_all(s, "miss_absent"); /* as they end: of earlier ones, too */
-    for (size_t i = 0; i < 5; i++)
-        sum += shares[i] = rate_of_all(s, causes[i]);
+    static const char *const causes[] = {"miss_of_new",     "miss_of_absent",  "miss_of_expired",
+                                         "miss_of_evicted", "miss_of_changed", "miss_of_other"};
+    double of[6], sum = 0, all = rate_of_all(s, "l1_miss"), absent = rate_of_all(s, "miss_absent");
+    for (size_t i = 0; i < 6; i++)
+        sum += of[i] = rate_of_all(s, causes[i]);
     if (all <= 0 || sum <= 0)
         return;
-    line(s, "misses   do not exist %.0f %%   new %.0f absent %.0f expired %.0f evicted %.0f "
-            "changed %.0f",
-         100 * (absent < all ? absent / all : 1), 100 * shares[0] / sum, 100 * shares[1] / sum,
-         100 * shares[2] / sum, 100 * shares[3] / sum, 100 * shares[4] / sum);
+    absent = absent < all ? absent : all; /* of earlier ones, too */
+    line(s, "misses   %s/s, %s of them (%.0f %%) for keys that do not exist", count_text(all),
+         count_text(absent), 100 * absent / all);
+    line(s, "         L1 had: nothing %.0f %%, absent %.0f, expired %.0f, evicted %.0f, changed "
+            "%.0f, other %.0f",
+         100 * of[0] / sum, 100 * of[1] / sum, 100 * of[2] / sum, 100 * of[3] / sum,
+         100 * of[4] / sum, 100 * of[5] / sum);
+}
+
+/* Says what is used of the cap, by parts that add up, in the unit of the cap. */
+static void show_memory(struct screen *s)
+{
+    double cap = gauge(s, "memory_cap_bytes"), used = gauge(s, "memory_bytes");
+    double tables = gauge(s, "tables_bytes"), limbo = gauge(s, "limbo_bytes");
+    double unstored = gauge(s, "unstored_bytes"), values = used - tables - limbo - unstored;
+    bool large = cap >= 1024. * 1024 * 1024;
+    double unit = large ? 1024. * 1024 * 1024 : 1024. * 1024;
+    line(s, "memory   %.1f of %.1f %s (%.0f %%): values %.1f, tables %.1f, limbo and unstored %.1f",
+         used / unit, cap / unit, large ? "GiB" : "MiB", cap > 0 ? 100 * used / cap : 0,
+         (values > 0 ? values : 0) / unit, tables / unit, (limbo + unstored) / unit);
+    line(s, "entries  %s, resident %s   flights %s now, %s deferred, %s pending",
+         count_text(gauge(s, "entries")), bytes_text(gauge(s, "resident_bytes")),
+         count_text(gauge(s, "flights")), count_text(gauge(s, "deferred")),
+         count_text(gauge(s, "async")));
 }
 
 static void show_head(struct screen *s)
@@ -380,17 +400,25 @@ static void show_head(struct screen *s)
              s->now.why ? ": " : "", s->now.why ? s->now.why : "");
         return;
     }
-    double cap = gauge(s, "memory_cap_bytes");
-    line(s, "memory   %s of %s (%.0f %%)   resident %s   entries %s",
-         bytes_text(gauge(s, "memory_bytes")), bytes_text(cap),
-         cap > 0 ? 100 * gauge(s, "memory_bytes") / cap : 0,
-         bytes_text(gauge(s, "resident_bytes")), count_text(gauge(s, "entries")));
+    show_memory(s);
     show_health(s);
     if (gauge(s, "following") + gauge(s, "connected") > 0 || has_problem(s, "redis_problem"))
         show_link(s);
     show_misses(s);
-    line(s, "flights  %s now, %s deferred, %s pending", count_text(gauge(s, "flights")),
-         count_text(gauge(s, "deferred")), count_text(gauge(s, "async")));
+}
+
+/* Returns the hits of a hundred reads in the last minute, as each process tells of it: the number
+ * that health and spaces tell, too. */
+static double hits_1m(const struct screen *s, const char *space)
+{
+    double hits = 0, reads = 0;
+    for (size_t i = 0; i < TOOL_SOCKETS_MAX; i++) {
+        const struct json *j = s->now.of[i];
+        double own = j ? json_number(j, "spaces", space, "l1_reads_1m") : 0;
+        reads += own;
+        hits += own > 0 ? own * json_number(j, "spaces", space, "l1_hits_1m_ppm") / 1e6 : 0;
+    }
+    return reads > 0 ? 100 * hits / reads : 0;
 }
 
 static void show_space(struct screen *s, const char *name)
@@ -401,9 +429,9 @@ static void show_space(struct screen *s, const char *name)
     double l2 = rate(s, name, "l2_fresh") + rate(s, name, "l2_stale");
     char shown[4 * SPACE_COLUMNS + 1];
     hot_put_name(shown, name, SPACE_COLUMNS);
-    line(s, "%s %6s %5.1f %5.1f %5.1f %5s %6s %5s %5s %5s %5s", shown, count_text(reads),
-         reads > 0 ? 100 * (fresh + stale) / reads : 0, reads > 0 ? 100 * stale / reads : 0,
-         reads > 0 ? 100 * l2 / reads : 0,
+    line(s, "%s %6s %5.1f %5.1f %5.1f %5.1f %5s %6s %5s %5s %5s %5s", shown, count_text(reads),
+         reads > 0 ? 100 * (fresh + stale) / reads : 0, hits_1m(s, name),
+         reads > 0 ? 100 * stale / reads : 0, reads > 0 ? 100 * l2 / reads : 0,
          count_text(rate(s, name, "load")), count_text(rate(s, name, "l1_evict")),
          latency(s, name, "latency_l1"), latency(s, name, "latency_l2"),
          latency(s, name, "latency_load"),
@@ -415,10 +443,10 @@ static void show_spaces(struct screen *s)
     const struct json *j = first_of(&s->now);
     const char *name;
     line(s, "%s", "");
-    line(s, "%-13s %6s %5s %5s %5s %5s %6s %17s %5s", "", "", "", "stale", "", "", "",
+    line(s, "%-12s %6s %5s %5s %5s %5s %5s %6s %17s %5s", "", "", "L1 %", "", "stale", "", "", "",
          "p99 of a second", "evict");
-    line(s, "%-13s %6s %5s %5s %5s %5s %6s %5s %5s %5s %5s", "space", "read/s", "L1 %", "%",
-         "L2 %", "ld/s", "evic/s", "L1", "L2", "load", "age");
+    line(s, "%-12s %6s %5s %5s %5s %5s %5s %6s %5s %5s %5s %5s", "space", "read/s", "1 s", "60 s",
+         "%", "L2 %", "ld/s", "evic/s", "L1", "L2", "load", "age");
     for (size_t i = 0; i < SPACES_MAX && (name = json_name(j, "spaces", i)); i++)
         show_space(s, name);
 }

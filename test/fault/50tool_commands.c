@@ -153,7 +153,7 @@ TEST(a_narrow_terminal_has_no_line_in_two)
     start_on_terminal(&t, (struct winsize){.ws_row = 12, .ws_col = 40}, p.path);
     CHECK_WITHIN(WORLD_PATIENCE_MS, shows(&t, "\033[J\033[H")); /* once, and once more */
     CHECK_EQ(longest_line(t.out), 40);
-    CHECK(strstr(t.out, "space         read/s"));
+    CHECK(strstr(t.out, "space        read/s"));
     kill(t.pid, SIGTSTP); /* as ^Z does */
     CHECK_WITHIN(WORLD_PATIENCE_MS, waitpid(t.pid, &status, WUNTRACED | WNOHANG) == t.pid);
     CHECK(WIFSTOPPED(status));
@@ -193,7 +193,7 @@ TEST(several_processes_are_asked_by_a_pattern)
     CHECK(tool_says("s.1: no option") && tool_says("s.2: no option")); /* whose answer it is */
     leave_dead(&p, "s.3");
     CHECK_EQ(tool_run("top --once -S '%s/s.*'", p.folder), 0);
-    CHECK(tool_says("2 of 2 processes") && tool_says("entries 2"));
+    CHECK(tool_says("2 of 2 processes") && tool_says("entries  2, "));
     CHECK(tool_says("s.3: its process is no more"));
     for (int i = 0; i < 200; i++)
         CHECK(ask_get(a.space, "k", NULL).outcome >= 0 && ask_get(b.space, "k", NULL).outcome >= 0);
@@ -420,10 +420,15 @@ TEST(what_a_process_answers_moves_no_terminal)
 TEST(top_shows_what_there_is_without_hot_keys)
 {
     static const char stats[] =
-        "{\"gauges\": {\"entries\": 7}, \"spaces\": {\"users\": {\"load\": 1}}}\n\n";
+        "{\"gauges\": {\"entries\": 7, \"memory_bytes\": 5242880, \"memory_cap_bytes\": 10485760, "
+        "\"tables_bytes\": 2097152, \"limbo_bytes\": 524288, \"unstored_bytes\": 524288}, "
+        "\"spaces\": {\"users\": "
+        "{\"load\": 1, \"l1_reads_1m\": 40, \"l1_hits_1m_ppm\": 275000}}}\n\n";
     struct liar l;
     start_liar(&l, stats, false, "stats json");
     CHECK_EQ(tool_run("top -S %s --once", l.place.path), 0);
-    CHECK(tool_says("entries 7") && tool_says("users"));
+    CHECK(tool_says("entries  7, ") && tool_says("users"));
+    CHECK(tool_says("5.0 of 10.0 MiB (50 %): values 2.0, tables 2.0, limbo and unstored 1.0\n"));
+    CHECK(tool_says("\nusers             0   0.0  27.5 "));
     stop_liar(&l);
 }

@@ -58,6 +58,13 @@ TEST(numbers_have_a_point_whatever_the_locale)
     CHECK_EQ(system(command), 0);
 }
 
+TEST(columns_are_characters)
+{
+    CHECK_EQ(text_columns(""), 0);
+    CHECK_EQ(text_columns("abc"), 3);
+    CHECK_EQ(text_columns("gr\xc3\xb6\xc3\x9f" "e, 1 \xe2\x82\xac"), 10);
+}
+
 TEST(names_of_any_bytes_break_neither_lines_nor_json)
 {
     static const struct {

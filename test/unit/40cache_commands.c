@@ -221,6 +221,10 @@ TEST(all_that_stats_lists_can_be_got)
         CHECK_GT(get_all(&p, own, report + strlen(report), "s"), 90);
     }
     CHECK_STR(ask(&p, "get redis_outage\n"), "-\n\n");
+    CHECK(!strstr(ask(&p, "health\n"), "\nhint: "));
+    fetch_many(&w, 0, 200); /* from a loader that has it at hand */
+    CHECK_STR(ask(&p, "get s loader_cheaper\n"), "1\n\n");
+    CHECK(strstr(ask(&p, "health\n"), "\nhint: space s: a load takes "));
     CHECK(says(&p, "get entry_bytes\n", "of a shard: least "));
     close_all(&w, &p);
     redis_stop(&server);
@@ -232,9 +236,11 @@ TEST(spaces_are_listed_and_asked_one_by_one)
     struct place p;
     open_with(&w, &p, NULL);
     ask_fetch(w.space, "k", NULL);
-    CHECK(strstr(ask(&p, "spaces\n"), "  space\n         1 "));
-    CHECK(strstr(ask(&p, "spaces\n"), "  s\n"));
-    CHECK(strstr(ask(&p, "spaces\n"), " B               - ")); /* one small value, no cap */
+    CHECK(says(&p, "spaces\n", "space           entries     charged     own cap   L1 % of last\ns  "
+                               "                   1 "));
+    CHECK(strstr(ask(&p, "spaces\n"), " B             - ")); /* one small value, no cap */
+    CHECK(strstr(ask(&p, "spaces\n"), "\n  floors "));
+    CHECK(strstr(ask(&p, "spaces\n"), " % of the cap\n"));
     CHECK_STR(ask(&p, "get s entries\n"), "1\n\n");
     CHECK_STR(ask(&p, "get s load\n"), "1\n\n");
     CHECK(says(&p, "get s latency_load\n", "count 1, p50_ns "));
@@ -249,6 +255,29 @@ TEST(spaces_are_listed_and_asked_one_by_one)
     CHECK_STR(ask(&p, "get s space.memory\n"), "8MiB\n\n");
     CHECK_STR(ask(&p, "set s space.memory 9m\n"), "ok\n\n");
     CHECK(says(&p, "curve\n", "Without spaces that have, or had, a space.memory: s.\ncurve: no "));
+    close_all(&w, &p);
+}
+
+/* Whatever a space is called, the numbers of all stand in one column, and no line is too long. */
+TEST(long_names_leave_columns_alone)
+{
+    static const char *const names[] = {"of twenty-eight characters..", "gr\xc3\xb6\xc3\x9f" "er",
+                                        "a name that is longer than the column of names may be",
+                                        "\x1b[31m"};
+    struct world w;
+    struct place p;
+    struct nigh_space *space;
+    open_with(&w, &p, NULL);
+    for (size_t i = 0; i < ARRAY_COUNT(names); i++)
+        REQUIRE_EQ(nigh_space_open(w.cache, names[i], NULL, NULL, NULL, NULL, &space), 0);
+    const char *text = ask(&p, "spaces\n");
+    CHECK(strstr(text, "\nof twenty-eight characters..          0 "));
+    CHECK(strstr(text, "\ngr\xc3\xb6\xc3\x9f" "er"
+                       "                                0 "));
+    CHECK(strstr(text, "\na name that is longer than the column of names may be\n          "));
+    CHECK(strstr(text, "\n\\x1b[31m                              0 "));
+    for (const char *at = text; *at; at += strcspn(at, "\n") + 1)
+        CHECK(strcspn(at, "\n") <= 80);
     close_all(&w, &p);
 }
 
@@ -284,6 +313,12 @@ TEST(what_is_wrong_is_said_and_does_nothing)
         {"stats json json\n", "error: stats [text|json|prometheus]"},
         {"curve prometheus\n", "error: "},
         {"get nothing\n", "error: no option, counter, gauge or histogram"},
+        {"get cap\n", "error: no option, counter, gauge or histogram of this name (one of a space: "
+                      "get SPACE NAME): stats and options list them; some have to do with it: "
+                      "l1.memory, l1.entries, space.memory, "},
+        {"get s cap\n", "error: a space has no option, counter, gauge or histogram of this name: "
+                        "stats and options SPACE list them; some have to do with it: space.memory, "
+                        "memory_bytes, memory_cap_bytes, "},
         {"get a\\x00b\n", "error: a name or value has no byte 0"},
         {"set l1.memory\n", "error: set [SPACE] NAME VALUE"},
         {"set l1.memory 1k\n", "error: l1.memory=1k"},

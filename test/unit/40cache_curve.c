@@ -8,6 +8,7 @@
 
 #include "base/base.h"
 #include "cache/cache.h"
+#include "l1/core.h"
 #include "support/check.h"
 
 static struct nigh *open_cache(const char *conf, struct nigh_space **ret_space)
@@ -165,6 +166,26 @@ TEST(before_there_are_reads_nothing_is_measured)
     CHECK(!strstr(text, " %") && strstr(text, "The next doubling: not enough seen yet.\n"));
     nigh_curve(cache, NIGH_STATS_JSON, text, sizeof(text));
     CHECK(!strstr(text, "\"enough\":true"));
+    nigh_close(cache);
+}
+
+/* "44 s ago" needs a word of what it means, and only then. */
+TEST(what_was_told_before_says_so)
+{
+    char text[4096];
+    struct nigh_space *space;
+    struct nigh *cache = open_cache("l1.policy=lfu", &space);
+    struct curve *c = &cache->l1->curve;
+    ask_many(cache, space);
+    nigh_curve(cache, NIGH_STATS_TEXT, text, sizeof(text));
+    CHECK(strstr(text, "  measured over ") && !strstr(text, " ago"));
+    c->points[3].seen = 0; /* as after it was begun anew */
+    c->told[3] = (struct curve_figure){.ratio = .5f, .error = .01f};
+    c->told_ns[3] = c->last_ns - 44 * NS_PER_S;
+    nigh_curve(cache, NIGH_STATS_TEXT, text, sizeof(text));
+    check_width(text);
+    CHECK(strstr(text, "  +- 1.0, 44 s ago\n"));
+    CHECK(strstr(text, "\n\"ago\": told then, of that traffic, and told again once"));
     nigh_close(cache);
 }
 

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 /*
  * Commands about one name: an option or a number is shown, an option that is live is set; and the
- * lists of options and of spaces.
+ * list of options.
  */
 #include "cache/commands/command.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 
 #include "cache/report/formats.h"
@@ -77,29 +78,96 @@ static bool print_histogram(struct command *c, struct stats *stats, const char *
     return true;
 }
 
-struct value_asked {
-    const struct nigh_options *options;
+/* A name, and whoever knows what it stands for. */
+struct asked {
+    bool (*show)(const struct asked *a, struct text *w); /* false: there is none of this name */
     const char *name;
+    const struct nigh_options *options; /* of an option */
+    struct nigh *cache;                 /* of what stats tells in words */
 };
 
-static long write_value(void *arg, char *buffer, size_t size)
+static bool show_option(const struct asked *a, struct text *w)
 {
-    struct value_asked *v = arg;
+    return options_show_value(a->options, a->name, w);
+}
+
+static bool show_word(const struct asked *a, struct text *w)
+{
+    return gauges_write_word(a->cache, a->name, w);
+}
+
+static long write_shown(void *arg, char *buffer, size_t size)
+{
+    struct asked *a = arg;
     struct text w = text_into(buffer, size);
-    options_show_value(v->options, v->name, &w);
+    a->show(a, &w);
     text_add(&w, "\n");
     return (long)w.needed;
 }
 
-/* Tells an option. False: there is none of this name. */
+/* False: there is none of this name, and nothing was told. */
+static bool print_shown(struct command *c, struct asked a)
+{
+    struct text nowhere = text_into(NULL, 0);
+    bool there = a.show(&a, &nowhere);
+    if (there)
+        command_append(c, write_shown, &a);
+    return there;
+}
+
 static bool print_option(struct command *c, const struct nigh_options *o, const char *name)
 {
-    struct value_asked v = {o, name};
-    struct text nowhere = text_into(NULL, 0);
-    bool there = options_show_value(o, name, &nowhere);
-    if (there)
-        command_append(c, write_value, &v);
-    return there;
+    return print_shown(c, (struct asked){.show = show_option, .name = name, .options = o});
+}
+
+/* Tells what stats tells in words. */
+static bool print_word(struct command *c, const char *name)
+{
+    return print_shown(c, (struct asked){.show = show_word, .name = name, .cache = c->cache});
+}
+
+/* ---- a name that there is not ---- */
+
+/* The names that a word may have meant, as many as there is room for. */
+struct meant {
+    const char *word;
+    struct text names;
+};
+
+/* Whether the text has the word, and no longer one that begins or ends so. */
+static bool has_word(const char *text, const char *word)
+{
+    size_t len = strlen(word);
+    for (const char *at = text; (at = strstr(at, word)); at += len)
+        if ((at == text || !isalnum((unsigned char)at[-1])) && !isalnum((unsigned char)at[len]))
+            return true;
+    return false;
+}
+
+static void add_if_meant(struct meant *m, const char *name, const char *what)
+{
+    if (m->word[0] && (strstr(name, m->word) || has_word(what, m->word)))
+        text_add(&m->names, "%s%s", m->names.needed ? ", " : "", name);
+}
+
+/* Says that there is none of this name, and of which names or meanings the word is a part. */
+static void refuse_name(struct command *c, bool of_space, const char *name, const char *refusal)
+{
+    char text[300] = "";
+    struct meant m = {name, text_into(text, sizeof(text))};
+    const char *option, *why;
+    for (size_t i = 0; (option = options_name(i, &why)); i++)
+        if (!of_space || strncmp(option, "space.", 6) == 0)
+            add_if_meant(&m, option, why);
+    for (size_t i = 0; !of_space && i < gauges_of_cache_count; i++)
+        add_if_meant(&m, gauges_of_cache[i].name, gauges_of_cache[i].what);
+    for (size_t i = 0; of_space && i < gauges_of_space_count; i++)
+        add_if_meant(&m, gauges_of_space[i].name, gauges_of_space[i].what);
+    if (m.names.needed)
+        control_error(c->reply, "%s; some have to do with it: %s%s", refusal, text,
+                      m.names.needed >= sizeof(text) ? " ..." : "");
+    else
+        control_error(c->reply, "%s", refusal);
 }
 
 static void get_of_space(struct command *c, struct nigh_space *space, const char *name)
@@ -112,33 +180,8 @@ static void get_of_space(struct command *c, struct nigh_space *space, const char
     if (count >= 0)
         control_print(c->reply, "%" PRId64 "\n", count);
     else if (!print_histogram(c, &space->stats, name, 0, STATS_SPACE_HISTOGRAM_COUNT))
-        control_error(c->reply, "a space has no option, counter, gauge or histogram of this name: "
-                                "stats and options SPACE list them");
-}
-
-struct word_asked {
-    struct nigh *cache;
-    const char *name;
-};
-
-static long write_word(void *arg, char *buffer, size_t size)
-{
-    struct word_asked *a = arg;
-    struct text w = text_into(buffer, size);
-    gauges_write_word(a->cache, a->name, &w);
-    text_add(&w, "\n");
-    return (long)w.needed;
-}
-
-/* Tells what stats tells in words. False: there is none of this name. */
-static bool print_word(struct command *c, const char *name)
-{
-    struct word_asked asked = {c->cache, name};
-    struct text nowhere = text_into(NULL, 0);
-    bool there = gauges_write_word(c->cache, name, &nowhere);
-    if (there)
-        command_append(c, write_word, &asked);
-    return there;
+        refuse_name(c, true, name, "a space has no option, counter, gauge or histogram of this "
+                                   "name: stats and options SPACE list them");
 }
 
 /* Tells how the shards share a number. False: there is none of this name. */
@@ -168,8 +211,8 @@ static void get_of_cache(struct command *c, const char *name)
     else if (!print_word(c, name) && !print_spread(c, name) &&
              !print_histogram(c, &c->cache->stats, name, STATS_SPACE_HISTOGRAM_COUNT,
                               STATS_HISTOGRAM_COUNT))
-        control_error(c->reply, "no option, counter, gauge or histogram of this name (one of a "
-                                "space: get SPACE NAME): stats and options list them");
+        refuse_name(c, false, name, "no option, counter, gauge or histogram of this name (one of a "
+                                    "space: get SPACE NAME): stats and options list them");
 }
 
 void command_get(struct command *c)
@@ -182,45 +225,6 @@ void command_get(struct command *c)
         get_of_space(c, space, name);
     else
         get_of_cache(c, name);
-}
-
-/* Tells bytes in a column of 14 characters; none: a dash. */
-static void print_bytes(struct command *c, int64_t bytes)
-{
-    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
-    double amount = (double)bytes;
-    size_t unit = 0;
-    for (; amount >= 1024 && unit + 1 < ARRAY_COUNT(units); unit++)
-        amount /= 1024;
-    if (bytes <= 0)
-        control_print(c->reply, " %13s", "-");
-    else
-        control_print(c->reply, unit ? " %9.1f %-3s" : " %9.0f %-3s", amount, units[unit]);
-}
-
-static void print_space(struct command *c, const char *name)
-{
-    char shown[4 * NIGH_NAME_MAX + 1] = "";
-    struct text w = text_into(shown, sizeof(shown));
-    text_add_name(&w, bytes_of_string(name));
-    control_print(c->reply, "%10" PRId64, nigh_stats_value(c->cache, name, "entries"));
-    print_bytes(c, nigh_stats_value(c->cache, name, "entry_bytes"));
-    print_bytes(c, nigh_stats_value(c->cache, name, "memory_cap_bytes"));
-    control_print(c->reply, " %9.1f  %s\n",
-                  (double)nigh_stats_value(c->cache, name, "l1_hits_1m_ppm") / 1e4, shown);
-}
-
-void command_spaces(struct command *c)
-{
-    const char *name;
-    if (!nigh_stats_space(c->cache, 0, &name)) {
-        control_print(c->reply, "no space is open\n");
-        return;
-    }
-    control_print(c->reply, "%10s %13s %13s %9s  %s\n", "entries", "charged", "own cap", "L1 % 1m",
-                  "space");
-    for (size_t i = 0; nigh_stats_space(c->cache, i, &name); i++)
-        print_space(c, name);
 }
 
 static void set(struct command *c, struct nigh_space *space, const char *name, const char *value)

@@ -127,20 +127,43 @@ static void text_lacking(struct text *w, const struct l1_curve *c, const struct 
     text_add(w, "\n");
 }
 
-static void text_told(struct text *w, const struct l1_curve_point *p, bool measured)
+/* Whether it was told before, and is about to be told anew. */
+static bool is_old(const struct l1_curve_point *p)
+{
+    return p->possible && p->enough && p->age_ns >= NS_PER_S;
+}
+
+/* Tells a point; of the present cap, which is measured, over which time. */
+static void text_told(struct text *w, const struct l1_curve *c, const struct l1_curve_point *p,
+                      bool measured)
 {
     text_add(w, "%5.1f %%  ", 100 * p->ratio);
     add_bar(w, p->ratio);
-    if (measured)
-        text_add(w, "  measured");
-    else
+    if (!measured)
         text_add(w, "  +- %.1f", 100 * p->error);
-    if (p->age_ns >= NS_PER_S) {
+    else if (is_old(p) || c->reads_per_second <= 0)
+        text_add(w, "  measured");
+    else {
+        text_add(w, "  measured over ");
+        add_time(w, c->reads / c->reads_per_second);
+    }
+    if (is_old(p)) {
         text_add(w, ", ");
         add_time(w, (double)p->age_ns / NS_PER_S);
         text_add(w, " ago");
     }
     text_add(w, "\n");
+}
+
+/* Says what "ago" means, if it was said. */
+static void text_age(struct text *w, const struct l1_curve *c)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < L1_CURVE_POINTS; i++)
+        any |= is_old(&c->points[i]);
+    if (any)
+        text_add(w, "\"ago\": told then, of that traffic, and told again once enough is seen "
+                    "anew.\n");
 }
 
 static void text_point(struct text *w, const struct l1_curve *c, uint32_t i)
@@ -150,7 +173,7 @@ static void text_point(struct text *w, const struct l1_curve *c, uint32_t i)
     add_size(w, c, p->cap);
     text_add(w, "  ");
     if (p->enough)
-        text_told(w, p, i == POINT_NOW);
+        text_told(w, c, p, i == POINT_NOW);
     else if (p->few && i != POINT_NOW)
         text_add(w, "too few values to tell: one key in %" PRIu32 " is watched\n", p->sample);
     else if (i == POINT_NOW)
@@ -222,10 +245,14 @@ static uint32_t list_shares(struct nigh *cache, struct share *ret, uint32_t most
 
 static void text_share(struct text *w, const struct l1_curve *c, const struct share *s)
 {
-    char name[NAME_WIDTH + 1]; /* its beginning */
+    char name[4 * NIGH_NAME_MAX + 1];
     struct text into = text_into(name, sizeof(name));
     text_add_name(&into, bytes_of(s->space->name, s->space->name_len));
-    text_add(w, "%-*s", NAME_WIDTH, name);
+    int columns = (int)text_columns(name);
+    if (columns > NAME_WIDTH) /* has a line of its own */
+        text_add(w, "%s\n%*s", name, NAME_WIDTH, "");
+    else
+        text_add(w, "%s%*s", name, NAME_WIDTH - columns, "");
     for (uint32_t i = 0; i < L1_CURVE_POINTS; i++)
         if (!c->points[i].possible)
             continue;
@@ -334,6 +361,7 @@ static void text_whole(struct text *w, struct nigh *cache, const struct l1_curve
     for (uint32_t i = 0; i < L1_CURVE_POINTS; i++)
         if (c->points[i].possible)
             text_point(w, c, i);
+    text_age(w, c);
     text_doubling(w, c);
     text_shares(w, cache, c);
 }

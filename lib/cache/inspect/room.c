@@ -16,11 +16,12 @@ static void look_at(struct l1 *l1, const char *memory, struct room *ret)
 {
     struct l1_gauges g;
     uint64_t entries_cap = l1_entries_cap(l1);
-    l1_gauges_read(l1, L1_GAUGE_USED | (entries_cap ? L1_GAUGE_ENTRIES : 0), &g);
-    *ret = (struct room){.cap = memory, .used = g.used_bytes, .most = g.cap_bytes};
+    l1_gauges_read(l1, L1_GAUGE_USED | L1_GAUGE_TABLES | (entries_cap ? L1_GAUGE_ENTRIES : 0), &g);
+    *ret = (struct room){
+        .cap = memory, .used = g.used_bytes, .most = g.cap_bytes, .tables = g.tables_bytes};
     if (entries_cap &&
         (double)g.entries * (double)ret->most > (double)ret->used * (double)entries_cap)
-        *ret = (struct room){"l1.entries", true, g.entries, entries_cap, false};
+        *ret = (struct room){"l1.entries", true, g.entries, entries_cap, 0, false};
     ret->is_full = ret->used >= ret->most - ret->most / FULL_BUT;
 }
 
@@ -60,6 +61,6 @@ void room_say(struct text *w, const struct room *r)
     if (r->by_count)
         text_add(w, "%" PRIu64 " of %" PRIu64 " values of %s", r->used, r->most, r->cap);
     else
-        text_add(w, "%.1f of %.1f %s of %s", (double)r->used / part, (double)r->most / part,
-                 units[unit], r->cap);
+        text_add(w, "%.1f of %.1f %s of %s, %.1f of it tables", (double)r->used / part,
+                 (double)r->most / part, units[unit], r->cap, (double)r->tables / part);
 }

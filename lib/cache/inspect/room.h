@@ -15,6 +15,7 @@ struct room {
     const char *cap; /* the option that is nearest to its limit */
     bool by_count;   /* of values, else of bytes */
     uint64_t used, most;
+    uint64_t tables; /* of the bytes used: what no value has */
     bool is_full;    /* all but an eighth */
 };
 
@@ -25,7 +26,7 @@ void room_look(const struct nigh_space *space, struct room *ret);
 uint64_t room_wanted_ago_ns(const struct nigh_space *space);
 /* Whether that is so at present. */
 bool room_is_wanted(const struct nigh_space *space);
-/* Say how much is used: "3.7 of 4.0 MiB of l1.memory". */
+/* Say how much is used: "3.7 of 4.0 MiB of l1.memory, 1.2 of it tables". */
 void room_say(struct text *w, const struct room *room);
 
 #endif

@@ -146,14 +146,20 @@ static uint64_t evicted_age_ns(const struct nigh_space *space)
     return atomic_load_explicit(&space->trend.evicted_age_ns, memory_order_relaxed);
 }
 
-/* Compare medians, once there are enough of both. */
-static bool is_loader_cheaper(struct nigh_space *space)
+bool gauges_is_loader_cheaper(struct nigh_space *space, uint64_t *ret_load_ns, uint64_t *ret_l2_ns)
 {
     struct histogram_sum load, l2;
     stats_histogram_read(&space->stats, STATS_LATENCY_LOAD, &load);
     stats_histogram_read(&space->stats, STATS_LATENCY_L2, &l2);
-    return load.count >= 100 && l2.count >= 100 &&
-           histogram_quantile_ns(&load, 50000) < histogram_quantile_ns(&l2, 50000);
+    *ret_load_ns = load.count ? histogram_quantile_ns(&load, 50000) : 0;
+    *ret_l2_ns = l2.count ? histogram_quantile_ns(&l2, 50000) : 0;
+    return load.count >= 100 && l2.count >= 100 && *ret_load_ns < *ret_l2_ns;
+}
+
+static bool is_loader_cheaper(struct nigh_space *space)
+{
+    uint64_t load_ns, l2_ns;
+    return gauges_is_loader_cheaper(space, &load_ns, &l2_ns);
 }
 
 /* X(name, what it needs, value, what it is) */
