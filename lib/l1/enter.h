@@ -70,6 +70,8 @@ static inline void enter_note_refused(struct l1 *l1, const struct l1_key *key,
                                       const struct curve_value *v)
 {
     stats_count(l1_stats_of(l1, key->space), STATS_L1_REFUSED_POLICY);
+    if (l1->policy->refused)
+        l1->policy->refused(l1, key->hash, v->bytes, v->now_ns, v->until_ns);
     if (NIGH_UNLIKELY(core_marks(l1, key->hash)))
         curve_store(l1, key->hash, key->space, v);
 }

@@ -8,9 +8,9 @@
  * nodes 12 bytes, and each has the links and the sketch of the real policy (lfu.h), or a place in
  * exact order of use.
  *
- * Nothing grows too old here. Where lifetimes matter the owner notes them in the nodes, and removes
- * a node whose time is over before he takes it for a hit. All that is looked at here is whether a
- * value lives shorter than main's rivals are old: its misses do not count then (policy_lfu.c).
+ * Nothing grows too old here: the owner notes in the nodes when lives end, and removes a node whose
+ * time is over before he takes it for a hit. All that is looked at here is whether a value lives
+ * shorter than main's rivals are old: its misses do not count then (policy_lfu.c).
  *
  * Thread-safety: none; its owner's lock.
  *
@@ -28,14 +28,14 @@ struct mini_node {
     uint32_t weight : 28; /* 0: free */
     uint32_t hit : 1;
     uint32_t answered : 1; /* the owner's */
-    uint32_t until;        /* the owner's */
+    uint32_t until;        /* the owner's tick: the end of its life */
 };
 
 #define MINI_WEIGHT_MAX ((UINT32_C(1) << 28) - 1)
 #define MINI_NONE UINT32_MAX /* no node */
 #define MINI_BORN_EVERY 16u
 
-/* A value to be stored. Where nothing grows too old times are 0. */
+/* A value to be stored. */
 struct mini_value {
     uint32_t hash;
     uint32_t weight;
@@ -72,13 +72,10 @@ uint64_t mini_spread(uint32_t hash);
 struct mini_node *mini_look(const struct mini *s, uint32_t hash);
 /* Note a hit of a node. */
 void mini_touch(struct mini *s, struct mini_node *node);
-/* Ask for a key: whether it is there. A hit is noted. */
-static inline bool mini_find(struct mini *s, uint32_t hash)
+/* Whether a node's time is over. Ticks wrap. */
+static inline bool mini_is_over(const struct mini_node *node, uint32_t now)
 {
-    struct mini_node *node = mini_look(s, hash);
-    if (node)
-        mini_touch(s, node);
-    return node;
+    return (int32_t)(now - node->until) >= 0;
 }
 /* Store a key that is not there, unless it loses its contest; or give it another weight. Returns
  * its node, or NULL. The owner's part of a new one is 0. */

@@ -72,6 +72,10 @@ struct l1_policy {
     bool (*prepare)(struct l1 *l1, struct l1_shard *s);
     /* A newcomer of this hash is on its way: prefetch. It may find no room. */
     void (*expect)(struct l1_shard *s, uint64_t hash);
+    /* A newcomer that victim() has refused would have been charged `bytes`, and have lived from
+     * `now_ns` until `until_ns`. */
+    void (*refused)(struct l1 *l1, uint64_t hash, uint64_t bytes, uint64_t now_ns,
+                    uint64_t until_ns);
     /* An entry, charged `bytes`, came to `slot`; `old` (or NULL) is the one of which it is a copy,
      * still in its own slot. The new entry's counter has been set. */
     void (*insert)(struct l1 *l1, struct l1_shard *s, uint32_t slot, uint64_t hash, uint64_t bytes,

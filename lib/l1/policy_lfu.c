@@ -164,10 +164,35 @@ static uint64_t all_weight(const struct l1 *l1)
     return sum;
 }
 
-static void feed(struct l1 *l1, uint64_t hash, uint32_t weight)
+static void feed(struct l1 *l1, const struct shadows_request *r)
 {
-    if (shadows_feed(shadows_of(l1), hash, weight) && !l1->shard_entries_max)
+    if (shadows_feed(shadows_of(l1), r) && !l1->shard_entries_max)
         shadows_resize(shadows_of(l1), all_weight(l1));
+}
+
+static void feed_hit(struct l1 *l1, const struct l1_entry *e, uint64_t hash)
+{
+    uint64_t until_ns = l1_entry_stale_until_ns(e);
+    feed(l1, &(struct shadows_request){
+                 .hash = hash,
+                 .weight = weight_of(l1, e),
+                 .hit = true,
+                 .now_ns = clock_coarse_ns(l1->env->clock),
+                 .until_ns = until_ns,
+                 .life_ns = until_ns - (uint64_t)l1_entry_born_ns(e),
+             });
+}
+
+static void feed_miss(struct l1 *l1, uint64_t hash, uint64_t bytes, uint64_t now_ns,
+                      uint64_t until_ns)
+{
+    feed(l1, &(struct shadows_request){
+                 .hash = hash,
+                 .weight = weight_by(l1, bytes),
+                 .now_ns = now_ns,
+                 .until_ns = until_ns,
+                 .life_ns = until_ns > now_ns ? until_ns - now_ns : 0,
+             });
 }
 
 static void feed_report(struct l1 *l1, struct policy_lfu *p, uint32_t slot)
@@ -178,7 +203,7 @@ static void feed_report(struct l1 *l1, struct policy_lfu *p, uint32_t slot)
     uint64_t hash = entry_hash(l1, e);
     if (entry_freq(e) == ENTRY_FREQ_MAX)
         reset(l1, e, 1, hash);
-    feed(l1, hash, weight_of(l1, e));
+    feed_hit(l1, e, hash);
 }
 
 static NIGH_OUTLINED void feed_reports_slow(struct l1 *l1, struct policy_lfu *p, uint32_t next)
@@ -422,7 +447,8 @@ static void lfu_insert_slot(struct l1 *l1, struct l1_shard *s, uint32_t slot, ui
     } else {
         insert_new(l1, p, slot, hash, weight);
         if (shadows_sampled(shadows_of(l1), hash))
-            feed(l1, hash, weight);
+            feed_miss(l1, hash, bytes, clock_coarse_ns(l1->env->clock),
+                      l1_entry_stale_until_ns(entry_of(p, slot)));
     }
     note_weight(p);
 }
@@ -462,15 +488,21 @@ static void lfu_remove_slot(struct l1 *l1, struct l1_shard *s, uint32_t slot, ui
 }
 
 /* The newcomer has lost its contest: it is not stored, but the request for it counts. */
-static uint32_t refuse(struct l1 *l1, struct l1_shard *s)
+static uint32_t refuse(struct l1_shard *s)
 {
     struct policy_lfu *p = s->policy;
     struct l1_newcomer *newcomer = &s->newcomer;
     newcomer->verdict = L1_REFUSED;
     lfu_note_miss(&p->core, newcomer->hash);
-    if (shadows_sampled(shadows_of(l1), newcomer->hash))
-        feed(l1, newcomer->hash, (uint32_t)newcomer->bytes);
     return RING_NONE;
+}
+
+/* ... for the shadows, too, which are told of it when its lifetime is known. */
+static void lfu_refused(struct l1 *l1, uint64_t hash, uint64_t bytes, uint64_t now_ns,
+                        uint64_t until_ns)
+{
+    if (shadows_sampled(shadows_of(l1), hash))
+        feed_miss(l1, hash, bytes, now_ns, until_ns);
 }
 
 static void note_age(struct policy_lfu *p, const struct l1_entry *e)
@@ -511,7 +543,7 @@ static uint32_t lfu_victim_slot(struct l1 *l1, struct l1_shard *s, uint64_t *ret
     if (p->core.rival != LFU_NONE && ++p->rivals % AGE_EVERY == 0)
         note_age(p, entry_of(p, p->core.rival));
     if (slot == LFU_REFUSED)
-        return refuse(l1, s);
+        return refuse(s);
     if (slot == p->core.hashed)
         *ret_hash = p->core.hash;
     return slot;
@@ -570,6 +602,7 @@ const struct l1_policy policy_lfu = {
     .bytes = lfu_bytes,
     .prepare = lfu_prepare,
     .expect = lfu_expect,
+    .refused = lfu_refused,
     .insert = lfu_insert_slot,
     .replace = lfu_replace_slot,
     .remove = lfu_remove_slot,

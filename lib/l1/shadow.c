@@ -8,8 +8,6 @@
 
 #include <string.h>
 
-#include "l1/mini.h"
-
 /* Nodes per shadow: at least _LEAST while a sample of 1/SAMPLE_FINE suffices for it, and never more
  * than _MOST: what many shadows cost per sampled request is their misses in the CPU's cache. */
 #define NODES_LEAST 128u
@@ -55,22 +53,104 @@ static const struct lfu_choice choices[SHADOWS_MAX] = {
 };
 #define CHOICES_BY_COUNT 5u
 
-struct shadow {
-    struct mini mini;
-    bool was_starved; /* starved at a look since it was made */
+_Static_assert(sizeof(struct shadow) % 8 == 0, "arrays lie behind it");
+
+/* ---- a request ---- */
+
+/* Lives are in ticks of 8.4 ms, which wrap: none is longer than 104 days. */
+#define TICK_SHIFT 23
+#define LIFE_MOST (UINT64_C(1) << 30)
+#define SWEEP_TICKS 128u /* all nodes are swept within so many: 1.07 s */
+
+/* A request as a shadow sees it. */
+struct asked {
+    struct mini_value value;
+    uint32_t until;
+    bool hit;
 };
 
-/* Returns whether the shadow had the key. */
-static bool request(struct shadow *s, const struct lfu_choice *choice, uint32_t hash,
-                    uint32_t weight)
+static uint32_t tick_of(uint64_t ns)
 {
-    bool found = mini_find(&s->mini, hash);
-    if (!found)
-        mini_store(&s->mini, choice, &(struct mini_value){.hash = hash, .weight = weight});
-    return found;
+    return (uint32_t)(ns >> TICK_SHIFT);
 }
 
-_Static_assert(sizeof(struct shadow) % 8 == 0, "arrays lie behind it");
+/* Returns the ticks from one time to a later one, in which a life of that length is not over. */
+static uint32_t ticks_between(uint64_t from_ns, uint64_t to_ns)
+{
+    uint64_t ticks = (to_ns >> TICK_SHIFT) - (from_ns >> TICK_SHIFT) + 1;
+    return to_ns < from_ns ? 0 : (uint32_t)u64_min(ticks, LIFE_MOST);
+}
+
+/* A hit is told of later than it was: by now the value may have ended. */
+static struct asked asked_of(const struct shadows_request *r)
+{
+    uint64_t at_ns = r->hit ? u64_min(r->now_ns, r->until_ns) : r->now_ns;
+    return (struct asked){
+        .value = {mini_hash(r->hash), r->weight, tick_of(at_ns), ticks_between(0, r->life_ns)},
+        .until = tick_of(at_ns) + ticks_between(at_ns, r->until_ns),
+        .hit = r->hit,
+    };
+}
+
+static bool is_later(uint32_t tick, uint32_t than)
+{
+    return (int32_t)(tick - than) > 0;
+}
+
+/* Ask for a node that is there. `answered`: in place of a miss of the cache, whose value is another
+ * one since. */
+static void answer(struct mini *mini, struct mini_node *node, const struct asked *a)
+{
+    mini_touch(mini, node);
+    if (!a->hit)
+        node->answered = true;
+    else if (!node->answered && is_later(a->until, node->until))
+        node->until = a->until;
+}
+
+static void load(struct mini *mini, const struct lfu_choice *choice, const struct asked *a)
+{
+    struct mini_node *node = mini_store(mini, choice, &a->value);
+    if (node)
+        node->until = a->hit ? a->value.at + a->value.life : a->until;
+}
+
+/* Returns whether the shadow had the key. */
+static bool request(struct shadow *s, const struct lfu_choice *choice, const struct asked *a)
+{
+    struct mini_node *node = mini_look(&s->mini, a->value.hash);
+    bool found = node && !mini_is_over(node, a->value.at);
+    if (found) {
+        answer(&s->mini, node, a);
+        return true;
+    }
+    if (node)
+        mini_remove(&s->mini, node);
+    load(&s->mini, choice, a);
+    return false;
+}
+
+static void sweep_node(struct mini *mini, uint32_t node, uint32_t now)
+{
+    if (mini->nodes[node].weight && mini_is_over(&mini->nodes[node], now))
+        mini_remove(mini, &mini->nodes[node]);
+}
+
+/* Remove what has ended, in the part of all nodes that the time since the last sweep is of
+ * SWEEP_TICKS. Only at misses, which need the room: hits are told of as of a moment ago. */
+static void sweep(struct shadows *s, uint32_t now)
+{
+    uint32_t count = s->all[0].mini.node_count;
+    uint32_t ticks = now - s->swept;
+    uint32_t from = s->swept % SWEEP_TICKS * count / SWEEP_TICKS;
+    uint32_t part = (s->swept % SWEEP_TICKS + ticks) * count / SWEEP_TICKS - from;
+    if (ticks >= SWEEP_TICKS)
+        part = count;
+    for (uint32_t n = 0; n < part; n++)
+        for (uint32_t i = 0; i < s->count; i++)
+            sweep_node(&s->all[i].mini, (from + n) % count, now);
+    s->swept = now;
+}
 
 /* ---- the choice ---- */
 
@@ -147,21 +227,26 @@ static void score(struct shadows *s, uint32_t found, uint32_t hash)
     }
 }
 
-bool shadows_feed(struct shadows *s, uint64_t hash, uint32_t weight)
+static bool feed_locked(struct shadows *s, const struct shadows_request *r) REQUIRES(s->lock)
+{
+    struct asked asked = asked_of(r);
+    uint32_t found = 0;
+    if (!r->hit)
+        sweep(s, asked.value.at);
+    for (uint32_t i = 0; i < s->count; i++)
+        found |= (uint32_t)request(&s->all[i], &choices[i], &asked) << i;
+    score(s, found, asked.value.hash);
+    bool over = ++s->fed >= s->period;
+    if (over)
+        choose(s);
+    return over;
+}
+
+bool shadows_feed(struct shadows *s, const struct shadows_request *r)
 {
     if (pthread_mutex_trylock(&s->lock) != 0)
         return false; /* the sample lacks one request */
-    bool over = false;
-    if (s->all && shadows_sampled(s, hash)) {
-        uint32_t found = 0;
-        uint32_t short_hash = mini_hash(hash);
-        for (uint32_t i = 0; i < s->count; i++)
-            found |= (uint32_t)request(&s->all[i], &choices[i], short_hash, weight) << i;
-        score(s, found, short_hash);
-        over = ++s->fed >= s->period;
-        if (over)
-            choose(s);
-    }
+    bool over = s->all && shadows_sampled(s, r->hash) && feed_locked(s, r);
     pthread_mutex_unlock(&s->lock);
     return over;
 }

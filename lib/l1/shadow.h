@@ -13,6 +13,24 @@
  * next writer finds it (policy_lfu.c). So a hit costs nothing more on other keys, nor on hot ones,
  * whose counters are full. A request that is lost is lost to all shadows alike.
  *
+ * Lifetimes. A value that has ended is a miss, and its node leaves within about a second, as in the
+ * cache. Else shadows count hits that never come, and the window is chosen by them: large ones keep
+ * what was asked for a while ago, and long ended (20l1_shadow and 20l1_policy_lfu have such loads).
+ * Shadows load a key at other times than the cache, and so each knows when its own value ends:
+ *
+ *     the cache          the shadow     then, in the shadow
+ *     --------------     ----------     ---------------------------------------------------------
+ *     misses, stores     has none       the same value: it ends when the cache's does
+ *     misses, stores     has one        that one's life goes on: no hit prolongs it
+ *     hits               has none       a load of its own: from now on a life as long as the
+ *                                       cache's value has in all, stale part included
+ *     hits               has one        its life goes on; or it ends when the cache's does, if
+ *                                       that is later and no miss has brought the cache's value
+ *                                       meanwhile: a refresh or a write has, as in any cache
+ *
+ * Two approximations: a value that Redis has would be loaded with what is left of its life, not
+ * with all; and a shadow whose key the cache has loaded meanwhile does not hear of writes.
+ *
  * After as many sampled requests as a shadow has entries, hits and differences are looked at and
  * fade by 3 %; the current choice is left when another leads by more than chance explains: requests
  * on which two shadows differ are tosses of a coin, whose sum has the deviation sqrt(differences).
@@ -22,7 +40,8 @@
  * keeping. So a window grows by a twentieth of the capacity from one look to the next, however
  * large the one that was chosen: should that be a mistake, little is lost before it is seen.
  *
- * Memory: up to 1,544 nodes of about 30 bytes for each of 5 or 15 shadows (0.7 MB). Where that is
+ * Memory: the end of a life has its place in a node in any case (mini.h), for the curve's sake. Up
+ * to 1,544 nodes of about 30 bytes for each of 5 or 15 shadows (0.7 MB). Where that is
  * more than 1/64 of the cap the sample is finer and the nodes are fewer. Fewer than 32, as with
  * less than 2 MiB or so, would be of no use: then there are none, and the first choice stays.
  * Shadows are made when the cache is first full, and made anew when its number of entries has left
@@ -43,12 +62,16 @@
 #include <stdatomic.h>
 
 #include "base/base.h"
-#include "l1/lfu.h"
+#include "l1/mini.h"
 
 #define SHADOWS_MAX 15u
 #define SHADOW_UNSAMPLED UINT32_MAX
 
-struct shadow;
+/* Keys: (l) as below */
+struct shadow {
+    struct mini mini; /* (l) */
+    bool was_starved; /* (l) starved at a look since it was made */
+};
 
 struct shadows {
     pthread_mutex_t lock;
@@ -62,6 +85,7 @@ struct shadows {
     size_t block_bytes;       /* (l) */
     uint32_t period;          /* (l) sampled requests between two looks */
     uint32_t fed;             /* (l) sampled requests since the last look */
+    uint32_t swept;           /* (l) tick up to which nodes were swept: see sweep() */
     uint32_t hits[SHADOWS_MAX];    /* (l) since the last look */
     uint32_t differs[SHADOWS_MAX]; /* (l) requests on which it and the choice differed */
     double score[SHADOWS_MAX];     /* (l) hits, fading */
@@ -111,7 +135,17 @@ static inline bool shadows_sampled(const struct shadows *s, uint64_t hash)
     return mask != SHADOW_UNSAMPLED && !((uint32_t)(hash >> 36) & mask);
 }
 
-/* A request for a sampled key. True: a period is over (shadows_resize may be due). */
-bool shadows_feed(struct shadows *s, uint64_t hash, uint32_t weight);
+/* A request for a key, and the value that the cache has for it now. */
+struct shadows_request {
+    uint64_t hash;
+    uint32_t weight;
+    bool hit; /* it was there; else it has been loaded, and stored or refused */
+    uint64_t now_ns;
+    uint64_t until_ns; /* the end of its life */
+    uint64_t life_ns;  /* all of it: a miss's is counted from now */
+};
+
+/* Feed a request, if its key is sampled. True: a period is over (shadows_resize may be due). */
+bool shadows_feed(struct shadows *s, const struct shadows_request *r);
 
 #endif

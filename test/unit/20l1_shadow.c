@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Shadow caches find the window that suits the traffic, and find another when it changes; they
-// have nodes enough for every choice, and stay within their part of the cap.
+// Shadow caches find the window that suits the traffic, and find another when it changes; they know
+// how long values live, have nodes enough for every choice, and stay within their part of the cap.
 
 #include "l1/shadow.h"
 #include "support/l1_cache.h"
@@ -25,11 +25,35 @@ static void make(struct shadows *s, struct mem *mem, bool by_count, uint64_t wei
     CHECK(!shadows_move(s, block, size, weight, &old_bytes));
 }
 
+/* A request that the cache misses, at a time, for a value that lives so long. */
+static struct shadows_request miss_of(uint64_t key, uint64_t now_ns, uint64_t life_ns)
+{
+    return (struct shadows_request){.hash = hash_of(key),
+                                    .weight = 1,
+                                    .now_ns = now_ns,
+                                    .until_ns = now_ns + life_ns,
+                                    .life_ns = life_ns};
+}
+
+static void feed_living(struct shadows *s, uint64_t key, uint64_t now_ns, uint64_t life_ns)
+{
+    struct shadows_request r = miss_of(key, now_ns, life_ns);
+    shadows_feed(s, &r);
+}
+
 static void feed(struct shadows *s, uint64_t key, uint32_t weight)
 {
-    uint64_t hash = hash_of(key);
-    if (shadows_sampled(s, hash))
-        shadows_feed(s, hash, weight);
+    struct shadows_request r = miss_of(key, 0, NS_PER_S);
+    r.weight = weight;
+    shadows_feed(s, &r);
+}
+
+static uint64_t sampled_key(const struct shadows *s)
+{
+    uint64_t key = 0;
+    while (!shadows_sampled(s, hash_of(key)))
+        key++;
+    return key;
 }
 
 /* While new ones were made the old ones ran out of nodes, which asks for others again. */
@@ -46,10 +70,8 @@ TEST(shadows_that_are_to_be_made_anew_compare_their_choices_no_sooner)
     REQUIRE(block);
     REQUIRE(shadows_claim(&s, 0));
     CHECK(!shadows_move(&s, block, size, ENTRIES, &old_bytes));
-    uint64_t key = 0;
-    while (!shadows_sampled(&s, hash_of(key)))
-        key++;
-    CHECK(!shadows_feed(&s, hash_of(key), 1));
+    struct shadows_request r = miss_of(sampled_key(&s), 0, NS_PER_S);
+    CHECK(!shadows_feed(&s, &r));
     shadows_fini(&s, mem);
     mem_destroy(mem);
 }
@@ -106,6 +128,126 @@ TEST(a_window_grows_step_by_step)
     CHECK_GE(most, 400);
     shadows_fini(&s, mem);
     mem_destroy(mem);
+}
+
+/* ---- lifetimes ---- */
+
+#define STEP_NS (10 * NS_PER_MS)
+
+/* In each step a key comes, another comes again after 128 steps, and one of a loop that is larger
+ * than the cache: of that a small window keeps the more. */
+static void come_again_beside_a_loop(struct shadows *s, uint64_t from, unsigned count,
+                                     uint64_t life_ns)
+{
+    for (uint64_t i = from; i < from + count; i++) {
+        feed_living(s, (1 << 20) + i + 128, i * STEP_NS, life_ns);
+        feed_living(s, (1 << 20) + i, i * STEP_NS, life_ns);
+        feed_living(s, i % (ENTRIES * 5 / 4), i * STEP_NS, 10000 * NS_PER_S);
+    }
+}
+
+/* What lives shorter than it takes to come again never hits, in a window of any size. */
+TEST(the_window_is_not_chosen_by_hits_that_never_come)
+{
+    struct shadows s;
+    struct mem *mem = mem_create();
+    REQUIRE(mem);
+    make(&s, mem, true, ENTRIES);
+    come_again_beside_a_loop(&s, 0, 40000, 200 * STEP_NS);
+    CHECK_GE(shadows_choice(&s).window_permille, 400);
+    come_again_beside_a_loop(&s, 40000, 60000, 100 * STEP_NS);
+    CHECK_LE(shadows_choice(&s).window_permille, 50);
+    shadows_fini(&s, mem);
+    mem_destroy(mem);
+}
+
+/* A key that is followed through a shadow. */
+struct followed {
+    struct shadows s;
+    struct mem *mem;
+    uint64_t now_ns;
+    uint64_t key;
+};
+
+static void follow(struct followed *f)
+{
+    f->mem = mem_create();
+    REQUIRE(f->mem);
+    make(&f->s, f->mem, true, ENTRIES);
+    f->key = sampled_key(&f->s);
+    f->now_ns = 1000 * NS_PER_S;
+}
+
+static void unfollow(struct followed *f)
+{
+    shadows_fini(&f->s, f->mem);
+    mem_destroy(f->mem);
+}
+
+static uint32_t tick_now(const struct followed *f)
+{
+    return (uint32_t)(f->now_ns >> 23); /* as in shadow.c */
+}
+
+/* Ask after so many seconds. The cache hits a value that is `age` seconds old, or misses (0); it
+ * lives for five seconds in all. Returns how many ms are left to the shadow's, rounded. */
+static int64_t left_after(struct followed *f, uint64_t seconds, uint64_t age)
+{
+    f->now_ns += seconds * NS_PER_S;
+    struct shadows_request r = miss_of(f->key, f->now_ns, 5 * NS_PER_S);
+    r.hit = age;
+    r.until_ns -= age * NS_PER_S;
+    shadows_feed(&f->s, &r);
+    struct mini_node *node = mini_look(&f->s.all[0].mini, mini_hash(r.hash));
+    REQUIRE(node);
+    int64_t ms = (int32_t)(node->until - tick_now(f)) * (INT64_C(1) << 23) / 1000000;
+    return (ms + 50) / 100 * 100;
+}
+
+/* The rows of the table in shadow.h. */
+TEST(a_shadow_gives_a_value_the_life_that_its_own_load_would_have_given)
+{
+    struct followed f;
+    follow(&f);
+    CHECK_EQ(left_after(&f, 0, 0), 5000); /* both load it */
+    CHECK_EQ(left_after(&f, 2, 2), 3000); /* and hit */
+    CHECK_EQ(left_after(&f, 1, 1), 4000); /* the cache's was refreshed, or written */
+    CHECK_EQ(left_after(&f, 3, 0), 1000); /* the cache has lost it; the shadow answers */
+    CHECK_EQ(left_after(&f, 0, 1), 1000); /* and knows nothing of the cache's new value */
+    CHECK_EQ(left_after(&f, 2, 3), 5000); /* its own has ended: it loads one itself */
+    CHECK_EQ(left_after(&f, 2, 5), 3000); /* and does not lose it with the cache's */
+    CHECK_EQ(left_after(&f, 4, 0), 5000);
+    unfollow(&f);
+}
+
+/* A hit that a writer tells of later was one. */
+TEST(what_was_hit_had_not_ended)
+{
+    struct followed f;
+    follow(&f);
+    (void)left_after(&f, 0, 0);
+    uint32_t before = f.s.hits[0];
+    struct shadows_request r = miss_of(f.key, f.now_ns + 7 * NS_PER_S, 5 * NS_PER_S);
+    r.hit = true;
+    r.until_ns = f.now_ns + 5 * NS_PER_S;
+    shadows_feed(&f.s, &r);
+    CHECK_EQ(f.s.hits[0], before + 1);
+    unfollow(&f);
+}
+
+/* ... so that they do not push out what lives. */
+TEST(values_that_have_ended_leave_within_about_a_second)
+{
+    struct followed f;
+    follow(&f);
+    for (uint64_t key = 0; key < ENTRIES / 2; key++)
+        feed_living(&f.s, key, f.now_ns, key % 2 ? 4 * NS_PER_S : 60 * NS_PER_S);
+    uint32_t all = f.s.all[0].mini.lfu.count;
+    for (unsigned step = 0; step < 52; step++)
+        feed_living(&f.s, f.key, f.now_ns + step * 100 * NS_PER_MS, 60 * NS_PER_S);
+    uint32_t left = f.s.all[0].mini.lfu.count;
+    CHECK(left > all / 4 && left < all * 3 / 4);
+    unfollow(&f);
 }
 
 /* Small values and large ones that are asked for alike: density matters for requests. */
