@@ -20,15 +20,13 @@
 
 #define NAME_MAX_BYTES 15 /* TASK_COMM_LEN without its NUL */
 
-static _Thread_local uint32_t stripe_number; /* 0: none yet */
+_Thread_local uint32_t thread_stripe_number;
 
-uint32_t thread_stripe(void)
+void thread_stripe_draw(void)
 {
     static _Atomic uint32_t threads;
-    if (NIGH_UNLIKELY(!stripe_number))
-        stripe_number =
-            atomic_fetch_add_explicit(&threads, 1, memory_order_relaxed) | THREAD_STRIPES;
-    return stripe_number % THREAD_STRIPES;
+    thread_stripe_number =
+        atomic_fetch_add_explicit(&threads, 1, memory_order_relaxed) | THREAD_STRIPES;
 }
 
 /* Adds the room that glibc takes out of a stack for thread-local storage and the guard page: the

@@ -13,6 +13,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/check.h"
+
 struct env;
 
 #define THREAD_STACK_BYTES (256u * 1024) /* usable: thread-local storage comes on top */
@@ -28,7 +30,14 @@ void thread_cond_init(pthread_cond_t *cond);
 /* Data that many threads write is cut into this many stripes, each on a cache line of its own.
  * thread_stripe() returns this thread's: the same all its life, and as a rule no other thread's. */
 #define THREAD_STRIPES 32u
-uint32_t thread_stripe(void);
+extern NIGH_HIDDEN _Thread_local uint32_t thread_stripe_number; /* 0: none yet */
+NIGH_OUTLINED void thread_stripe_draw(void);
+static inline uint32_t thread_stripe(void)
+{
+    if (NIGH_UNLIKELY(!thread_stripe_number))
+        thread_stripe_draw();
+    return thread_stripe_number % THREAD_STRIPES;
+}
 
 /* Does the work that is due. Returns the time (clock_now_ns) of the next work; CLOCK_NEVER_NS: only
  * when poked. */

@@ -160,7 +160,7 @@ static const struct option options[] = {
     {"control.socket", STRING(control_socket), UNIT_NONE, 0, 0, 0, NULL,
      "path of a socket for the program nigh and for socat; {pid} is the process; by default none"},
     {"hot.keys", U64_OR_NONE(hot_keys), UNIT_NONE, 1, TOP_MOST, NIGH_DEFAULT_HOT_KEYS, NULL,
-     "keys that nigh_hot() tells of each space: hit, missed, changed most; 2.3 KiB each, not in "
+     "keys that nigh_hot() tells of each space: hit, missed, changed most; 2.5 KiB each, not in "
      "l1.memory"},
     {"space.schema", STRING(space.schema), UNIT_NONE, 0, 0, 0, NULL,
      "version of the values' format (\"1\"), part of every Redis key"},

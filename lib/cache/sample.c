@@ -16,7 +16,7 @@ static uint32_t wanted(const struct nigh *cache)
 void sample_hit(struct nigh_space *space, struct l1_entry *e, uint32_t touched,
                 enum nigh_trace_outcome outcome, uint64_t now)
 {
-    if (touched & L1_TOUCHED_SAMPLED)
+    if (NIGH_UNLIKELY(touched & L1_TOUCHED_SAMPLED))
         l1_report_hit(e);
     if (!(touched & L1_TOUCHED_MARKED))
         return;
@@ -24,10 +24,10 @@ void sample_hit(struct nigh_space *space, struct l1_entry *e, uint32_t touched,
     if (NIGH_UNLIKELY(l1_entry_refreshed(e)) && !l1_note_read(space_l1(space), e))
         return;
     uint32_t by = wanted(space->cache);
+    if (NIGH_UNLIKELY(by & SAMPLE_FOR_TRACE))
+        recording_add_hit(space->cache->recording, space, e, outcome, now);
     if ((by & SAMPLE_FOR_CURVE) && !space_l1_apart(space))
         l1_curve_hit(space->cache->l1, e, now, !lookup_l2_has_values(space));
-    if (by & SAMPLE_FOR_TRACE)
-        recording_add_hit(space->cache->recording, space, e, outcome, now);
 }
 
 void sample_note_value(struct nigh_space *space, const struct l1_key *key,

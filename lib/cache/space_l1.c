@@ -59,12 +59,6 @@ uint64_t space_l1_invalidate(struct nigh_space *space, const struct l1_key *key,
 
 /* ---- tables ---- */
 
-struct l1 *space_l1_apart(const struct nigh_space *space)
-{
-    struct l1 *home = space_l1(space);
-    return home == space->cache->l1 ? NULL : home;
-}
-
 static void set(_Atomic(struct l1 *) *at, struct l1 *l1)
 {
     atomic_store_explicit(at, l1, memory_order_release); /* pair(space.home), pair(space.seen) */

@@ -41,6 +41,13 @@ static inline struct l1 *space_l1(const struct nigh_space *space)
     return atomic_load_explicit(&space->home, memory_order_acquire); /* pair(space.home) */
 }
 
+/* Returns the space's table apart; NULL: it has none. */
+static inline struct l1 *space_l1_apart(const struct nigh_space *space)
+{
+    struct l1 *home = space_l1(space);
+    return home == space->cache->l1 ? NULL : home;
+}
+
 /* Find an entry, in a read section. NULL: not there. */
 static inline struct l1_entry *space_l1_find_rcu(const struct nigh_space *space,
                                                  const struct l1_key *key)
@@ -85,7 +92,5 @@ int space_l1_open(struct nigh_space *space, uint16_t slot, uint64_t memory_bytes
  */
 int space_l1_set_memory(struct nigh_space *space, uint64_t memory_bytes)
     REQUIRES(space->cache->spaces_lock);
-/* Returns the space's table apart; NULL: it has none. */
-struct l1 *space_l1_apart(const struct nigh_space *space);
 
 #endif

@@ -17,21 +17,21 @@
 
 static size_t bytes_of_counters(const struct top *t)
 {
-    return t->capacity * (sizeof(uint64_t) + sizeof(struct top_entry));
+    return t->capacity * (sizeof(struct top_entry) + sizeof(uint16_t));
 }
 
 void top_fini(struct top *t, struct mem *mem)
 {
-    mem_free(mem, NULL, t->hashes, bytes_of_counters(t));
-    t->hashes = NULL;
+    mem_free(mem, NULL, t->entries, bytes_of_counters(t));
+    t->entries = NULL;
 }
 
 static bool begin(struct top *t, struct mem *mem, uint64_t now_ns) REQUIRES(t->latch)
 {
-    t->hashes = mem_alloc_zero(mem, bytes_of_counters(t));
-    if (!t->hashes)
+    t->entries = mem_alloc_zero(mem, bytes_of_counters(t));
+    if (!t->entries)
         return false;
-    t->entries = (struct top_entry *)(void *)(t->hashes + t->capacity);
+    t->heads = (uint16_t *)(void *)(t->entries + t->capacity);
     t->step_ns = now_ns;
     return true;
 }
@@ -53,6 +53,7 @@ static void fade(struct top *t, uint64_t now_ns) REQUIRES(t->latch)
 {
     uint64_t steps = now_ns > t->step_ns ? (now_ns - t->step_ns) / STEP_NS : 0;
     if (steps > STEPS_FOR_ALL) {
+        memset(t->heads, 0, t->capacity * sizeof(*t->heads));
         t->used = t->hand = 0;
         t->least = t->total = t->span_s = 0;
         t->step_ns = now_ns;
@@ -64,12 +65,34 @@ static void fade(struct top *t, uint64_t now_ns) REQUIRES(t->latch)
     }
 }
 
+static uint16_t *head_of(struct top *t, uint64_t hash) REQUIRES(t->latch)
+{
+    return &t->heads[(uint32_t)hash % t->capacity];
+}
+
 static struct top_entry *find(struct top *t, uint64_t hash) REQUIRES(t->latch)
 {
-    for (uint32_t i = 0; i < t->used; i++)
-        if (t->hashes[i] == hash)
-            return &t->entries[i];
+    for (uint32_t at = *head_of(t, hash); at > 0; at = t->entries[at - 1].next)
+        if (t->entries[at - 1].hash == hash)
+            return &t->entries[at - 1];
     return NULL;
+}
+
+/* Put a counter into its key's chain. */
+static void chain(struct top *t, struct top_entry *e) REQUIRES(t->latch)
+{
+    uint16_t *head = head_of(t, e->hash);
+    e->next = *head;
+    *head = (uint16_t)(e - t->entries + 1);
+}
+
+/* Take it out. */
+static void unchain(struct top *t, const struct top_entry *e) REQUIRES(t->latch)
+{
+    uint16_t *at = head_of(t, e->hash);
+    while (&t->entries[*at - 1] != e)
+        at = &t->entries[*at - 1].next;
+    *at = e->next;
 }
 
 /* Find the lowest counter, of which there are many as a rule: from one to the next as long as there
@@ -91,16 +114,19 @@ static uint32_t lowest(struct top *t) REQUIRES(t->latch)
 /* Take a free counter, or the lowest. */
 static struct top_entry *take(struct top *t, uint64_t hash, struct bytes key) REQUIRES(t->latch)
 {
-    uint32_t at = t->used;
-    if (at == t->capacity)
-        at = lowest(t);
-    else
-        t->entries[t->used++] = (struct top_entry){0};
-    struct top_entry *e = &t->entries[at];
-    t->hashes[at] = hash;
+    struct top_entry *e;
+    if (t->used == t->capacity) {
+        e = &t->entries[lowest(t)];
+        unchain(t, e);
+    } else {
+        e = &t->entries[t->used++];
+        *e = (struct top_entry){0};
+    }
+    e->hash = hash;
     e->error = e->count;
-    e->key_len = (uint32_t)key.len;
+    e->key_len = (uint16_t)key.len;
     memcpy(e->key, key.data, u64_min(key.len, TOP_KEY_BYTES));
+    chain(t, e);
     return e;
 }
 
@@ -109,7 +135,7 @@ void top_add(struct top *t, struct mem *mem, uint64_t hash, struct bytes key, do
 {
     if (t->capacity == 0 || !latch_try(&t->latch))
         return;
-    if (t->hashes || begin(t, mem, now_ns)) {
+    if (t->entries || begin(t, mem, now_ns)) {
         fade(t, now_ns);
         struct top_entry *e = find(t, hash);
         if (!e)
@@ -185,7 +211,7 @@ static uint32_t read_locked(struct top *t, struct top_rate *ret, uint32_t most, 
 uint32_t top_read(struct top *t, struct top_rate *ret, uint32_t most, double least, uint64_t now_ns)
 {
     latch_lock(&t->latch);
-    uint32_t count = t->hashes ? read_locked(t, ret, most, least, now_ns) : 0;
+    uint32_t count = t->entries ? read_locked(t, ret, most, least, now_ns) : 0;
     latch_unlock(&t->latch);
     return count;
 }
@@ -206,7 +232,7 @@ static struct top_whole read_whole_locked(struct top *t, uint64_t now_ns) REQUIR
 struct top_whole top_read_whole(struct top *t, uint64_t now_ns)
 {
     latch_lock(&t->latch);
-    struct top_whole whole = t->hashes ? read_whole_locked(t, now_ns) : (struct top_whole){0};
+    struct top_whole whole = t->entries ? read_whole_locked(t, now_ns) : (struct top_whole){0};
     latch_unlock(&t->latch);
     return whole;
 }

@@ -13,8 +13,8 @@
  * TOP_HALF_LIFE_S, in steps that keep these bounds, and the time that they stand for fades with
  * them: a rate is a count by that time.
  *
- * Adding waits for nobody: who finds the latch taken leaves the sample out. A look at all counters
- * takes a fraction of a microsecond, for one request in many.
+ * Adding waits for nobody: who finds the latch taken leaves the sample out. A counter is found by
+ * the chain of its hash: of a key that has none, all of them would have to be looked at else.
  */
 #ifndef NIGH_CACHE_TOP_H
 #define NIGH_CACHE_TOP_H
@@ -32,7 +32,9 @@
 struct top_entry {
     double count, error;
     double squares;             /* of what the samples in `count` stand for, added up: its noise */
-    uint32_t key_len;           /* the whole key's */
+    uint64_t hash;              /* the key's */
+    uint16_t next;              /* in its chain: a counter's number, from 1 on; 0: none */
+    uint16_t key_len;           /* the whole key's */
     uint8_t key[TOP_KEY_BYTES]; /* its beginning */
 };
 
@@ -42,8 +44,8 @@ struct top {
     struct latch latch;
     uint32_t capacity;         /* (c) 0: nothing is counted */
     uint32_t used;             /* (l) */
-    uint64_t *hashes;          /* (l) of the keys; apart, for the search */
     struct top_entry *entries; /* (l) */
+    uint16_t *heads;           /* (l) of the chains, as many as counters; as `next` */
     uint32_t hand;             /* (l) from here on may be counters that are as low as ... */
     double least;              /* (l) ... this; none is lower */
     double total;              /* (l) W */

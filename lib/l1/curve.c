@@ -15,8 +15,6 @@
 #define WINDOW_MIDDLE 200u
 #define WINDOW_LARGE  800u
 
-/* No value lives longer, in ticks of events (104 days), which are compared as differences. */
-#define LIFE_MOST (UINT64_C(1) << 30)
 #define SWEEP_TICKS ((uint32_t)(NS_PER_S >> WINDOW_TICK_SHIFT))
 
 /* ---- feeding ---- */
@@ -58,16 +56,14 @@ static bool is_over(const struct mini_node *node, uint32_t now)
  * which that came, by a value that was not stale. */
 static bool keeps(const struct mini_node *node, const struct window_event *e)
 {
-    uint32_t stale = (uint32_t)u64_min(e->stale, LIFE_MOST);
-    return node->answered && !has_come(node->until - stale, e->at);
+    return node->answered && !has_come(node->until - e->stale, e->at);
 }
 
 static void store_in(const struct l1 *l1, struct curve_point *p, enum curve_way way,
                      const struct window_event *e)
 {
     struct lfu_choice choice = choice_of(l1, way);
-    struct mini_value v = {e->hash, weight_of(l1, e->bytes), e->at,
-                           (uint32_t)u64_min(e->life, LIFE_MOST)};
+    struct mini_value v = {e->hash, weight_of(l1, e->bytes), e->at, e->life};
     struct mini_node *node = mini_store(&p->mini[way], &choice, &v);
     if (node && !keeps(node, e))
         node->until = e->at + v.life;
@@ -197,9 +193,8 @@ uint64_t curve_drain_locked(const struct l1 *l1, struct curve *c)
     uint64_t lost = 0;
     for (uint32_t stripe = 0; stripe < THREAD_STRIPES; stripe++) {
         uint32_t count = window_take(&c->window, stripe, events, &lost);
-        uint32_t now = window_tick(clock_now_ns(l1->env->clock));
         for (uint32_t i = 0; i < count; i++) {
-            struct window_event event = window_unpack(&events[i], now);
+            struct window_event event = window_unpack(&events[i]);
             feed_locked(l1, c, &event);
         }
     }
@@ -255,17 +250,18 @@ static bool takes_read(struct l1 *l1)
     return takes_it;
 }
 
-static void add(struct l1 *l1, uint64_t hash, struct window_event event)
+/* Inline, for the sake of hits. */
+static NIGH_INLINED void add(struct l1 *l1, uint64_t hash, struct window_event event)
 {
     event.hash = mini_hash(hash);
     event.sample = (uint32_t)(hash >> L1_MARK_SHIFT);
-    window_add(&l1->curve.window, &event);
+    window_add(&l1->curve.window, event);
 }
 
 /* Ticks of events of a duration in ticks of entries. */
-static uint64_t window_ticks(uint64_t ticks)
+static uint32_t window_ticks(uint64_t ticks)
 {
-    return ticks >> (WINDOW_TICK_SHIFT - ENTRY_TICK_SHIFT);
+    return window_life(ticks >> (WINDOW_TICK_SHIFT - ENTRY_TICK_SHIFT));
 }
 
 static uint64_t stale_ticks(const struct l1_entry *e)
@@ -273,19 +269,25 @@ static uint64_t stale_ticks(const struct l1_entry *e)
     return entry_ticks_unpack(e->stale, ENTRY_STALE_BITS);
 }
 
+/* Returns for how long a value lives on, that would be there in its place. */
+static uint64_t life_of(const struct l1_entry *e, uint64_t now, bool anew)
+{
+    if (anew)
+        return entry_ticks_unpack(e->life, ENTRY_LIFE_BITS) + stale_ticks(e);
+    uint64_t until = e->fresh + stale_ticks(e);
+    return until > now ? until - now : 0;
+}
+
 void l1_curve_hit(struct l1 *l1, const struct l1_entry *e, uint64_t now, bool anew)
 {
     if (!takes_read(l1))
         return;
-    uint64_t whole = entry_ticks_unpack(e->life, ENTRY_LIFE_BITS) + stale_ticks(e);
-    uint64_t until = e->fresh + stale_ticks(e);
-    uint64_t left = until > now ? until - now : 0;
-    add(l1, entry_hash(l1, e),
+    add(l1, hash_key_again(&l1->hash, entry_space(e), e->bytes, entry_key_len(e)),
         (struct window_event){.what = WINDOW_HIT,
                               .bytes = entry_charge(l1, e),
                               .space = entry_space(e),
                               .at = window_tick(l1_ticks_ns(now)),
-                              .life = window_ticks(anew ? whole : left)});
+                              .life = window_ticks(life_of(e, now, anew))});
 }
 
 /* Whether a value is there, is not too old, and was of no use: any other cache would have had no
@@ -318,8 +320,8 @@ void curve_store(struct l1 *l1, uint64_t hash, uint32_t space, const struct curv
                                   .space = space,
                                   .bytes = v->bytes,
                                   .at = window_tick(v->now_ns),
-                                  .life = left_ns >> WINDOW_TICK_SHIFT,
-                                  .stale = v->stale_ns >> WINDOW_TICK_SHIFT});
+                                  .life = window_life(left_ns >> WINDOW_TICK_SHIFT),
+                                  .stale = window_life(v->stale_ns >> WINDOW_TICK_SHIFT)});
 }
 
 void curve_store_entry(struct l1 *l1, uint64_t hash, const struct l1_entry *e, uint64_t bytes,

@@ -80,7 +80,7 @@
  * in part of the time. The lock is for those who drain, fit and read.
  *
  * Memory: a thousandth of the cap, but at least CURVE_BYTES_LEAST, under lfu twice that; 560
- * to 1,120 bytes for each space; and 130 KiB for what threads leave. It is general memory, beside
+ * to 1,120 bytes for each space; and 195 KiB for what threads leave. It is general memory, beside
  * the cap, and is kept when the curve is turned off.
  *
  * Keys: (l) lock  (a) atomic, relaxed

@@ -7,9 +7,6 @@
 #include <string.h>
 
 #define TRIES 64u /* for a turn that lasts for some ten instructions */
-#define LIFE_MASK ((1u << (WINDOW_LIFE_BITS + ENTRY_EXPONENT_BITS)) - 1)
-#define STALE_MASK ((1u << (WINDOW_STALE_BITS + ENTRY_EXPONENT_BITS)) - 1)
-#define AT_MASK ((1u << WINDOW_AT_BITS) - 1)
 #define STRIPES_BYTES (THREAD_STRIPES * sizeof(struct window_stripe))
 
 bool window_make(struct window *w, struct mem *mem)
@@ -29,43 +26,7 @@ size_t window_bytes(const struct window *w)
     return w->stripes ? STRIPES_BYTES : 0;
 }
 
-/* ---- events ---- */
-
-/* Bytes of an event. A lifetime is rounded down. */
-static struct window_packed pack(const struct window_event *e)
-{
-    return (struct window_packed){
-        .hash = e->hash,
-        .sample = e->sample & ((1u << 20) - 1),
-        .space = e->space & L1_SPACES_MAX,
-        .bytes = u64_min(e->bytes, (1u << 27) - 1) & ((1u << 27) - 1),
-        .what = e->what & 7u,
-        .life = entry_ticks_pack(e->life, WINDOW_LIFE_BITS) & LIFE_MASK,
-        .stale = entry_ticks_pack(e->stale, WINDOW_STALE_BITS) & STALE_MASK,
-        .at = e->at & AT_MASK,
-    };
-}
-
-struct window_event window_unpack(const struct window_packed *packed, uint32_t now)
-{
-    return (struct window_event){
-        .what = (enum window_what)packed->what,
-        .hash = packed->hash & UINT32_MAX,
-        .sample = packed->sample,
-        .space = packed->space,
-        .bytes = packed->bytes,
-        .at = now - ((now - (uint32_t)packed->at) & AT_MASK),
-        .life = entry_ticks_unpack(packed->life, WINDOW_LIFE_BITS),
-        .stale = entry_ticks_unpack(packed->stale, WINDOW_STALE_BITS),
-    };
-}
-
 /* ---- leaving an event ---- */
-
-static struct window_stripe *own_stripe(struct window *w)
-{
-    return &w->stripes[thread_stripe()];
-}
 
 /* A load and a store: where threads share a stripe some counts are lost, too. */
 static void lose_read(struct window_stripe *s)
@@ -74,40 +35,16 @@ static void lose_read(struct window_stripe *s)
     atomic_store_explicit(&s->lost, lost + 1, memory_order_relaxed);
 }
 
+struct window_stripe *window_lose(struct window_stripe *s, enum window_what what)
+{
+    if (what <= WINDOW_OUTDATED)
+        lose_read(s);
+    return NULL;
+}
+
 void window_lose_read(struct window *w)
 {
-    lose_read(own_stripe(w));
-}
-
-static void lose(struct window_stripe *s, const struct window_event *event)
-{
-    if (event->what <= WINDOW_OUTDATED)
-        lose_read(s);
-}
-
-static bool leave_in_turn(struct window_stripe *s, const struct window_event *event)
-{
-    if (s->count == WINDOW_EVENTS)
-        return false;
-    s->events[s->count++] = pack(event);
-    return true;
-}
-
-/* Whoever finds no place ends the window for all: what fills the last one may well be followed by
- * the drain. */
-void window_add(struct window *w, const struct window_event *event)
-{
-    struct window_stripe *s = own_stripe(w);
-    if (!turn_take(&s->turn)) {
-        lose(s, event);
-        return;
-    }
-    bool left = leave_in_turn(s, event);
-    turn_give(&s->turn);
-    if (NIGH_UNLIKELY(!left)) {
-        lose(s, event);
-        atomic_store_explicit(&w->open, false, memory_order_relaxed);
-    }
+    lose_read(&w->stripes[thread_stripe()]);
 }
 
 /* ---- draining ---- */

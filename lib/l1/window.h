@@ -5,9 +5,10 @@
  *
  *     a thread --(one buffer for a stripe of threads)--> l1_curve_drain() --> curve.c
  *
- * Who makes a request leaves 16 bytes, in a turn that is only tried, and goes on. To ask all mini
+ * Who makes a request leaves 24 bytes, in a turn that is only tried, and goes on. To ask all mini
  * caches takes hundreds of instructions, and lines that the thread's own work has not got; that is
- * done by whoever drains: the keeper, or a tick.
+ * done by whoever drains: the keeper, or a tick. Lifetimes are left as they are: to round them into
+ * fewer bits takes a hit as many instructions as to leave the event.
  *
  * A window is open from a drain until a buffer is full. Then it is closed to all threads, until the
  * next drain, which is WINDOW_LEAST_NS away. What happens meanwhile is lost: to all mini caches
@@ -21,8 +22,7 @@
  * drains are further apart, up to WINDOW_MOST_NS: an idle cache wakes nobody for this.
  *
  * The order of one thread's events is kept. Those of several are as far apart as a window is long.
- * But each has its time, and of values how long they live: in ticks of 8.4 ms, and lifetimes of
- * more than two seconds to 1/128 of themselves.
+ * But each has its time, and of values how long they live, in ticks of 8.4 ms.
  *
  * Keys: (c) constant once made  (t) the stripe's turn  (d) whoever drains, one thread at a time
  * (a) atomic, relaxed
@@ -34,9 +34,7 @@
 #include "l1/entry.h"
 
 #define WINDOW_TICK_SHIFT 23 /* of events' times: 8.4 ms */
-#define WINDOW_LIFE_BITS 8   /* mantissa, with ENTRY_EXPONENT_BITS of exponent */
-#define WINDOW_STALE_BITS 3  /* ... */
-#define WINDOW_AT_BITS 13    /* ticks, modulo 69 s */
+#define WINDOW_LIFE_MOST (UINT32_C(1) << 30) /* ticks: 104 days, which a difference can tell */
 
 #define WINDOW_EVENTS 256u /* of a stripe, in a window */
 #define WINDOW_LEAST_NS (20 * NS_PER_MS)
@@ -57,25 +55,25 @@ struct window_event {
     uint32_t space;  /* all but REMOVE */
     uint64_t bytes;  /* HIT, STORE: the entry's charge */
     uint32_t at;     /* tick, as window_tick() */
-    uint64_t life;   /* HIT, STORE: ticks from then on, for which a value lives */
-    uint64_t stale;  /* ... and of them the last ones, in which it is stale */
+    uint32_t life;   /* HIT, STORE: ticks from then on, for which a value lives; window_life() */
+    uint32_t stale;  /* ... and of them the last ones, in which it is stale */
 };
 
-/* An event as it is left. */
+#define WINDOW_SAMPLE_BITS 20
+#define WINDOW_SPACE_SHIFT (32 + WINDOW_SAMPLE_BITS)
+#define WINDOW_BYTES_BITS 29
+#define WINDOW_WHAT_SHIFT (32 + WINDOW_BYTES_BITS)
+
+/* An event as it is left, from the low bits on. In words: of bit-fields the compiler would make
+ * them one by one in another place, and a hit would have to wait for that. */
 struct window_packed {
-    uint64_t hash : 32;
-    uint64_t sample : 20;
-    uint64_t space : 10;
-    uint64_t : 2;
-    uint64_t bytes : 27;
-    uint64_t what : 3;
-    uint64_t life : WINDOW_LIFE_BITS + ENTRY_EXPONENT_BITS;
-    uint64_t stale : WINDOW_STALE_BITS + ENTRY_EXPONENT_BITS;
-    uint64_t at : WINDOW_AT_BITS;
+    uint64_t key;  /* hash (32) | sample (20) | space (10) */
+    uint64_t what; /* at (32) | bytes (29) | what (3) */
+    uint64_t life; /* life (32) | stale (32) */
 };
 
-_Static_assert(sizeof(struct window_packed) == 16 && L1_SPACES_MAX < 1 << 10 &&
-                   NIGH_VALUE_MAX <= 1 << 26,
+_Static_assert(sizeof(struct window_packed) == 24 && L1_SPACES_MAX < 1 << 10 &&
+                   NIGH_VALUE_MAX <= 1 << (WINDOW_BYTES_BITS - 1) && WINDOW_REMOVE < 1 << 3,
                "all have their bits, and an entry is charged less than twice its value");
 
 struct window_stripe {
@@ -109,9 +107,65 @@ static inline uint32_t window_tick(uint64_t ns)
     return (uint32_t)(ns >> WINDOW_TICK_SHIFT);
 }
 
-/* Leave an event for who drains: in an open window. In a closed one, count a read as lost. Threads:
- * any; none waits. */
-void window_add(struct window *w, const struct window_event *event);
+/* Returns a duration in ticks, up to the longest. */
+static inline uint32_t window_life(uint64_t ticks)
+{
+    return (uint32_t)u64_min(ticks, WINDOW_LIFE_MOST);
+}
+
+static inline struct window_packed window_pack(struct window_event e)
+{
+    uint64_t sample = e.sample & ((1u << WINDOW_SAMPLE_BITS) - 1);
+    return (struct window_packed){
+        .key = e.hash | sample << 32 | (uint64_t)e.space << WINDOW_SPACE_SHIFT,
+        .what = e.at | e.bytes << 32 | (uint64_t)e.what << WINDOW_WHAT_SHIFT,
+        .life = e.life | (uint64_t)e.stale << 32,
+    };
+}
+
+/* Returns what an event says. */
+static inline struct window_event window_unpack(const struct window_packed *p)
+{
+    return (struct window_event){
+        .what = (enum window_what)(p->what >> WINDOW_WHAT_SHIFT),
+        .hash = (uint32_t)p->key,
+        .sample = (uint32_t)(p->key >> 32) & ((1u << WINDOW_SAMPLE_BITS) - 1),
+        .space = (uint32_t)(p->key >> WINDOW_SPACE_SHIFT),
+        .bytes = p->what >> 32 & ((1u << WINDOW_BYTES_BITS) - 1),
+        .at = (uint32_t)p->what,
+        .life = (uint32_t)p->life,
+        .stale = (uint32_t)(p->life >> 32),
+    };
+}
+
+/* Count an event as lost, if it is a read. Returns NULL. */
+NIGH_OUTLINED struct window_stripe *window_lose(struct window_stripe *s, enum window_what what);
+
+/* Returns this thread's stripe, whose turn is taken, with room for an event. NULL: that is lost.
+ * Whoever finds no place ends the window for all: what fills the last one may well be followed by
+ * the drain. */
+static inline struct window_stripe *window_enter(struct window *w, enum window_what what)
+{
+    struct window_stripe *s = &w->stripes[thread_stripe()];
+    if (NIGH_UNLIKELY(!turn_take(&s->turn)))
+        return window_lose(s, what);
+    if (NIGH_LIKELY(s->count < WINDOW_EVENTS))
+        return s;
+    turn_give(&s->turn);
+    atomic_store_explicit(&w->open, false, memory_order_relaxed);
+    return window_lose(s, what);
+}
+
+/* Leave an event for who drains: in an open window. In a closed one, count a read as lost. Inline,
+ * so that a hit writes the event where it is to stay. Threads: any; none waits. */
+static inline void window_add(struct window *w, struct window_event event)
+{
+    struct window_stripe *s = window_enter(w, event.what);
+    if (NIGH_UNLIKELY(!s))
+        return;
+    s->events[s->count++] = window_pack(event);
+    turn_give(&s->turn);
+}
 void window_lose_read(struct window *w);
 
 /*
@@ -122,8 +176,6 @@ void window_lose_read(struct window *w);
  * the next drain. Returns how many events; adds the reads that were lost. */
 uint32_t window_take(struct window *w, uint32_t stripe, struct window_packed ret[WINDOW_EVENTS],
                      uint64_t *lost);
-/* Returns what an event says, which is no newer than `now` and no older than a minute. */
-struct window_event window_unpack(const struct window_packed *packed, uint32_t now);
 /* Begin the next window. Returns in how many nanoseconds to drain it. */
 uint64_t window_open(struct window *w);
 /* End it, and forget what is in it. Returns the reads that were lost, ever. */

@@ -227,7 +227,7 @@ TEST(what_is_rare_or_switched_off_is_not_told)
         ask_get(w.space, "missing", NULL);
     CHECK(strstr(hot(&w, NULL, NIGH_STATS_TEXT), "hot.keys is none"));
     CHECK_LT(rate_of(&w, "misses", "missing"), 0);
-    CHECK(!w.space->hot.misses.hashes);
+    CHECK(!w.space->hot.misses.entries);
     world_close(&w);
 }
 
