@@ -50,6 +50,18 @@ void replay_open(struct replay *r, const struct bench_settings *s, uint64_t memo
         entries_max ? (uint64_t)entries_max * (REPLAY_OBJECT_BYTES + REPLAY_OVERHEAD_BYTES)
                     : memory_bytes;
     r->untended_bytes = 0;
+    r->due_ns = 0;
+}
+
+/* Do what is due in the cache, which says when there will be more. */
+static void tick(struct replay *r)
+{
+    int ms = nigh_tick(r->cache);
+    if (ms < 0)
+        fail("trace: tick failed: %s", nigh_strerror(ms));
+    r->untended_bytes = 0;
+    if (r->clock_ns)
+        r->due_ns = *r->clock_ns + (uint64_t)ms * PERF_NS_PER_MS;
 }
 
 static void put(struct replay *r, uint32_t key, uint64_t size, struct life life)
@@ -68,10 +80,8 @@ static void put(struct replay *r, uint32_t key, uint64_t size, struct life life)
     if (rc != 0 && rc != NIGH_REFUSED) /* larger than L1 takes: not stored, as by any policy */
         fail("trace: put failed: %s", nigh_strerror(rc));
     r->untended_bytes += size + REPLAY_OVERHEAD_BYTES;
-    if (r->untended_bytes > r->capacity_bytes / TICK_SHARE) {
-        nigh_tick(r->cache);
-        r->untended_bytes = 0;
-    }
+    if (r->untended_bytes > r->capacity_bytes / TICK_SHARE)
+        tick(r);
 }
 
 void replay_put(struct replay *r, uint32_t key, uint64_t size)
@@ -96,9 +106,12 @@ struct story {
     uint64_t clock_ns;
 };
 
-static void set_clock(struct story *st, uint64_t at_us)
+/* Move the cache's clock on, where it is ours, and do what is due by then. */
+static void set_clock(struct replay *r, struct story *st, uint64_t at_us)
 {
     st->clock_ns = PERF_NS_PER_S + (at_us < CLOCK_MOST_US ? at_us : CLOCK_MOST_US) * 1000;
+    if (r->clock_ns && st->clock_ns >= r->due_ns)
+        tick(r);
 }
 
 /* When a request was made, or would have been. */
@@ -114,7 +127,7 @@ static uint64_t bytes_of(const struct story *st, uint32_t size)
 
 static void change(struct replay *r, struct story *st, const struct change *c)
 {
-    set_clock(st, c->at_us);
+    set_clock(r, st, c->at_us);
     st->fell[c->key] = c->kind == CHANGE_FELL;
     if (c->kind == CHANGE_PUT)
         put(r, c->key, bytes_of(st, c->size), c->life);
@@ -127,7 +140,7 @@ static bool ask(struct replay *r, struct story *st, size_t i)
 {
     const struct request *q = &st->trace->requests[i];
     enum brings brings = trace_brings(st->trace, i);
-    set_clock(st, at_us(st, i));
+    set_clock(r, st, at_us(st, i));
     int rc = st->fell[q->key] ? NIGH_MISS : get(r, q->key);
     if (brings == BRINGS_ANYWAY || (brings != BRINGS_NOTHING && rc != NIGH_FRESH)) {
         put(r, q->key, bytes_of(st, q->size), trace_life(st->trace, i));
