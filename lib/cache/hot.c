@@ -31,10 +31,11 @@ void hot_hit(struct nigh_space *space, const void *key, size_t key_len, uint32_t
              bytes_of(key, key_len), stands_for);
 }
 
-void hot_note_miss(struct nigh_space *space, const struct l1_key *key)
+void hot_note_miss(struct nigh_space *space, const struct l1_key *key, bool probe)
 {
     uint32_t stands_for = next_of(space->cache, &hot_self.miss, HOT_MISS_ONE_IN);
-    misses_note(space, key, stands_for);
+    if (!probe)
+        misses_note(space, key, stands_for);
     if (space->cache->hot_keys)
         note(space->cache, &space->hot.misses, key->hash, bytes_of(key->data, key->len),
              stands_for);

@@ -26,15 +26,16 @@ struct hot_self {
     uint64_t random;
 };
 extern NIGH_HIDDEN _Thread_local struct hot_self hot_self;
-NIGH_OUTLINED void hot_note_miss(struct nigh_space *space, const struct l1_key *key);
+NIGH_OUTLINED void hot_note_miss(struct nigh_space *space, const struct l1_key *key, bool probe);
 NIGH_OUTLINED void hot_note_change(struct nigh_space *space, const struct l1_key *key);
 
-/* Note a read that L1 has not answered, or a key that was invalidated or changed, here or by
+/* Note a read that L1 has not answered (`probe`: and that looks no further, so nothing was missed
+ * that it should have had), or a key that was invalidated or changed, here or by
  * another node; some of them. Threads: any. Locks: a leaf, if free. */
-static inline void hot_miss(struct nigh_space *space, const struct l1_key *key)
+static inline void hot_miss(struct nigh_space *space, const struct l1_key *key, bool probe)
 {
     if (--hot_self.miss.in == 0)
-        hot_note_miss(space, key);
+        hot_note_miss(space, key, probe);
 }
 static inline void hot_change(struct nigh_space *space, const struct l1_key *key)
 {

@@ -23,7 +23,7 @@ static enum stats_counter cause_of_fate(const struct l1_fated *f)
     case L1_FATE_NONE: return STATS_MISS_OF_NEW;
     case L1_FATE_EXPIRED: return f->absent ? STATS_MISS_OF_ABSENT : STATS_MISS_OF_EXPIRED;
     case L1_FATE_EVICTED:
-    case L1_FATE_SHED: return f->absent ? STATS_MISS_OF_ABSENT : STATS_MISS_OF_EVICTED;
+    case L1_FATE_SHED:
     case L1_FATE_REFUSED_POLICY:
     case L1_FATE_REFUSED_FULL:
     case L1_FATE_REFUSED_LARGE: return STATS_MISS_OF_EVICTED;

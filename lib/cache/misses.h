@@ -6,7 +6,8 @@
  * What became of a key that is not in L1, its fates tell (l1.h), as far as they reach: a key whose
  * fate is forgotten counts as new. What is in L1 and was no answer is looked at. That is done for
  * the misses that hot keys are sampled from (hot.h): every one while they are few, one in 16 when
- * they are many. Which keys do not exist is known at the end of a miss, and counted each time.
+ * they are many. Probes (NIGH_L1_ONLY) are no misses, and none of these. Which keys do not exist is
+ * known at the end of a miss, and counted each time.
  */
 #ifndef NIGH_CACHE_MISSES_H
 #define NIGH_CACHE_MISSES_H

@@ -51,6 +51,7 @@ enum trend_count {
     TREND_REFUSED,
     TREND_MISS_ABSENT,
     TREND_MISS_OF, /* the first of the causes (misses.h), as the counters are in order */
+    TREND_MISS_OF_ABSENT = TREND_MISS_OF + STATS_MISS_OF_ABSENT - STATS_MISS_OF_NEW,
     TREND_COUNTS = TREND_MISS_OF + STATS_MISS_OF_OTHER - STATS_MISS_OF_NEW + 1,
 };
 #define TREND_NOTES 13u /* one each twelfth of a window, and one that is older than it */

@@ -51,16 +51,21 @@ static inline bool enter_may_be_so_large(const struct l1 *l1, uint64_t charged_b
     return charged_bytes <= l1_limit(&l1->entry_max_bytes);
 }
 
-/* Make an entry, charged, its bytes not yet written; NULL: no room or no memory. The policy may
- * refuse a new key, but not a new value of one that it has admitted. */
+/* Make an entry, charged, its bytes not yet written; NULL: no room or no memory, and why is noted
+ * as the key's fate. The policy may refuse a new key, but not a new value of one that it has
+ * admitted. `absent`: it is to say that the key does not exist. */
 static inline struct l1_entry *enter_make_locked(struct l1 *l1, struct l1_shard *s, uint64_t hash,
-                                                 bool replaces, size_t size, uint64_t bytes)
-    REQUIRES(s->lock)
+                                                 bool replaces, bool absent, size_t size,
+                                                 uint64_t bytes) REQUIRES(s->lock)
 {
-    if (NIGH_LIKELY(enter_may_be_so_large(l1, bytes)))
-        return room_make_locked(l1, s, hash, replaces, size, bytes);
-    s->newcomer.refused = false;
-    fates_note(l1->fates, hash, L1_FATE_REFUSED_LARGE, 0);
+    bool large = NIGH_UNLIKELY(!enter_may_be_so_large(l1, bytes));
+    struct l1_entry *e = large ? NULL : room_make_locked(l1, s, hash, replaces, size, bytes);
+    if (NIGH_LIKELY(e))
+        return e;
+    s->newcomer.refused &= !large;
+    fates_note_gone(l1->fates, hash, large                ? L1_FATE_REFUSED_LARGE
+                                     : s->newcomer.refused ? L1_FATE_REFUSED_POLICY
+                                                           : L1_FATE_REFUSED_FULL, absent);
     return NULL;
 }
 

@@ -74,7 +74,8 @@ static enum l1_store_result put_new_locked(struct l1 *l1, struct l1_shard *s,
 {
     uint64_t hash = p->key->hash;
     bool has_slot = l1_shard_has_slot_locked(l1, s);
-    struct l1_entry *e = has_slot ? enter_make_locked(l1, s, hash, false, p->size, p->bytes) : NULL;
+    struct l1_entry *e =
+        has_slot ? enter_make_locked(l1, s, hash, false, false, p->size, p->bytes) : NULL;
     uint64_t stamp = raise_for_put(l1, p->key);
     _Atomic uint64_t *word = e ? enter_word_locked(l1, s, hash) : NULL;
     if (NIGH_UNLIKELY(!word)) {

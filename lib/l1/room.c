@@ -169,13 +169,6 @@ void *room_resize_locked(struct l1 *l1, struct l1_shard *s, void *array, size_t 
     return moved;
 }
 
-static void note_no_room_locked(struct l1 *l1, struct l1_shard *s, uint64_t hash, bool refused)
-    REQUIRES(s->lock)
-{
-    s->newcomer.refused = refused;
-    fates_note(l1->fates, hash, refused ? L1_FATE_REFUSED_POLICY : L1_FATE_REFUSED_FULL, 0);
-}
-
 /* Make memory for a new key, which the policy may refuse. */
 static struct l1_entry *make_new_locked(struct l1 *l1, struct l1_shard *s, uint64_t hash,
                                         size_t size, uint64_t bytes) REQUIRES(s->lock)
@@ -185,7 +178,7 @@ static struct l1_entry *make_new_locked(struct l1 *l1, struct l1_shard *s, uint6
     s->newcomer = (struct l1_newcomer){hash, bytes, L1_UNDECIDED, false};
     struct l1_entry *e = make_locked(l1, s, size, bytes);
     if (NIGH_UNLIKELY(!e))
-        note_no_room_locked(l1, s, hash, s->newcomer.verdict == L1_REFUSED);
+        s->newcomer.refused = s->newcomer.verdict == L1_REFUSED;
     s->newcomer.bytes = 0;
     s->newcomer.verdict = L1_UNDECIDED;
     return e;
@@ -198,6 +191,6 @@ struct l1_entry *room_make_locked(struct l1 *l1, struct l1_shard *s, uint64_t ha
         return make_new_locked(l1, s, hash, size, bytes);
     struct l1_entry *e = make_locked(l1, s, size, bytes);
     if (NIGH_UNLIKELY(!e))
-        note_no_room_locked(l1, s, hash, false);
+        s->newcomer.refused = false;
     return e;
 }

@@ -32,7 +32,7 @@
 bool room_take_locked(struct l1 *l1, struct l1_shard *s, uint64_t bytes) REQUIRES(s->lock);
 /* Get charged memory for an entry of `size`, which is charged `bytes`: that of an entry ready to be
  * freed, or from the arena. `hash`: of its key; unless it `replaces` an entry of that, the policy
- * may refuse it. NULL: no room or no memory; why is noted as the key's fate. */
+ * may refuse it. NULL: no room or no memory; s->newcomer.refused says whether it was the policy. */
 struct l1_entry *room_make_locked(struct l1 *l1, struct l1_shard *s, uint64_t hash, bool replaces,
                                   size_t size, uint64_t bytes) REQUIRES(s->lock);
 /*

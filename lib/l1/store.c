@@ -29,7 +29,7 @@ static enum l1_store_result store_locked(struct l1 *l1, struct l1_shard *s,
     REQUIRES(s->lock)
 {
     if (!is_current(l1, key, e)) {
-        fates_note(l1->fates, key->hash, L1_FATE_REFUSED_FLOOR, 0);
+        fates_note_gone(l1->fates, key->hash, L1_FATE_REFUSED_FLOOR, l1_entry_absent(e));
         return L1_REFUSED_FLOOR;
     }
     bool has_slot = !l1_entry_loose(e) && l1_shard_has_slot_locked(l1, s);
@@ -42,7 +42,7 @@ static enum l1_store_result store_locked(struct l1 *l1, struct l1_shard *s,
         word = enter_word_locked(l1, s, key->hash);
     if (!has_slot || !word) {
         if (!l1_entry_loose(e)) /* else it is noted why it is loose */
-            fates_note(l1->fates, key->hash, L1_FATE_REFUSED_FULL, 0);
+            fates_note_gone(l1->fates, key->hash, L1_FATE_REFUSED_FULL, l1_entry_absent(e));
         if (entry_was_refused(e))
             note_refused(l1, key, e, now_ns);
         return L1_REFUSED_FULL;
@@ -74,23 +74,25 @@ bool l1_takes(const struct l1 *l1, const struct l1_key *key, const struct l1_val
 }
 
 static struct l1_entry *create_charged_locked(struct l1 *l1, struct l1_shard *s,
-                                              const struct l1_key *key, size_t size)
+                                              const struct l1_key *key,
+                                              const struct l1_value *value, size_t size)
     REQUIRES(s->lock)
 {
     uint64_t bytes = mem_charge(l1->mem, size);
     bool replaces = table_word_of_key(shard_table_locked(s), key);
-    struct l1_entry *e = enter_make_locked(l1, s, key->hash, replaces, size, bytes);
+    struct l1_entry *e =
+        enter_make_locked(l1, s, key->hash, replaces, value->flags & L1_ABSENT, size, bytes);
     if (e)
         atomic_fetch_add_explicit(&s->unstored_bytes, bytes, memory_order_relaxed);
     return e;
 }
 
-static struct l1_entry *create_charged(struct l1 *l1, const struct l1_key *key, size_t size,
-                                       bool *ret_refused)
+static struct l1_entry *create_charged(struct l1 *l1, const struct l1_key *key,
+                                       const struct l1_value *value, bool *ret_refused)
 {
     struct l1_shard *s = l1_shard_of(l1, key->hash);
     l1_shard_lock(s);
-    struct l1_entry *e = create_charged_locked(l1, s, key, size);
+    struct l1_entry *e = create_charged_locked(l1, s, key, value, entry_size_of(key, value));
     *ret_refused = !e && s->newcomer.refused;
     l1_shard_unlock(l1, s);
     return e;
@@ -100,7 +102,7 @@ int l1_entry_create(struct l1 *l1, const struct l1_key *key, const struct l1_val
                     struct l1_entry **ret_entry)
 {
     bool refused;
-    struct l1_entry *e = create_charged(l1, key, entry_size_of(key, value), &refused);
+    struct l1_entry *e = create_charged(l1, key, value, &refused);
     if (e)
         entry_fill(e, l1, key, value, value->stamp, 1, 0);
     else
@@ -120,7 +122,7 @@ static struct l1_entry *create_and_store(struct l1 *l1, const struct l1_key *key
 {
     struct l1_shard *s = l1_shard_of(l1, key->hash);
     l1_shard_lock(s);
-    struct l1_entry *e = create_charged_locked(l1, s, key, size);
+    struct l1_entry *e = create_charged_locked(l1, s, key, value, size);
     if (e) {
         entry_fill(e, l1, key, value, value->stamp, 1, 0);
         *ret_result = store_locked(l1, s, key, e);

@@ -35,7 +35,8 @@ static struct l1_entry *own_entry_locked(struct l1 *l1, struct l1_shard *s,
 {
     if (is_large(w))
         return w->made && !l1_entry_loose(w->made) ? w->made : NULL;
-    return enter_make_locked(l1, s, w->key->hash, old, w->size, w->bytes);
+    return enter_make_locked(l1, s, w->key->hash, old, w->value->flags & L1_ABSENT, w->size,
+                             w->bytes);
 }
 
 /* Whether own_entry_locked() has just given none because the policy kept what is there. */

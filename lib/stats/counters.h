@@ -31,7 +31,7 @@
     X(L2_ERROR, "l2_error", "requests of reads and loads that failed or ran out of time")          \
     X(MISS_ABSENT, "miss_absent", "of l1_miss: answered by Redis or a load: known not to exist")   \
     X(MISS_OF_NEW, "miss_of_new", "misses, by a sample: L1 has no trace of the key")               \
-    X(MISS_OF_ABSENT, "miss_of_absent", "misses, the same: known not to exist, until lately")      \
+    X(MISS_OF_ABSENT, "miss_of_absent", "misses, the same: known not to exist, until that expired")\
     X(MISS_OF_EXPIRED, "miss_of_expired", "misses, the same: its lifetimes had ended")             \
     X(MISS_OF_EVICTED, "miss_of_evicted", "misses, the same: evicted, or refused for room")        \
     X(MISS_OF_CHANGED, "miss_of_changed", "misses, the same: invalidated, put or written")         \

@@ -149,8 +149,12 @@ TEST(health_says_where_misses_come_from)
     struct world w;
     struct place p;
     const char *text;
-    struct nigh_space *other;
     open_with(&w, &p, NULL);
+    struct nigh_call probe = call_flagged(NIGH_L1_ONLY);
+    for (unsigned i = 0; i < 50; i++)
+        ask_get(w.space, key_numbered(i), &probe);
+    CHECK_EQ(world_count(&w, "l1_probe_miss"), 50);
+    CHECK_EQ(world_count(&w, "miss_of_new"), 0); /* nothing was missed */
     w.origin.script = load_even;
     fetch_many(&w, 0, 200);
     for (unsigned i = 0; i < 200; i += 2)
@@ -166,10 +170,29 @@ TEST(health_says_where_misses_come_from)
     for (unsigned i = 1; i < 600; i += 2)
         ask_fetch(w.space, key_numbered(i), NULL);
     CHECK_WITHIN(WORLD_PATIENCE_MS,
-                 strstr(ask(&p, "health\n"), "; most are for keys that do not exist (60 %): that "
-                                             "answer is kept for 5.0 s (space.absent_ttl)\n"));
+                 strstr(ask(&p, "health\n"), "; most are for keys that do not exist (60 %)\n"));
+    close_all(&w, &p);
+}
+
+/* A longer space.absent_ttl is spoken of where it is seen that it would help. */
+TEST(health_says_when_an_absence_should_be_known_for_longer)
+{
+    struct nigh_options o = NIGH_OPTIONS_INIT;
+    struct world w;
+    struct place p;
+    struct nigh_space *other;
+    make_place(&p);
+    o.control_socket = p.path;
+    o.space.absent_ttl_ms = 20;
+    world_open(&w, &o, NULL);
+    REQUIRE(CHECK_WITHIN(WORLD_PATIENCE_MS, listens(&p)));
+    w.origin.script = load_even;
+    CHECK_WITHIN(WORLD_PATIENCE_MS,
+                 (fetch_many(&w, 0, 200),
+                  strstr(ask(&p, "health\n"), " %): that answer is kept for 20 ms "
+                                              "(space.absent_ttl), longer would spare ")));
     CHECK_EQ(nigh_space_open(w.cache, "t", NULL, NULL, NULL, NULL, &other), 0);
-    CHECK(strstr(ask(&p, "health\n"), " (60 %): that answer in space s is kept for 5.0 s ("));
+    CHECK(strstr(ask(&p, "health\n"), " %): that answer in space s is kept for 20 ms ("));
     close_all(&w, &p);
 }
 

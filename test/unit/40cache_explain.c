@@ -70,7 +70,8 @@ TEST(an_absence_is_known_until_something_outdates_it)
     CHECK_REASON(w.space, "k", "absent", "space.absent_ttl");
     world_advance(&w, 6000);
     world_settle(&w);
-    CHECK_REASON(w.space, "k", "absent_expired", "such an answer is kept for 5.0 s (space.absent");
+    CHECK_REASON(w.space, "k", "absent_expired", "such an answer is kept for 5.0 s (space.absent"
+                                             "_ttl), and would be there still if kept for 6.");
     CHECK(explain_says(w.space, "k", "last       the answer \"does not exist\" expired"));
     ask_fetch(w.space, "k", NULL);
     invalidate_group(&w, NIGH_TARGET_SPACE, true);
@@ -92,7 +93,11 @@ TEST(how_far_back_absences_are_remembered_is_said)
     world_settle(&w);
     CHECK_REASON(w.space, "k", "no_trace",
                  "no value of it was evicted, refused or expired since the cache was opened, nor "
-                 "an answer \\u0022does not exist\\u0022 in the last ");
+                 "an answer \\u0022does not exist\\u0022 in at most the last 1.0 s (before ");
+    world_advance(&w, 1500);
+    world_settle(&w);
+    CHECK_REASON(w.space, "k", "no_trace", "; so it is with 100 % of what the space missed in ");
+    CHECK_REASON(w.space, "k", "no_trace", "and 100 % was for keys that do not exist");
     CHECK_REASON(w.space, "k", "no_trace",
                  ", nor was the key itself changed since the cache was opened");
     world_close(&w);
@@ -276,9 +281,11 @@ TEST(a_key_was_evicted_for_room)
 {
     struct world w;
     open_small(&w, NIGH_POLICY_LRU);
-    const char *key = key_that_is(&w, "evicted");
-    if (CHECK(key))
-        CHECK_REASON(w.space, key, "evicted", "to make room: with more l1.memory");
+    char key[16] = "";
+    const char *found = key_that_is(&w, "evicted");
+    if (CHECK(found))
+        CHECK_REASON(w.space, strcpy(key, found), "evicted",
+                     "to make room: with more l1.memory it might be there still, if it was loaded");
     /* Of a key without a trace, too, it is said that there is no room. */
     world_advance(&w, 1500);
     CHECK_WITHIN(WORLD_PATIENCE_MS,
@@ -295,6 +302,8 @@ TEST(a_key_was_evicted_for_room)
     CHECK_EQ(nigh_stats_value(w.cache, "s", "evicted_1m"), 0);
     CHECK(explain_says(w.space, "never asked for", "evicted 0 and found no room for 0 in the "));
     CHECK(explain_says(w.space, "never asked for", " s since a cap was set ("));
+    world_advance(&w, 100000); /* soft_ttl and stale are 60 s each */
+    CHECK_REASON(w.space, key, "evicted", "to make room; by now it would have expired anyway (");
     world_close(&w);
 }
 
@@ -369,6 +378,14 @@ TEST(a_key_found_no_room)
     const char *key = key_that_is(&w, "refused_full");
     if (CHECK(key))
         CHECK_REASON(w.space, key, "refused_full", "nothing could be evicted");
+    /* Nor did an answer that a key does not exist, which is remembered apart. */
+    bool refused = false;
+    w.origin.script = absent;
+    for (unsigned i = 10000; i < 20000 && !refused; i++) {
+        ask_fetch(w.space, key_numbered(i), NULL);
+        refused = explain_has(w.space, key_numbered(i), "reason", "absent_refused");
+    }
+    CHECK(refused);
     world_close(&w);
 }
 

@@ -268,19 +268,34 @@ static const struct nigh_space *most_absent(struct command *c)
     return found;
 }
 
-/* Says that most of them are for keys that do not exist, and how long that is known. */
+/* Returns how many of a hundred misses of a space came after "does not exist" had expired: or more,
+ * for where there are many that is soon forgotten. */
+static uint64_t percent_expired(const struct trend *t)
+{
+    uint64_t sum = 0, expired = trend_lately(t, TREND_MISS_OF_ABSENT);
+    for (unsigned i = TREND_MISS_OF; i < TREND_COUNTS; i++)
+        sum += trend_lately(t, (enum trend_count)i);
+    return sum > 0 ? 100 * expired / sum : 0;
+}
+
+/* Says that most of them are for keys that do not exist; and for how long that is known, where
+ * longer is seen to help. */
 static void say_absent(struct command *c, const struct nigh_space *space, uint64_t percent)
 {
-    char text[NIGH_NAME_MAX * 4 + 100] = "";
+    char text[NIGH_NAME_MAX * 4 + 200] = "";
     struct text w = text_into(text, sizeof(text));
+    uint64_t expired = percent_expired(&space->trend);
+    control_print(c->reply, "; most are for keys that do not exist (%" PRIu64 " %%)", percent);
+    if ((double)expired < SHARE_SAID)
+        return;
     if (space_count(c->cache) > 1) {
         text_add(&w, " in space ");
         text_add_name(&w, bytes_of(space->name, space->name_len));
     }
     text_add(&w, " ");
     say_absent_ttl(&w, space);
-    control_print(c->reply, "; most are for keys that do not exist (%" PRIu64 " %%): that answer%s",
-                  percent, text);
+    control_print(c->reply, ": that answer%s, longer would spare %" PRIu64 " %% of the misses or "
+                            "more", text, expired);
 }
 
 /* Says where misses come from, if there are some. */

@@ -111,13 +111,21 @@ static enum reason reason_missing(const struct explanation *x)
         [L1_FATE_FAILED] = REASON_FAILED_BEFORE,
         [L1_FATE_PUT_REFUSED] = REASON_PUT_REFUSED,
     };
+    static const enum reason by_fate_of_absent[L1_FATE_COUNT] = {
+        [L1_FATE_NONE] = REASON_NO_TRACE,
+        [L1_FATE_EVICTED] = REASON_ABSENT_EVICTED,
+        [L1_FATE_SHED] = REASON_ABSENT_EVICTED,
+        [L1_FATE_REFUSED_POLICY] = REASON_ABSENT_REFUSED,
+        [L1_FATE_REFUSED_FULL] = REASON_ABSENT_REFUSED,
+        [L1_FATE_EXPIRED] = REASON_ABSENT_EXPIRED,
+        [L1_FATE_REFUSED_FLOOR] = REASON_REFUSED_FLOOR,
+        [L1_FATE_REFUSED_LARGE] = REASON_REFUSED_LARGE,
+    };
     if (x->flies)
         return REASON_LOADING;
     if (x->failed_ns)
         return REASON_FAILED;
-    if (x->fate.absent)
-        return x->fate.fate == L1_FATE_EXPIRED ? REASON_ABSENT_EXPIRED : REASON_ABSENT_EVICTED;
-    return by_fate[x->fate.fate];
+    return x->fate.absent ? by_fate_of_absent[x->fate.fate] : by_fate[x->fate.fate];
 }
 
 enum reason reason_of(const struct explanation *x)
@@ -328,11 +336,8 @@ static void say_reach_of(struct text *w, uint64_t reach_ns)
         text_add(w, "since the cache was opened");
         return;
     }
-    text_add(w, "in the last ");
-    if (reach_ns < NS_PER_S)
-        text_add(w, "moment"); /* the times of causes are as coarse */
-    else
-        say_span(w, reach_ns);
+    text_add(w, reach_ns < NS_PER_S ? "in at most the last " : "in the last ");
+    say_span(w, u64_max(reach_ns, NS_PER_S)); /* the times of causes are as coarse */
     text_add(w, " (before that is forgotten)");
 }
 
@@ -350,6 +355,60 @@ static void say_untraced(struct text *w, const struct l1_fated *f)
     say_reach_of(w, f->absent_reach_ns);
     text_add(w, ", nor was the key itself changed ");
     say_reach_of(w, f->rare_reach_ns);
+}
+
+#define MISSES_MANY 100u /* fewer say nothing */
+
+/* Says what the space misses beside this key, most of it: a key without a trace is as they are,
+ * more likely than not. */
+static void say_others_of(struct text *w, const struct trend *t)
+{
+    uint64_t misses = trend_lately(t, TREND_L1_MISS), sum = 0;
+    uint64_t absent = u64_min(trend_lately(t, TREND_MISS_ABSENT), misses);
+    uint64_t new = trend_lately(t, TREND_MISS_OF);
+    for (unsigned i = TREND_MISS_OF; i < TREND_COUNTS; i++)
+        sum += trend_lately(t, (enum trend_count)i);
+    if (misses < MISSES_MANY || sum == 0)
+        return;
+    text_add(w, "; so it is with %" PRIu64 " %% of what the space missed ", 100 * new / sum);
+    say_minute(w, t);
+    text_add(w, " (asked for here for the first time, or forgotten), and %" PRIu64
+                " %% was for keys that do not exist", 100 * absent / misses);
+}
+
+/* Returns how much longer than until it was evicted a value would have stayed, at most: by what
+ * Redis has of it, if that is as old, or else by the times of its space. Negative: it would have
+ * expired before now. `*ret_sure`: exactly so long. */
+static int64_t left_of_evicted(const struct explanation *x, bool *ret_sure)
+{
+    const struct rules *r = &x->space->rules;
+    int64_t lives_ns = ((int64_t)r->soft_ttl_ms + r->stale_ms) * (int64_t)NS_PER_MS;
+    *ret_sure = x->l2.present && x->l2.has_times && x->l2.age_ns > (int64_t)x->fate.ago_ns;
+    return *ret_sure ? x->l2.stale_ns : lives_ns - (int64_t)x->fate.ago_ns;
+}
+
+/* Says whether more room would have kept it, as far as its life goes. */
+static void say_more(struct text *w, const struct explanation *x)
+{
+    bool sure;
+    int64_t left_ns = left_of_evicted(x, &sure);
+    if (left_ns < 0)
+        text_add(w, "; by now it would have expired anyway (space.soft_ttl, space.stale)");
+    else if (sure)
+        text_add(w, ": with more %s it would be there still", x->room.cap);
+    else
+        text_add(w, ": with more %s it might be there still, if it was loaded shortly before",
+                 x->room.cap);
+}
+
+/* Says how long "does not exist" would have had to be kept to be there still. */
+static void say_longer(struct text *w, const struct explanation *x)
+{
+    uint64_t ttl_ns = x->space->rules.absent_ttl_ms * NS_PER_MS;
+    if (ttl_ns == 0)
+        return;
+    text_add(w, ", and would be there still if kept for ");
+    say_span(w, ttl_ns + u64_max(x->fate.ago_ns, NS_PER_S));
 }
 
 void say_absent_ttl(struct text *w, const struct nigh_space *space)
@@ -378,9 +437,9 @@ SAYS(say_stale, say_either_way(w, x->l1.stale_ns))
 SAYS(say_redis_fresh, say_either_way(w, x->l2.fresh_ns))
 SAYS(say_fate_ago, say_ago(w, x->fate.ago_ns))
 SAYS(say_fate_who, say_node(w, x->fate.who))
-SAYS(say_cap, text_add(w, "%s", x->room.cap))
 SAYS(say_kept, say_absent_ttl(w, x->space))
 SAYS(say_traces, say_untraced(w, &x->fate))
+SAYS(say_others, say_others_of(w, &x->space->trend))
 SAYS(say_flight_state, text_add(w, "%s", say_state(&x->flight)))
 SAYS(say_flight_waiters, say_waiters(w, &x->flight))
 SAYS(say_flight_left, say_flight_end(w, x))
@@ -402,9 +461,11 @@ static const struct {
     {"redis fresh", say_redis_fresh},
     {"ago", say_fate_ago},
     {"who", say_fate_who},
-    {"cap", say_cap},
+    {"more", say_more},
     {"absent ttl", say_kept},
+    {"longer", say_longer},
     {"traces", say_traces},
+    {"others", say_others},
     {"floor", say_outdating},
     {"floor ago", say_floor_ago},
     {"floor who", say_floor_who},

@@ -9,9 +9,11 @@
  *     {fresh} {stale}      what the value in L1 has left, or how long ago that ended
  *     {redis fresh} ...    the same of the value in Redis
  *     {ago} {who}          of the fate: what became of the key
- *     {cap}                the option that is the cap nearest to its limit
+ *     {more}               whether a larger cap would have kept the value to this moment; which
  *     {absent ttl}         for how long the space keeps the answer that a key does not exist
+ *     {longer}             for how long it would have to, for this key
  *     {traces}             since when nothing has, as far as is known
+ *     {others}             what other misses of the space are for
  *     {floor} {floor ago} {floor who}    the group that outdates the value in L1
  *     {redis floor}        what is remembered last of what is over the value in Redis
  *     {trust} {doubt}      for how long trust has been lost, and why
@@ -61,7 +63,7 @@
       "its load failed ({failures}, error {error}): the origin is spared for {spared} more "       \
       "(space.error_ttl)")                                                                         \
     X(EVICTED, "evicted",                                                                          \
-      "L1 evicted it {ago}, to make room: with more {cap} it would have stayed longer")            \
+      "L1 evicted it {ago}, to make room{more}")                                                   \
     X(SHED, "shed", "L1 evicted it {ago}, to give memory back (a smaller cap, or sparse pages)")   \
     X(REFUSED_POLICY, "refused_policy",                                                            \
       "it was brought {ago}, but not stored in L1: the policy rates what is there as worth more")  \
@@ -69,9 +71,13 @@
       "it was brought {ago}, but not stored in L1: no room, and nothing could be evicted")         \
     X(EXPIRED, "expired", "its lifetimes had ended, and L1 removed it {ago}")                      \
     X(ABSENT_EXPIRED, "absent_expired",                                                            \
-      "L1 knew that it does not exist, but that expired {ago}: such an answer {absent ttl}")       \
+      "L1 knew that it does not exist, but that expired {ago}: such an answer "             \
+      "{absent ttl}{longer}")                                                                      \
     X(ABSENT_EVICTED, "absent_evicted",                                                            \
       "L1 knew that it does not exist, but evicted that answer {ago}")                             \
+    X(ABSENT_REFUSED, "absent_refused",                                                            \
+      "it was found not to exist {ago}, but that was not stored in L1: what is there is worth "    \
+      "more, or cannot be evicted")                                                                \
     X(CHANGED, "changed", "it was invalidated, put or written by {who} {ago}")                     \
     X(REFUSED_FLOOR, "outdated_on_its_way",                                                        \
       "it was brought {ago}, but not stored in L1: it was invalidated while it was on its way")    \
@@ -85,7 +91,7 @@
       "its last put was refused {ago}: there was one as new, its ticket was no longer good, "      \
       "or it was too large")                                                                       \
     X(NO_TRACE, "no_trace",                                                                        \
-      "L1 has no trace of it: {traces}")
+      "L1 has no trace of it: {traces}{others}")
 
 /* Tells what Redis has to say, if L1 does not answer. */
 #define WHERES(X)                                                                                  \

@@ -82,7 +82,7 @@ static void note_miss(const struct many *m, const struct l1_key *key)
 {
     sample_miss(m->space, key, m->call);
     if (!(FLAGS_OF(m->call) & NIGH_QUIET))
-        hot_miss(m->space, key);
+        hot_miss(m->space, key, FLAGS_OF(m->call) & NIGH_L1_ONLY);
 }
 
 static NIGH_OUTLINED void read_one(const struct many *m, size_t i)

@@ -49,7 +49,7 @@ static int read_missed(const struct missed *m, missed_fn *missed, struct nigh_va
     sample_miss(m->space, &m->key, m->call);
     USDT(miss, m->key.data, m->key.len, m->space->id);
     if (!(FLAGS_OF(m->call) & NIGH_QUIET))
-        hot_miss(m->space, &m->key);
+        hot_miss(m->space, &m->key, FLAGS_OF(m->call) & NIGH_L1_ONLY);
     if (!(FLAGS_OF(m->call) & NIGH_L1_ONLY))
         rc = go_on(m, missed, &value);
     if (rc >= 0 && (rc != NIGH_PENDING || !m->queue))
