@@ -368,33 +368,47 @@ TEST(a_replaced_value_takes_the_memory_of_one_before)
     cache_close(&c);
 }
 
+struct held {
+    struct nigh_value value;
+    char before[100];
+};
+
+static void hold(struct cache *c, unsigned key, struct held *h)
+{
+    REQUIRE(cache_pin(c, key, &h->value));
+    memcpy(h->before, h->value.data, sizeof(h->before));
+}
+
+/* Ends a case: what was held is as it was, and then nothing is left in limbo. */
+static void let_go_and_close(struct cache *c, struct held *h, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        CHECK(memcmp(h[i].before, h[i].value.data, sizeof(h[i].before)) == 0);
+        l1_unpin(h[i].value.pin);
+    }
+    cache_reclaim(c);
+    CHECK_EQ(cache_gauges(c).limbo_bytes, 0);
+    cache_audit(c);
+    cache_close(c);
+}
+
 /* A batch of which some are held is taken apart, one of which none is goes on as a whole. */
 TEST(memory_of_a_held_value_is_not_used_again)
 {
     struct cache c;
     cache_open(&c, MEMORY, 1);
-    struct nigh_value held[30];
+    struct held held[30];
     for (unsigned i = 0; i < 300; i++)
         cache_own(&c, i, 100);
     for (unsigned i = 0; i < 30; i++)
-        REQUIRE(cache_pin(&c, i * 10, &held[i]));
-    char before[30][100];
-    for (unsigned i = 0; i < 30; i++)
-        memcpy(before[i], held[i].data, 100);
+        hold(&c, i * 10, &held[i]);
     for (unsigned round = 0; round < 10; round++) {
         for (unsigned i = 0; i < 300; i++)
             REQUIRE_EQ(cache_own(&c, i, 100), L1_STORED);
         l1_reclaim(c.l1);
         cache_audit(&c);
     }
-    for (unsigned i = 0; i < 30; i++) {
-        CHECK(memcmp(before[i], held[i].data, 100) == 0);
-        l1_unpin(held[i].pin);
-    }
-    cache_reclaim(&c);
-    CHECK_EQ(cache_gauges(&c).limbo_bytes, 0);
-    cache_audit(&c);
-    cache_close(&c);
+    let_go_and_close(&c, held, ARRAY_COUNT(held));
 }
 
 /* What is ready first may have another size: one behind it is taken, and none is lost. */
@@ -403,27 +417,17 @@ TEST(values_of_several_sizes_take_the_memory_of_their_like)
     struct cache c;
     cache_open(&c, MEMORY, 1);
     static const size_t sizes[] = {100, 100, 300, 100, 100, 700};
-    struct nigh_value held[10];
-    char before[10][100];
+    struct held held[10];
     for (unsigned round = 0; round < 60; round++) {
         for (unsigned i = 0; i < 200; i++)
             REQUIRE_EQ(cache_own(&c, i, sizes[(i + round / 20) % ARRAY_COUNT(sizes)]), L1_STORED);
-        for (unsigned i = 0; round == 30 && i < 10; i++) {
-            REQUIRE(cache_pin(&c, i * 7, &held[i]));
-            memcpy(before[i], held[i].data, 100);
-        }
+        for (unsigned i = 0; round == 30 && i < ARRAY_COUNT(held); i++)
+            hold(&c, i * 7, &held[i]);
         l1_reclaim(c.l1);
         CHECK_EQ(cache_gauges(&c).entries, 200);
         cache_audit(&c);
     }
-    for (unsigned i = 0; i < 10; i++) {
-        CHECK(memcmp(before[i], held[i].data, 100) == 0);
-        l1_unpin(held[i].pin);
-    }
-    cache_reclaim(&c);
-    CHECK_EQ(cache_gauges(&c).limbo_bytes, 0);
-    cache_audit(&c);
-    cache_close(&c);
+    let_go_and_close(&c, held, ARRAY_COUNT(held));
 }
 
 /* Shards count in advance what they will retire: what is left of it goes back when they rest. */

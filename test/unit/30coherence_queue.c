@@ -613,18 +613,24 @@ TEST(failed_attempt_stays_queued)
     world_close(&w);
 }
 
+/* Opens a world, whose link goes down, and queues so many. */
+static void queue_many(world *w, int count)
+{
+    world_init(w, 1000);
+    world_connect(w);
+    world_pass(w, 10);
+    w->connected = false;
+    for (int i = 0; i < count; i++) {
+        char key[16];
+        snprintf(key, sizeof(key), "k%d", i);
+        change_key(w, key, NIGH_QUEUED);
+    }
+}
+
 TEST(more_than_a_batch)
 {
     world w;
-    world_init(&w, 1000);
-    world_connect(&w);
-    world_pass(&w, 10);
-    w.connected = false;
-    for (int i = 0; i < 600; i++) {
-        char key[16];
-        snprintf(key, sizeof(key), "k%d", i);
-        change_key(&w, key, NIGH_QUEUED);
-    }
+    queue_many(&w, 600);
     CHECK_EQ(world_queued(&w), 600);
     world_connect(&w);
     world_pass(&w, 10);
@@ -668,15 +674,7 @@ TEST(drain_waits_for_the_queue)
 TEST(close_tries_once_more)
 {
     world w;
-    world_init(&w, 1000);
-    world_connect(&w);
-    world_pass(&w, 10);
-    w.connected = false;
-    for (int i = 0; i < 300; i++) {
-        char key[16];
-        snprintf(key, sizeof(key), "k%d", i);
-        change_key(&w, key, NIGH_QUEUED);
-    }
+    queue_many(&w, 300);
     coherence_tick(w.c); /* an attempt failed: the next would have to wait */
     w.connected = true;
     world_goes_on(&w);

@@ -40,6 +40,21 @@ static void rewinding_end(struct rewinding *t)
     world_close(&t->w);
 }
 
+/* The beat's answer is not believed, and nothing is followed: that ends with a clock made anew. */
+static void vain_beat(world *w, uint64_t until_ns)
+{
+    CHECK_EQ(*coherence_trusted_until(w->c), until_ns);
+    CHECK_EQ(followed(w), 0);
+}
+
+static void renewed_end(world *w)
+{
+    world_settle(w);
+    CHECK_EQ(w->renewed, 1);
+    check_well(w);
+    world_close(w);
+}
+
 TEST(rewound_below_what_was_applied)
 {
     struct rewinding t;
@@ -132,12 +147,8 @@ TEST(rewound_at_what_was_known_and_cut_short)
     w.entries_max = 1;
     uint64_t until_ns = *coherence_trusted_until(w.c);
     world_beat_answered(&w);
-    CHECK_EQ(*coherence_trusted_until(w.c), until_ns);
-    CHECK_EQ(followed(&w), 0);
-    world_settle(&w);
-    CHECK_EQ(w.renewed, 1);
-    check_well(&w);
-    world_close(&w);
+    vain_beat(&w, until_ns);
+    renewed_end(&w);
 }
 
 /* The late frame of the history that was lost is applied while the beat that has the other one is
@@ -158,12 +169,8 @@ TEST(rewound_under_a_frame_that_came_meanwhile)
     uint64_t until_ns = *coherence_trusted_until(w.c);
     world_deliver(r, 0);
     coherence_tick(w.c);
-    CHECK_EQ(*coherence_trusted_until(w.c), until_ns);
-    CHECK_EQ(followed(&w), 0);
-    world_settle(&w);
-    CHECK_EQ(w.renewed, 1);
-    check_well(&w);
-    world_close(&w);
+    vain_beat(&w, until_ns);
+    renewed_end(&w);
 }
 
 /* The same where the answer has no entries to compare. */
@@ -180,10 +187,7 @@ TEST(rewound_under_a_frame_and_without_a_log)
     world_hear_one(&w); /* x1 */
     lose_frames(&w);
     world_deliver(r, 0);
-    world_settle(&w);
-    CHECK_EQ(w.renewed, 1);
-    check_well(&w);
-    world_close(&w);
+    renewed_end(&w);
 }
 
 /* The trail is lost, which renews nothing; then the copy is loaded, before the resync looks. */
@@ -204,10 +208,8 @@ TEST(rewound_between_a_lost_trail_and_its_resync)
     CHECK_EQ(w.renewed, 0);
     world_load(&w, &copy);
     world_settle(&w);
-    CHECK_EQ(w.renewed, 1);
     CHECK_NE(followed(&w), before);
-    check_well(&w);
-    world_close(&w);
+    renewed_end(&w);
 }
 
 TEST(rewound_as_a_frame_tells)

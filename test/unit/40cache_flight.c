@@ -317,6 +317,20 @@ static int exit_once(struct origin *o, struct nigh_fill *fill)
     pthread_exit(NULL);
 }
 
+/* Joins them. Returns how many have no answer, for their threads have ended. */
+static int join_crowd(struct asker crowd[CROWD], int outcome, const char *text)
+{
+    int lost = 0;
+    for (int i = 0; i < CROWD; i++) {
+        asker_join(&crowd[i]);
+        if (crowd[i].done)
+            CHECK_ANSWER(crowd[i].answer, outcome, text);
+        else
+            lost++;
+    }
+    return lost;
+}
+
 static int exit_always(struct origin *o, struct nigh_fill *fill)
 {
     (void)fill;
@@ -334,15 +348,7 @@ TEST(a_leader_that_exits_its_thread_is_replaced_by_a_waiter)
     origin_hold(&w.origin);
     start_crowd(crowd, &w, "k");
     origin_let_go(&w.origin);
-    int lost = 0;
-    for (int i = 0; i < CROWD; i++) {
-        asker_join(&crowd[i]);
-        if (crowd[i].done)
-            CHECK_ANSWER(crowd[i].answer, NIGH_FRESH, "k=1");
-        else
-            lost++;
-    }
-    CHECK_EQ(lost, 1);
+    CHECK_EQ(join_crowd(crowd, NIGH_FRESH, "k=1"), 1);
     CHECK_EQ(w.origin.loads, 2);
     CHECK_EQ(world_count(&w, "flight_replaced"), 1);
     CHECK_EQ(world_count(&w, "flights"), 0);
@@ -373,14 +379,7 @@ TEST(a_loader_that_always_exits_fails_its_key_and_no_more)
     origin_hold(&w.origin);
     start_crowd(crowd, &w, "k");
     origin_let_go(&w.origin);
-    int lost = 0;
-    for (int i = 0; i < CROWD; i++) {
-        asker_join(&crowd[i]);
-        if (crowd[i].done)
-            CHECK_EQ(crowd[i].answer.outcome, NIGH_ELOADER);
-        else
-            lost++;
-    }
+    int lost = join_crowd(crowd, NIGH_ELOADER, "");
     /* Two threads, and no third. The second may be a worker's: a flight without a leader is theirs
      * when the keeper comes by before a caller of it has woken. */
     CHECK_LE(lost, 2);

@@ -243,13 +243,7 @@ int nigh_invalidate_async(struct nigh_queue *queue, struct nigh_space *space, co
     int rc = cache_check_change(space, key, key_len, call);
     if (rc != 0)
         return rc;
-    struct nigh_target target = {
-        .kind = NIGH_TARGET_KEY,
-        .space = space,
-        .name = key,
-        .name_len = key_len,
-        .version = call ? call->version : 0,
-    };
+    struct nigh_target target = invalidate_target_of(space, key, key_len, call);
     return invalidate_by(space->cache, &target, 1, call, invalidate, &c);
 }
 

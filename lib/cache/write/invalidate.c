@@ -146,12 +146,6 @@ int nigh_invalidate(struct nigh_space *space, const void *key, size_t key_len,
 {
     if (!cache_change_call_fits(call))
         return NIGH_EINVAL;
-    struct nigh_target target = {
-        .kind = NIGH_TARGET_KEY,
-        .space = space,
-        .name = key,
-        .name_len = key_len,
-        .version = call ? call->version : 0,
-    };
+    struct nigh_target target = invalidate_target_of(space, key, key_len, call);
     return nigh_invalidate_many(space->cache, &target, 1, call);
 }
