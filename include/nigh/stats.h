@@ -40,9 +40,10 @@ enum nigh_stats_format { NIGH_STATS_TEXT, NIGH_STATS_JSON, NIGH_STATS_PROMETHEUS
  * ("" in JSON while there is one); redis_outage and listener_outage what the last reason was when
  * there was none before, for how long, and since when it is over; those with _first why it began,
  * which may be the same. Where an answer was awaited an outage lasts from the last answer before it
- * to the first one after it. Node is the name by which
- * explanations of other nodes call this one (nigh_explain()); redis_evicts is the maxmemory-policy
- * that the server told at the last connection.
+ * to the first one after it. doubt_reason says why nothing stored was fresh for a time that is
+ * over, resync_reason why all that was stored turned stale, the last time. Node is the name by
+ * which explanations of other nodes call this one (nigh_explain()); redis_evicts is the
+ * maxmemory-policy that the server told at the last connection.
  *
  * @param buffer   may be NULL: then only the length is returned
  *

@@ -110,9 +110,11 @@ bool coherence_batch_remove(struct coherence *c, struct coherence_batch *batch,
 {
     struct coherence_queue *q = c->queue;
     size_t keys = 0;
+    batch->late = 0;
     pthread_mutex_lock(&q->lock);
     for (uint32_t n = 0; n < batch->count; n++) {
         struct coherence_queue_item *i = batch->members[n];
+        batch->late += queued_accepted_locked(q, i);
         bool wrote = batch->writes[n].mode != L2_DELETE;
         bool refused = wrote && l2_verdict_at(answer, keys) != L2_STORED;
         keys += i->kind == WIRE_KEY;
@@ -128,6 +130,7 @@ bool coherence_batch_remove(struct coherence *c, struct coherence_batch *batch,
             queued_free(c, i);
     }
     bool empty = !q->first;
+    batch->late_are_left = q->late > 0;
     pthread_mutex_unlock(&q->lock);
     return empty;
 }

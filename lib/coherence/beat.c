@@ -23,6 +23,7 @@
 #include "coherence/keeper.h"
 #include "coherence/listener.h"
 #include "coherence/message.h"
+#include "coherence/past.h"
 #include "coherence/queue.h"
 #include "coherence/recent.h"
 #include "coherence/schemas.h"
@@ -312,9 +313,12 @@ static enum coherence_trail patient(struct coherence *c, enum coherence_trail tr
 static void lose_trail_locked(struct coherence *c, const struct l2_answer *a)
     REQUIRES(c->state->apply_lock)
 {
-    if (coherence_follows_locked(c, a->clock.identity))
-        stats_count(c->config.stats, STATS_LOG_SHORT);
-    coherence_forget_locked(c);
+    if (!coherence_follows_locked(c, a->clock.identity)) {
+        coherence_forget_locked(c);
+        return;
+    }
+    stats_count(c->config.stats, STATS_LOG_SHORT);
+    coherence_forget_for_locked(c, "redis' log did not reach back to what was applied here");
 }
 
 static void beat_answered(struct coherence *c, const struct l2_answer *a)
@@ -362,9 +366,10 @@ static bool clk_fits(struct coherence *c, const struct l2_answer *a)
     return false;
 }
 
-static void clock_taken(struct coherence *c, const struct l2_answer *a)
+static void clock_taken(struct coherence *c, const struct l2_answer *a, const char *why)
 {
     if (!is_start(c)) {
+        past_resync(c, why);
         LOG(c->config.env->log, NIGH_LOG_WARN,
             "redis is another, or has lost the trail: what was stored before is stale");
         stats_count(c->config.stats, STATS_RESYNC);
@@ -401,6 +406,7 @@ static void resync_answered(struct coherence *c, const struct l2_answer *a)
     pthread_mutex_lock(&c->state->apply_lock);
     bool outdated = outdated_locked(c, a);
     bool follow = !outdated && coherence_may_follow_locked(c, &a->clock, &c->beat->known);
+    const char *why = c->state->left_why;
     if (follow) {
         tell_recent_locked(c, a->clock.identity);
         coherence_follow_locked(c, a);
@@ -409,7 +415,7 @@ static void resync_answered(struct coherence *c, const struct l2_answer *a)
     }
     pthread_mutex_unlock(&c->state->apply_lock);
     if (follow)
-        clock_taken(c, a);
+        clock_taken(c, a, why);
     else
         again_at_once(c, true);
 }

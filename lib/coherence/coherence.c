@@ -11,6 +11,7 @@
 #include "coherence/core.h"
 #include "coherence/keeper.h"
 #include "coherence/listener.h"
+#include "coherence/past.h"
 #include "coherence/queue.h"
 #include "coherence/recent.h"
 #include "coherence/retry.h"
@@ -37,6 +38,7 @@ struct whole {
     _Alignas(CACHE_LINE_BYTES) struct coherence_listener listener;
     _Alignas(CACHE_LINE_BYTES) struct recent recent;
     _Alignas(CACHE_LINE_BYTES) struct schemas schemas;
+    _Alignas(CACHE_LINE_BYTES) struct past past;
 };
 
 static void link_up(void *arg)
@@ -56,6 +58,7 @@ static void destroy(struct coherence *c)
     coherence_combine_fini(c->combine, mem);
     recent_fini(c->recent);
     schemas_fini(c->schemas, mem);
+    past_fini(c->past);
     coherence_apply_fini(c->apply, mem);
     coherence_state_fini(c->state, &c->config);
     coherence_keeper_fini(c->keeper);
@@ -83,6 +86,7 @@ static struct coherence *create(const struct coherence_config *config)
         .queue = &w->queue,
         .retry = &w->retry,
         .listener = &w->listener,
+        .past = &w->past,
     };
     return &w->public;
 }
@@ -94,6 +98,7 @@ static int init_parts(struct coherence *c)
     coherence_keeper_init(c->keeper, destroy);
     coherence_beat_init(c);
     schemas_init(c->schemas);
+    past_init(c->past);
     recent_init(c->recent, mem, c->config.queue_items);
     coherence_combine_init(c->combine);
     int failed = coherence_state_init(c->state, &c->config);

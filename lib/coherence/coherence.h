@@ -288,4 +288,31 @@ void coherence_problem_read(struct coherence *c, struct l2_problem *ret);
 /* Tells why it heard nothing the last time that this was so, and is over. */
 void coherence_outage_read(struct coherence *c, struct l2_outage *ret);
 
+/* Changes that had waited since an attempt to tell Redis of them failed, and were then accepted. */
+struct coherence_delivery {
+    uint64_t count;     /* things named: a key that was changed twice is one. 0: there were none */
+    uint64_t folded;    /* others, for which one of all was told: the queue had no room */
+    uint64_t waited_ms; /* from the first failure until all were delivered */
+    uint64_t after_ms;  /* of that, since the connection was there again; 0: it was not lost */
+    uint64_t ago_ms;    /* since the last one was delivered */
+};
+
+#define COHERENCE_WHY_BYTES (L2_PROBLEM_BYTES + 20)
+/* What is over: the last time without trust, the last resync, the last changes that waited. */
+struct coherence_past {
+    struct {
+        char why[COHERENCE_WHY_BYTES]; /* "": trust has never been lost, or never came back */
+        uint64_t ago_ms;               /* since it is back */
+        uint64_t lasted_ms;
+        bool stale; /* a resync has ended it: all that was stored turned stale. Else L1 kept it */
+    } doubt;
+    struct {
+        const char *why; /* NULL: there was none but the first */
+        uint64_t ago_ms;
+    } resync;
+    struct coherence_delivery delivery;
+};
+/* Tells it. Any thread. */
+void coherence_past_read(struct coherence *c, struct coherence_past *ret);
+
 #endif

@@ -15,6 +15,7 @@
  *   queue.h      changes that Redis has not accepted
  *   retry.h      ... and trying again
  *   listener.h   the channel and its thread
+ *   past.h       what is over, for who asks then
  *
  * Locks, none held across I/O or a callback of the application:
  *   apply lock   everything about the clock, the groups, the finished calls; then the sink's own
@@ -54,6 +55,7 @@ struct coherence {
     struct coherence_queue *queue;       /* (c) */
     struct coherence_retry *retry;       /* (c) */
     struct coherence_listener *listener; /* (c) */
+    struct past *past;                   /* (c) */
 };
 
 #endif

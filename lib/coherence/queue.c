@@ -122,6 +122,7 @@ static int put_locked(struct coherence *c, const struct coherence_item *item, bo
 static void fold_locked(struct coherence *c) REQUIRES(c->queue->lock)
 {
     put_all_locked(c->queue, true);
+    c->queue->folded++;
     stats_count(c->config.stats, STATS_INVALIDATE_OVERFLOW);
 }
 
@@ -301,6 +302,24 @@ uint64_t coherence_queue_own(struct coherence *c, const struct coherence_item *i
     uint64_t own = i && i->value && (stored || !i->sent) ? i->own : 0;
     pthread_mutex_unlock(&q->lock);
     return own;
+}
+
+void coherence_queue_late(struct coherence *c)
+{
+    struct coherence_queue *q = c->queue;
+    pthread_mutex_lock(&q->lock);
+    q->late_to = q->linked;
+    q->late = coherence_queued_count(c);
+    pthread_mutex_unlock(&q->lock);
+}
+
+uint64_t coherence_queue_folded(struct coherence *c)
+{
+    struct coherence_queue *q = c->queue;
+    pthread_mutex_lock(&q->lock);
+    uint64_t folded = q->folded;
+    pthread_mutex_unlock(&q->lock);
+    return folded;
 }
 
 /* ---- who waits ---- */

@@ -24,6 +24,10 @@ struct coherence_queue {
     struct coherence_queue_item *last;   /* (q) */
     struct coherence_queue_item *all;    /* (c) the item of ALL: always exists, queued or not */
     uint64_t value_bytes;                /* (q) all values' */
+    uint64_t linked;                     /* (q) how many were ever linked: numbers them */
+    uint64_t late_to;                    /* (q) up to this number they wait since a failure ... */
+    uint32_t late;                       /* (q) ... so many of them */
+    uint64_t folded;                     /* (q) items that found no room: one of all is told */
     _Atomic uint32_t count;              /* (a) written under the queue lock */
     _Atomic uint32_t emptied;            /* (a) futex word: bumped when the queue runs empty */
 };
@@ -43,6 +47,10 @@ void coherence_queue_set_own(struct coherence *c, const struct coherence_item *i
 /* Returns the stamp of the entry that stays when a change of ours names the key: that of the value
  * that is queued; 0: none. `stored`: Redis has set what was sent. Under the apply lock. */
 uint64_t coherence_queue_own(struct coherence *c, const struct coherence_item *item, bool stored);
+/* Notes that all that is queued has to wait: an attempt has failed. */
+void coherence_queue_late(struct coherence *c);
+/* Returns how many items have ever been folded into the one of all. */
+uint64_t coherence_queue_folded(struct coherence *c);
 /* Tell who waited. */
 void coherence_waiters_tell(struct coherence_waiter **told);
 /* Tell all who wait that nothing will come. */

@@ -139,6 +139,7 @@ void queued_link_locked(struct coherence_queue *q, struct coherence_queue_item *
     q->last = i;
     i->queued = true;
     i->sent = false;
+    i->number = ++q->linked;
     set_count_locked(q, 1);
 }
 
@@ -152,6 +153,14 @@ void queued_unlink_locked(struct coherence_queue *q, struct coherence_queue_item
     *(i->next ? &i->next->prev : &q->last) = i->prev;
     i->queued = false;
     set_count_locked(q, -1);
+}
+
+bool queued_accepted_locked(struct coherence_queue *q, struct coherence_queue_item *i)
+{
+    bool was_late = i->number <= q->late_to;
+    q->late -= was_late;
+    i->number = ++q->linked;
+    return was_late;
 }
 
 /* ---- who waits ---- */

@@ -8,6 +8,8 @@
  *     first); `count` is how many are.
  *   - The item of ALL always exists. It is in both while `queued`.
  *   - Only the keeper takes items out, when they were accepted: what a batch points to stays.
+ *   - Items are numbered as they come; `late` of them have a number up to `late_to`, but one that
+ *     was accepted and stays gets a new number.
  *   - An item has one value at most, the last; `value_bytes` is the sum of their lengths. A script
  *     has a reference of its own to a value, so that it can be replaced meanwhile.
  */
@@ -22,6 +24,7 @@ struct coherence_queue_item {
     struct coherence_queue_item *prev;  /* (q) */
     struct coherence_queue_item *next;  /* (q) */
     uint64_t hash;                      /* (c) wire hash */
+    uint64_t number;                    /* (q) by which it is known whether it waits for long */
     enum wire_kind kind;                /* (c) */
     bool queued;                        /* (q) false: the item of ALL, at rest */
     bool sent;                          /* (q) an attempt that covers it is on its way */
@@ -76,6 +79,10 @@ bool queued_has_hash_locked(struct coherence_queue *q, uint64_t hash) REQUIRES(q
 void queued_link_locked(struct coherence_queue *q, struct coherence_queue_item *i)
     REQUIRES(q->lock);
 void queued_unlink_locked(struct coherence_queue *q, struct coherence_queue_item *i)
+    REQUIRES(q->lock);
+/* Takes an item that was accepted from those that wait since a failure; if it stays, for it was
+ * named again, it is a new one. Returns whether it was one of them. */
+bool queued_accepted_locked(struct coherence_queue *q, struct coherence_queue_item *i)
     REQUIRES(q->lock);
 
 /* Moves all that wait in `list` to `told`, with this outcome: for coherence_waiters_tell(). */

@@ -8,10 +8,14 @@
 // A failed attempt waits, twice as long each time, unless the connection is new.
 
 #include "coherence/retry.h"
+
+#include <inttypes.h>
+
 #include "coherence/apply.h"
 #include "coherence/batch.h"
 #include "coherence/beat.h"
 #include "coherence/change.h"
+#include "coherence/past.h"
 #include "coherence/queue.h"
 #include "coherence/schemas.h"
 #include "coherence/state.h"
@@ -24,6 +28,12 @@
 static void failed(struct coherence *c, uint64_t now_ns)
 {
     struct coherence_retry *r = c->retry;
+    coherence_queue_late(c);
+    if (r->late_ns == 0) {
+        r->late_ns = now_ns;
+        r->late_count = 0;
+        r->late_folded = coherence_queue_folded(c);
+    }
     uint32_t next_ms = r->backoff_ms ? r->backoff_ms * 2 : BACKOFF_FIRST_MS;
     r->backoff_ms = next_ms < BACKOFF_LAST_MS ? next_ms : BACKOFF_LAST_MS;
     r->due_ns = now_ns + random_jitter(c->config.env->random, r->backoff_ms * NS_PER_MS,
@@ -56,6 +66,38 @@ static void forget_lost(struct coherence *c)
     coherence_waiters_tell(&batch->told);
 }
 
+/* ---- what had to wait ---- */
+
+/* Says that all is delivered that had to wait. */
+static void tell_delivered(struct coherence *c, uint64_t folded, uint64_t now_ns)
+{
+    struct coherence_retry *r = c->retry;
+    struct coherence_delivery d = {
+        .count = r->late_count,
+        .folded = folded - r->late_folded,
+        .waited_ms = (now_ns - r->late_ns) / NS_PER_MS,
+        .after_ms = r->up_ns > r->late_ns ? u64_max(1, (now_ns - r->up_ns) / NS_PER_MS) : 0,
+    };
+    past_delivered(c, &d);
+    LOG(c->config.env->log, NIGH_LOG_INFO,
+        "redis has accepted the %" PRIu64 " %s that had waited for up to %" PRIu64 ".%" PRIu64 " s",
+        d.count, d.count == 1 ? "change" : "changes", d.waited_ms / 1000, d.waited_ms % 1000 / 100);
+}
+
+/* Counts the items of an accepted batch that had waited, and sees whether they were the last. */
+static void count_late(struct coherence *c)
+{
+    struct coherence_retry *r = c->retry;
+    stats_add(c->config.stats, STATS_INVALIDATE_DELIVERED, r->batch->late);
+    r->late_count += r->batch->late;
+    if (r->late_ns == 0 || r->batch->late_are_left)
+        return;
+    tell_delivered(c, coherence_queue_folded(c), clock_now_ns(c->config.env->clock));
+    r->late_ns = 0;
+}
+
+/* ---- attempts ---- */
+
 static void accepted(struct coherence *c, const struct l2_answer *answer)
 {
     struct coherence_queue *q = c->queue;
@@ -78,7 +120,9 @@ static void accepted(struct coherence *c, const struct l2_answer *answer)
         coherence_registered(c, batch->schema, answer);
     c->retry->backoff_ms = 0;
     c->retry->due_ns = 0;
-    if (coherence_batch_remove(c, batch, answer)) {
+    bool empty = coherence_batch_remove(c, batch, answer);
+    count_late(c);
+    if (empty) {
         /* pair(coherence.emptied): the count is 0 before the word changes */
         atomic_fetch_add_explicit(&q->emptied, 1, memory_order_release);
         park_wake(c->config.env->park, &q->emptied, PARK_ALL);
@@ -100,6 +144,8 @@ static int send_batch(struct coherence *c, uint64_t now_ns)
 {
     struct coherence_batch *batch = c->retry->batch;
     struct coherence_script script;
+    if (c->retry->backoff_ms != 0)
+        coherence_queue_late(c);
     coherence_batch_fill(c, batch, now_ns);
     forget_lost(c);
     stats_count(c->config.stats, STATS_INVALIDATE_RETRIED);
@@ -172,8 +218,10 @@ uint64_t coherence_retry_step(struct coherence *c)
     struct coherence_retry *r = c->retry;
     uint64_t now_ns = clock_now_ns(c->config.env->clock);
     take_answer(c, now_ns);
-    if (atomic_exchange_explicit(&r->now, false, memory_order_relaxed))
+    if (atomic_exchange_explicit(&r->now, false, memory_order_relaxed)) {
         r->due_ns = 0;
+        r->up_ns = now_ns;
+    }
     if (r->request.busy || coherence_queued_count(c) == 0)
         return CLOCK_NEVER_NS;
     if (now_ns < r->due_ns)

@@ -18,6 +18,10 @@ struct coherence_retry {
     uint32_t backoff_ms;           /* (k) 0: the last attempt succeeded */
     uint32_t moved;                /* (k) answers in a row that told only the schemas */
     _Atomic bool now;              /* (a) the connection is new: no need to wait */
+    uint64_t up_ns;                /* (k) when that was seen last */
+    uint64_t late_ns;              /* (k) since when changes wait, for an attempt failed; 0: none */
+    uint64_t late_count;           /* (k) how many of those are accepted by now */
+    uint64_t late_folded;          /* (k) what was folded before they waited */
 };
 
 /* 0 or NIGH_ENOMEM. Fini also after a failed init; before the queue's. */

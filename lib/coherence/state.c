@@ -77,15 +77,21 @@ struct coherence_point coherence_known_locked(const struct coherence *c)
     return (struct coherence_point){load_shown(&c->state->known), c->state->known_nonce};
 }
 
-void coherence_forget_locked(struct coherence *c)
+void coherence_forget_for_locked(struct coherence *c, const char *why)
 {
     uint64_t view = view_locked(c);
     c->state->voids++;
     if (VIEW_IS_NONE(view))
         return;
+    c->state->left_why = why;
     /* before what it covers may go down: store_shown() orders it, pair(coherence.view) */
     atomic_store_explicit(&c->state->view, view + 1, memory_order_relaxed);
     c->state->left_at = c->config.sink.group(c->config.sink.arg, GROUP_SLOT_ALL, true);
+}
+
+void coherence_forget_locked(struct coherence *c)
+{
+    coherence_forget_for_locked(c, "redis is another, or has lost its data");
 }
 
 void coherence_rewound_locked(struct coherence *c)
@@ -93,7 +99,7 @@ void coherence_rewound_locked(struct coherence *c)
     stats_count(c->config.stats, STATS_REWOUND);
     c->state->renew = c->state->clk_id;
     memcpy(c->state->renew_replid, c->state->replid, sizeof(c->state->renew_replid));
-    coherence_forget_locked(c);
+    coherence_forget_for_locked(c, "redis has lost changes that it had accepted");
 }
 
 /* ---- following (rules 9 and 16) ---- */
@@ -202,6 +208,7 @@ void coherence_follow_locked(struct coherence *c, const struct l2_answer *answer
     /* pair(coherence.view): a reader that sees it even sees all that was stored while odd */
     atomic_store_explicit(&c->state->view, view_locked(c) + 1, memory_order_release);
     c->config.sink.group(c->config.sink.arg, GROUP_SLOT_ALL, true);
+    c->state->left_why = NULL;
     if (another)
         c->config.sink.renew(c->config.sink.arg, c->state->left_at);
 }

@@ -45,6 +45,7 @@ struct coherence_state {
     uint64_t renew;                 /* (l) id of a clock that may not be followed as it is, or 0 */
     uint8_t renew_replid[L2_REPLID_BYTES]; /* (l) ... and replid of its server */
     uint64_t left_at;               /* (l) position of this node as it last forgot one; 0: never */
+    const char *left_why;           /* (l) why it did; NULL: a clock is followed, or never was */
     uint64_t heard;                 /* (l) highest sequence that came through the channel */
     struct coherence_behind behind; /* (l) how far the channel is behind */
     uint32_t listeners;             /* (l) subscribers that heard this node's last change */
@@ -65,6 +66,9 @@ struct coherence_point coherence_known_locked(const struct coherence *c)
     REQUIRES(c->state->apply_lock);
 /* A clock other than the one followed was met (rule 8): follow none, void the beat on its way. */
 void coherence_forget_locked(struct coherence *c) REQUIRES(c->state->apply_lock);
+/* The same, for another reason, told in words: Redis' log does not reach back. */
+void coherence_forget_for_locked(struct coherence *c, const char *why)
+    REQUIRES(c->state->apply_lock);
 /* Forget the clock, and have it renewed: its history is not the one that was applied here
  * (rule 16). */
 void coherence_rewound_locked(struct coherence *c) REQUIRES(c->state->apply_lock);

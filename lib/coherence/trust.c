@@ -5,6 +5,7 @@
 // which the beat was sent, whatever has been answered since.
 
 #include "coherence/trust.h"
+#include "coherence/past.h"
 
 #include <inttypes.h>
 
@@ -29,6 +30,7 @@ void coherence_trust_extend(struct coherence *c, uint64_t sent_ns)
         atomic_store_explicit(&t->lost_ns, 0, memory_order_relaxed);
         /* pair(coherence.doubt): this time is under way no more */
         atomic_fetch_add_explicit(&t->doubt_ns, away_ns, memory_order_release);
+        past_trusted(c, away_ns);
         LOG(c->config.env->log, NIGH_LOG_WARN, "trust is back after %" PRIu64 ".%03" PRIu64 " s",
             away_ms / 1000, away_ms % 1000);
     }
@@ -47,6 +49,7 @@ uint64_t coherence_trust_watch(struct coherence *c)
     atomic_store_explicit(&t->lost_ns, until_ns, memory_order_relaxed);
     stats_count(c->config.stats, STATS_TRUST_LOST);
     USDT(doubt, 0, 0, until_ns);
+    past_lost(c, until_ns);
     LOG(c->config.env->log, NIGH_LOG_WARN,
         "trust lost: nothing stored is fresh until redis answers");
     c->config.sink.lost(c->config.sink.arg);

@@ -110,6 +110,7 @@
     X(INVALIDATE_COMBINED, "invalidate_combined", "invalidations that shared a script")            \
     X(INVALIDATE_QUEUED, "invalidate_queued", "invalidations queued: Redis has not accepted yet")  \
     X(INVALIDATE_RETRIED, "invalidate_retried", "attempts to issue what is queued, or background") \
+    X(INVALIDATE_DELIVERED, "invalidate_delivered", "queued ones that waited, accepted by Redis")  \
     X(INVALIDATE_AGAIN, "invalidate_again", "invalidations told again, to another clock of Redis") \
     X(INVALIDATE_OVERFLOW, "invalidate_overflow", "queued invalidations folded into one of all")   \
     X(BACKGROUND, "background", "changes left to the background")                                  \

@@ -595,6 +595,39 @@ TEST(attempts_back_off_until_the_connection_is_new)
     world_close(&w);
 }
 
+/* Of those that wait since an attempt failed it is told when the last is accepted: also if one is
+ * named again all the time, or others come behind them. */
+TEST(what_had_to_wait_is_told_when_all_of_it_is_accepted)
+{
+    world w;
+    struct coherence_past past;
+    world_open(&w);
+    w.connected = false;
+    change_key(&w, "a", NIGH_QUEUED);
+    coherence_tick(w.c); /* fails: they have to wait */
+    change_key(&w, "b", NIGH_QUEUED);
+    fake_env_advance(&w.fake, 5 * NS_PER_S);
+    world_connect(&w);
+    fake_env_advance(&w.fake, NS_PER_S);
+    coherence_tick(w.c);
+    change_key(&w, "a", 0);
+    coherence_past_read(w.c, &past);
+    CHECK_EQ(past.delivery.count, 0);
+    world_settle(&w);
+    CHECK_EQ(world_queued(&w), 0);
+    coherence_past_read(w.c, &past);
+    CHECK_EQ(past.delivery.count, 2);
+    CHECK_EQ(past.delivery.folded, 0);
+    CHECK_GE(past.delivery.waited_ms, 6000);
+    CHECK_GE(past.delivery.after_ms, 1);
+    CHECK_LE(past.delivery.after_ms, 100);
+    CHECK_EQ(stats_read(&w.stats, STATS_INVALIDATE_DELIVERED), 2);
+    change_key(&w, "c", 0);
+    coherence_past_read(w.c, &past);
+    CHECK_EQ(past.delivery.count, 2); /* what did not wait is no news */
+    world_close(&w);
+}
+
 TEST(failed_attempt_stays_queued)
 {
     world w;

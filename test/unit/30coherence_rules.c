@@ -327,6 +327,11 @@ TEST(frame_lost_and_trimmed)
     CHECK_EQ(world_judge(&w, 3, "t"), COHERENCE_FRESH);
     CHECK(world_trusts(&w));
     CHECK_EQ(stats_read(&w.stats, STATS_LOG_SHORT), 1);
+    struct coherence_past past;
+    coherence_past_read(w.c, &past);
+    CHECK_STR(past.resync.why, "redis' log did not reach back to what was applied here");
+    CHECK_LE(past.resync.ago_ms, 2 * WORLD_BEAT_MS);
+    CHECK_STR(past.doubt.why, "");
     world_close(&w);
 }
 
@@ -406,6 +411,9 @@ TEST(clk_deleted)
     CHECK_NE(coherence_position(w.c).identity, 0);
     CHECK_STR(world_notes(&w), "all~ all~ wake"); /* nothing of the two strings can be compared */
     CHECK(world_trusts(&w));
+    struct coherence_past past;
+    coherence_past_read(w.c, &past);
+    CHECK_STR(past.resync.why, "redis is another, or has lost its data");
     world_close(&w);
 }
 
@@ -421,6 +429,9 @@ TEST(clk_restored_from_an_old_copy)
     world_pass(&w, 2 * WORLD_BEAT_MS);
     CHECK_STR(world_notes(&w), "all~ all~ wake");
     CHECK_EQ(world_applied(&w), 1);
+    struct coherence_past past;
+    coherence_past_read(w.c, &past);
+    CHECK_STR(past.resync.why, "redis has lost changes that it had accepted");
     world_close(&w);
 }
 
@@ -744,5 +755,16 @@ TEST(trust_runs_out_and_comes_back)
     CHECK(world_trusts(&w));
     CHECK_STR(world_notes(&w), "key s/a"); /* the trail was whole: nothing else is stale */
     CHECK_EQ(stats_read(&w.stats, STATS_TRUST_LOST), 1);
+    struct coherence_past past;
+    coherence_past_read(w.c, &past);
+    CHECK_STR(past.doubt.why, "redis was connected, but no beat was answered in time");
+    CHECK_GE(past.doubt.lasted_ms, 1);
+    CHECK_LE(past.doubt.ago_ms, 10);
+    CHECK(!past.doubt.stale);
+    CHECK(past.resync.why == NULL);
+    fake_env_advance(&w.fake, 50 * NS_PER_S); /* nobody ticks */
+    world_pass(&w, 2 * WORLD_BEAT_MS);
+    coherence_past_read(w.c, &past);
+    CHECK(strncmp(past.doubt.why, "this process did not run, or was not ticked, for 4", 49) == 0);
     world_close(&w);
 }

@@ -504,27 +504,6 @@ TEST(health_says_what_was_and_who_this_is)
     redis_stop(&server);
 }
 
-/* A link gives up a server that is silent after 2 s, which are part of the outage. */
-TEST(an_outage_is_told_from_the_last_answer)
-{
-    struct redis server;
-    struct world w;
-    struct place p;
-    redis_start(&server, NULL);
-    open_with(&w, &p, &server);
-    CHECK_WITHIN(WORLD_PATIENCE_MS, strncmp(ask(&p, "health\n"), "ok\n", 3) == 0);
-    redis_pause(&server);
-    CHECK_WITHIN(WORLD_PATIENCE_MS,
-                 strncmp(ask(&p, "get redis_problem_first\n"), "silent ", 7) == 0);
-    CHECK(atoi(ask(&p, "get redis_problem_ms\n")) >= 2000);
-    redis_resume(&server);
-    CHECK_WITHIN(WORLD_PATIENCE_MS,
-                 strstr(ask(&p, "health\n"), "\nlast outage: redis was away for ") != NULL);
-    CHECK(atoi(ask(&p, "get redis_outage_ms\n")) >= 2000);
-    close_all(&w, &p);
-    redis_stop(&server);
-}
-
 TEST(health_says_what_a_full_redis_has_evicted)
 {
     static char *const args[] = {"--maxmemory-policy", "allkeys-lru", NULL};
@@ -587,6 +566,63 @@ TEST(each_change_is_in_the_log_with_whose_it_was)
     CHECK(strstr(heard, "invalidate none") == NULL);
     if (check_failed_count() > 0)
         check_note("the log says: %s", heard);
+}
+
+/* A link gives up a server that is silent after 2 s, which are part of the outage. What clients get
+ * and what waits is said meanwhile, and no advice about hits; what became of it afterwards. */
+TEST(an_outage_is_told_from_the_last_answer_to_the_last_delivery)
+{
+    struct redis server;
+    struct world w;
+    struct place p;
+    const char *text = NULL;
+    redis_start(&server, NULL);
+    struct nigh_options o = patient_options(&server);
+    make_place(&p);
+    o.control_socket = p.path;
+    o.trust_ms = 2000;
+    o.log = hear;
+    heard[0] = '\0';
+    world_open(&w, &o, NULL);
+    REQUIRE(CHECK_WITHIN(WORLD_PATIENCE_MS, listens(&p)));
+    fetch_many(&w, 0, 200);
+    CHECK_WITHIN(WORLD_PATIENCE_MS,
+                 strncmp(text = ask(&p, "health\n"), "ok\nmisses: 200 ", 15) == 0);
+    CHECK(!strstr(text, "delivered"));
+    redis_pause(&server);
+    CHECK(says(&p, "invalidate tag t\n", "queued: "));
+    CHECK(says(&p, "invalidate tag u\n", "queued: "));
+    CHECK_WITHIN(WORLD_PATIENCE_MS,
+                 strncmp(ask(&p, "get redis_problem_first\n"), "silent ", 7) == 0);
+    CHECK(atoi(ask(&p, "get redis_problem_ms\n")) >= 2000);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, strncmp(text = ask(&p, "health\n"), "doubt: ", 7) == 0);
+    CHECK(strstr(text, "\nqueued: 2 changes, of which"));
+    CHECK(!strstr(text, "misses"));
+    redis_resume(&server);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, strstr(text = ask(&p, "health\n"), "\ndelivered: 2 ") &&
+                                        strncmp(text, "ok\nmisses: ", 11) == 0);
+    CHECK(strstr(text, "\nlast outage: redis was away for "));
+    CHECK(strstr(text, "\nlast doubt: for "));
+    CHECK(strstr(text, "\nlast doubt: redis was away: silent with requests pending\n"));
+    CHECK(strstr(text, "\nlast doubt: what L1 had was stale; what nobody had changed is fresh "
+                       "again\n"));
+    CHECK(!strstr(text, "last resync"));
+    CHECK(strstr(text, "\ndelivered: 2 changes that waited were told to all nodes "));
+    CHECK(strstr(text, " after the link came back; none was dropped\n"));
+    CHECK(atoi(ask(&p, "get redis_outage_ms\n")) >= 2000);
+    CHECK(atoi(ask(&p, "get doubt_last_ms\n")) >= 1);
+    CHECK(says(&p, "get doubt_reason\n", "redis was away: silent with requests pending\n"));
+    CHECK_STR(ask(&p, "get delivered\n"), "2\n\n");
+    CHECK(strstr(ask(&p, "stats\n"), "\ndoubt_reason         redis was away: silent with"));
+    CHECK(strstr(ask(&p, "stats json\n"), "\"doubt_reason\": \"redis was away: silent with"));
+    CHECK(strstr(ask(&p, "stats prometheus\n"), "\nnigh_invalidate_delivered_total 2\n"));
+    redis_restart(&server, REDIS_EMPTY);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, strstr(text = ask(&p, "health\n"),
+                                           "\nlast resync: redis is another, or has lost"));
+    CHECK(says(&p, "get resync_reason\n", "redis is another, or has lost its data\n"));
+    close_all(&w, &p);
+    redis_stop(&server);
+    CHECK(strstr(heard, "redis has accepted the 2 changes that had waited for up to "));
 }
 
 /* ---- without own threads ---- */

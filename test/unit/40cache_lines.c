@@ -186,6 +186,7 @@ static const struct field coherence_fields[] = {
     FIELD(coherence, queue, STILL),
     FIELD(coherence, retry, STILL),
     FIELD(coherence, listener, STILL),
+    FIELD(coherence, past, STILL),
 };
 
 static const struct field trust_fields[] = {
@@ -212,6 +213,7 @@ static const struct field state_fields[] = {
     FIELD(coherence_state, renew, MOVES),
     FIELD(coherence_state, renew_replid, MOVES),
     FIELD(coherence_state, left_at, MOVES),
+    FIELD(coherence_state, left_why, MOVES),
     FIELD(coherence_state, heard, MOVES),
     FIELD(coherence_state, behind, MOVES),
     FIELD(coherence_state, listeners, MOVES),

@@ -102,6 +102,50 @@ static void say_outage(struct command *c, const char *what, const struct l2_outa
         control_print(c->reply, "last outage: the last reason: %s\n", o->text);
 }
 
+/* Says when trust was lost last, for how long, why, and what has become of the values. */
+static void say_last_doubt(struct command *c, const struct coherence_past *past)
+{
+    const char *meanwhile = c->cache->doubt_is_miss ? "counted as missing" : "was stale";
+    if (!past->doubt.why[0])
+        return;
+    control_print(c->reply, "last doubt: for %s, which ended %s\n",
+                  span_of(past->doubt.lasted_ms).text, when_of(past->doubt.ago_ms).text);
+    control_print(c->reply, "last doubt: %s\n", past->doubt.why);
+    control_print(c->reply,
+                  past->doubt.stale
+                      ? "last doubt: what L1 had %s, and had to be loaded again\n"
+                      : "last doubt: what L1 had %s; what nobody had changed is fresh again\n",
+                  meanwhile);
+}
+
+/* Says when all that L1 had turned stale, and why. */
+static void say_last_resync(struct command *c, const struct coherence_past *past)
+{
+    if (past->resync.why)
+        control_print(c->reply, "last resync: all that L1 had turned stale %s\nlast resync: %s\n",
+                      when_of(past->resync.ago_ms).text, past->resync.why);
+}
+
+/* Says what has become of changes that had to wait. */
+static void say_delivered(struct command *c, const struct coherence_delivery *d)
+{
+    const char *them = d->count == 1 ? "change that waited was" : "changes that waited were";
+    if (d->count == 0)
+        return;
+    control_print(c->reply, "delivered: %" PRIu64 " %s told to all nodes %s\n", d->count, them,
+                  when_of(d->ago_ms).text);
+    if (d->after_ms > 0)
+        control_print(c->reply, "delivered: the last %s after the link came back",
+                      span_of(d->after_ms).text);
+    else
+        control_print(c->reply, "delivered: the last after %s", span_of(d->waited_ms).text);
+    if (d->folded > 0)
+        control_print(c->reply, "; %" PRIu64 " more, for which the queue had no room, as one of "
+                                "everything\n", d->folded);
+    else
+        control_print(c->reply, "; none was dropped\n");
+}
+
 static double ms_of(uint64_t ns)
 {
     return (double)ns / NS_PER_MS;
@@ -337,16 +381,25 @@ static void say_cheaper(struct command *c)
     }
 }
 
-/* Says what is over, how late changes come, what should be changed about the server, and who
- * answers here. */
-static void say_around(struct command *c)
+/* Says what is over. */
+static void say_past(struct command *c)
 {
     struct l2_outage o;
-    struct l2_server server;
+    struct coherence_past past;
     l2_outage_read(c->cache->l2, &o);
     say_outage(c, "redis", &o);
     coherence_outage_read(c->cache->coherence, &o);
     say_outage(c, "the listener", &o);
+    coherence_past_read(c->cache->coherence, &past);
+    say_last_doubt(c, &past);
+    say_last_resync(c, &past);
+    say_delivered(c, &past.delivery);
+}
+
+/* Says how late changes come, what should be changed about the server, and who answers here. */
+static void say_around(struct command *c)
+{
+    struct l2_server server;
     say_lag(c);
     l2_server_read(c->cache->l2, &server);
     say_evictions(c, &server);
@@ -357,19 +410,26 @@ static void say_around(struct command *c)
     command_version(c);
 }
 
+/* While redis is away nobody looks for more hits: what could be better is left out then. */
 void command_health(struct command *c)
 {
     int health = nigh_health(c->cache);
-    if (!c->cache->l2)
+    bool alone = !c->cache->l2;
+    bool away = !alone && (health != NIGH_FRESH || !gauge(c->cache, "connected"));
+    if (alone)
         control_print(c->reply, "ok: L1 alone, without redis.uri\n");
     else if (health != NIGH_FRESH)
         say_in_doubt(c, health);
     else if (!say_degraded(c))
         control_print(c->reply, "ok\n");
-    say_room(c);
-    say_misses(c);
-    if (c->cache->l2) {
-        say_cheaper(c);
+    if (!away) {
+        say_room(c);
+        say_misses(c);
+        if (!alone)
+            say_cheaper(c);
+    }
+    if (!alone) {
+        say_past(c);
         say_around(c);
     }
 }

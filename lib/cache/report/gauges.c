@@ -20,6 +20,7 @@ enum {
     ASK_L2 = ASK_PINS << 2,
     ASK_COHERENCE = ASK_PINS << 3,
     ASK_STATS = ASK_PINS << 4,
+    ASK_PAST = ASK_PINS << 5,
 };
 
 /* Sum up what counting takes: of the cache, of each space, in the shards. */
@@ -48,6 +49,8 @@ void gauges_read(struct nigh *cache, unsigned ask, struct gauges *g)
         l2_gauges_read(cache->l2, &g->l2);
     if (ask & ASK_COHERENCE && cache->coherence)
         coherence_gauges_read(cache->coherence, &g->coherence);
+    if (ask & ASK_PAST && cache->coherence)
+        coherence_past_read(cache->coherence, &g->past);
 }
 
 /* X(name, what is asked, value, what it is) */
@@ -86,6 +89,11 @@ void gauges_read(struct nigh *cache, unsigned ask, struct gauges *g)
     X(trusted, ASK_COHERENCE, g->coherence.trusted, "1: stored values may be called fresh")        \
     X(doubt_ms, ASK_COHERENCE, g->coherence.doubt_ms,                                              \
       "for how long trust was away, in all, since it held first")                                  \
+    X(doubt_last_ms, ASK_PAST, g->past.doubt.lasted_ms,                                            \
+      "of that, the last time that is over; 0: there was none")                                    \
+    X(doubt_ago_ms, ASK_PAST, g->past.doubt.ago_ms, "since it is over")                            \
+    X(resync_ago_ms, ASK_PAST, g->past.resync.ago_ms,                                              \
+      "since all that was stored turned stale, the last time; 0: it never did")                    \
     X(listening, ASK_COHERENCE, g->coherence.listening, "1: the listener is subscribed")           \
     X(behind_ms, ASK_COHERENCE, g->coherence.behind_ms,                                            \
       "for how long the listener has owed a change that a beat told of; 0: it owes none")          \
@@ -96,6 +104,13 @@ void gauges_read(struct nigh *cache, unsigned ask, struct gauges *g)
     X(sequence, ASK_COHERENCE, g->coherence.applied,                                               \
       "last invalidation applied, in Redis' count")                                                \
     X(queued, ASK_COHERENCE, g->coherence.queued, "changes that Redis has not accepted yet")       \
+    X(delivered, ASK_PAST, g->past.delivery.count,                                                 \
+      "those that were accepted when Redis was back, the last time that some had to wait")         \
+    X(delivered_wait_ms, ASK_PAST, g->past.delivery.waited_ms,                                     \
+      "how long they had waited, at most")                                                         \
+    X(delivered_after_ms, ASK_PAST, g->past.delivery.after_ms,                                     \
+      "of that, since the connection was back; 0: it was not lost")                                \
+    X(delivered_ago_ms, ASK_PAST, g->past.delivery.ago_ms, "since the last one was accepted")      \
     X(log_lost, ASK_CHEAP, g->log_lost, "lines of the log that found no reader in time")
 
 #define X(name_, ask_, value_, what_)                                                              \
@@ -294,12 +309,19 @@ bool gauges_write_word(struct nigh *cache, const char *name, struct text *w)
 {
     struct gauges_problem problems[GAUGES_PROBLEMS];
     struct gauges_names names;
+    struct coherence_past past = {.resync.why = NULL};
     gauges_problems(cache, problems);
     for (size_t i = 0; i < GAUGES_PROBLEMS; i++)
         if (write_problem(&problems[i], name, w))
             return true;
     gauges_names(cache, &names);
-    if (strcmp(name, "pid") == 0)
+    if (cache->coherence)
+        coherence_past_read(cache->coherence, &past);
+    if (strcmp(name, "doubt_reason") == 0)
+        text_add(w, "%s", past.doubt.why[0] ? past.doubt.why : "-");
+    else if (strcmp(name, "resync_reason") == 0)
+        text_add(w, "%s", past.resync.why ? past.resync.why : "-");
+    else if (strcmp(name, "pid") == 0)
         text_add(w, "%d", (int)getpid());
     else if (strcmp(name, "node") == 0)
         text_add(w, "%s", names.node[0] ? names.node : "-");

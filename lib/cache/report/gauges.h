@@ -22,6 +22,7 @@ struct gauges {
     uint64_t async;
     uint64_t deferred;
     uint64_t stats_bytes;
+    struct coherence_past past;
 };
 
 struct gauge {

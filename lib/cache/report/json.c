@@ -38,6 +38,18 @@ static void print_problems(struct nigh *cache, struct text *w)
     }
 }
 
+/* Write why trust was lost, and a clock left, the last time: "" if they never were. */
+static void print_past(struct nigh *cache, struct text *w)
+{
+    struct coherence_past past = {.resync.why = NULL};
+    if (cache->coherence)
+        coherence_past_read(cache->coherence, &past);
+    text_add(w, ", \"doubt_reason\": ");
+    text_add_json(w, bytes_of_string(past.doubt.why));
+    text_add(w, ", \"resync_reason\": ");
+    text_add_json(w, bytes_of_string(past.resync.why ? past.resync.why : ""));
+}
+
 static void print_names(struct nigh *cache, struct text *w)
 {
     struct gauges_names names;
@@ -115,6 +127,7 @@ int report_json(struct nigh *cache, struct text *w)
     text_add(w, "}");
     print_names(cache, w);
     print_problems(cache, w);
+    print_past(cache, w);
     print_shards(cache, w);
     text_add(w, ", \"cache\": {");
     stats_read_all(&cache->stats, counts);

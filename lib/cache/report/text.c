@@ -43,6 +43,20 @@ static void print_problems(struct nigh *cache, struct text *w)
     }
 }
 
+static void print_past(struct nigh *cache, struct text *w)
+{
+    struct coherence_past past = {.resync.why = NULL};
+    if (cache->coherence)
+        coherence_past_read(cache->coherence, &past);
+    if (past.doubt.why[0])
+        text_add(w, "%-20s %s (ended %s, lasted %s)\n", "doubt_reason", past.doubt.why,
+                 said_when(past.doubt.ago_ms * NS_PER_MS).text,
+                 said_span(past.doubt.lasted_ms * NS_PER_MS).text);
+    if (past.resync.why)
+        text_add(w, "%-20s %s (%s)\n", "resync_reason", past.resync.why,
+                 said_when(past.resync.ago_ms * NS_PER_MS).text);
+}
+
 static void print_names(struct nigh *cache, struct text *w)
 {
     struct gauges_names names;
@@ -152,6 +166,7 @@ int report_text(struct nigh *cache, struct text *w)
     print_gauges(cache, w);
     print_names(cache, w);
     print_problems(cache, w);
+    print_past(cache, w);
     print_shards(cache, w);
     text_add(w, "\ncache\n");
     stats_read_all(&cache->stats, counts);

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: MIT
+// What is over. Why trust was lost is looked for twice: when it is lost, for what holds then may be
+// over at the end; and when it is back, for only then is it known whether the link was lost
+// meanwhile, and that is the better reason.
+
+#include "coherence/past.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "coherence/beat.h"
+
+/* The keeper comes when trust runs out; if it comes so much later it was stopped. */
+#define LATE_NS (500 * NS_PER_MS)
+
+void past_init(struct past *p)
+{
+    pthread_mutex_init(&p->lock, NULL);
+}
+
+void past_fini(struct past *p)
+{
+    pthread_mutex_destroy(&p->lock);
+}
+
+static uint64_t now_ms(const struct coherence *c)
+{
+    return clock_now_ns(c->config.env->clock) / NS_PER_MS;
+}
+
+/* ---- trust ---- */
+
+void past_lost(struct coherence *c, uint64_t until_ns)
+{
+    struct past *p = c->past;
+    uint64_t now_ns = clock_coarse_ns(c->config.env->clock);
+    uint64_t late_ns = now_ns > until_ns ? now_ns - until_ns : 0;
+    p->lost_late = late_ns >= LATE_NS;
+    p->resynced = false;
+    if (p->lost_late)
+        snprintf(p->lost_why, sizeof(p->lost_why),
+                 "this process did not run, or was not ticked, for %.1f s at least",
+                 (double)late_ns / 1e9);
+    else if (atomic_load_explicit(&c->beat->old_told, memory_order_relaxed))
+        strcpy(p->lost_why, "nodes of an older nigh changed values");
+    else
+        strcpy(p->lost_why, "redis was connected, but no beat was answered in time");
+}
+
+/* Writes why trust was away: because the link was, if that has ended meanwhile. */
+static void say_why(struct coherence *c, uint64_t away_ms, char *why, size_t size)
+{
+    struct l2_outage o;
+    l2_outage_read(c->config.l2, &o);
+    if (o.text[0] && o.ago_ms <= away_ms && !c->past->lost_late)
+        snprintf(why, size, "redis was away: %s", o.first);
+    else
+        snprintf(why, size, "%s", c->past->lost_why);
+}
+
+void past_trusted(struct coherence *c, uint64_t away_ns)
+{
+    struct past *p = c->past;
+    char why[sizeof(p->of.doubt.why)];
+    uint64_t away_ms = away_ns / NS_PER_MS;
+    say_why(c, away_ms, why, sizeof(why));
+    pthread_mutex_lock(&p->lock);
+    memcpy(p->of.doubt.why, why, sizeof(why));
+    p->of.doubt.ago_ms = now_ms(c);
+    p->of.doubt.lasted_ms = away_ms;
+    p->of.doubt.stale = p->resynced;
+    pthread_mutex_unlock(&p->lock);
+}
+
+void past_resync(struct coherence *c, const char *why)
+{
+    struct past *p = c->past;
+    p->resynced = true;
+    pthread_mutex_lock(&p->lock);
+    p->of.resync.why = why;
+    p->of.resync.ago_ms = now_ms(c);
+    pthread_mutex_unlock(&p->lock);
+}
+
+/* ---- what had waited ---- */
+
+void past_delivered(struct coherence *c, const struct coherence_delivery *d)
+{
+    struct past *p = c->past;
+    pthread_mutex_lock(&p->lock);
+    p->of.delivery = *d;
+    p->of.delivery.ago_ms = now_ms(c);
+    pthread_mutex_unlock(&p->lock);
+}
+
+/* ---- reading ---- */
+
+static void make_age(uint64_t *ms, bool was, uint64_t now)
+{
+    *ms = was && now > *ms ? now - *ms : 0;
+}
+
+void coherence_past_read(struct coherence *c, struct coherence_past *ret)
+{
+    struct past *p = c->past;
+    uint64_t now = now_ms(c);
+    pthread_mutex_lock(&p->lock);
+    *ret = p->of;
+    pthread_mutex_unlock(&p->lock);
+    make_age(&ret->doubt.ago_ms, ret->doubt.why[0] != '\0', now);
+    make_age(&ret->resync.ago_ms, ret->resync.why != NULL, now);
+    make_age(&ret->delivery.ago_ms, ret->delivery.count > 0, now);
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Remembers what is over, for who asks minutes later: the last time without trust, the last resync,
+ * and the last changes that had to wait for Redis (coherence_past_read()). Private to coherence.
+ *
+ * Nothing is decided by it. Each is of one moment, so that the reason, the time and what became of
+ * the values belong together.
+ *
+ * Thread-safety: the keeper tells, any thread reads; the lock is a leaf.
+ */
+#ifndef NIGH_COHERENCE_PAST_H
+#define NIGH_COHERENCE_PAST_H
+
+#include <pthread.h>
+
+#include "coherence/core.h"
+
+/* Keys: (p) `lock`; (k) keeper */
+struct past {
+    pthread_mutex_t lock;
+    struct coherence_past of;           /* (p) its ages are times here, in ms */
+    char lost_why[COHERENCE_WHY_BYTES]; /* (k) why trust was lost ... */
+    bool lost_late;                     /* (k) ... which was noticed late: we were stopped */
+    bool resynced;                      /* (k) a clock was taken since */
+};
+
+void past_init(struct past *p);
+void past_fini(struct past *p);
+/* Keeper: trust has run out at `until_ns`. */
+void past_lost(struct coherence *c, uint64_t until_ns);
+/* Keeper: it is back, after `away_ns`. */
+void past_trusted(struct coherence *c, uint64_t away_ns);
+/* Keeper: a clock was taken that is not the first. `why`: the one before it was left. */
+void past_resync(struct coherence *c, const char *why);
+/* Keeper: all are delivered that had waited; its age is not looked at. */
+void past_delivered(struct coherence *c, const struct coherence_delivery *d);
+
+#endif
