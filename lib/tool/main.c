@@ -58,12 +58,13 @@ struct command {
 static const struct command commands[] = {
     {"top", "", "what goes on now: rates, latencies, memory, trust", 0, 0, ONCE, 0, top_run,
      "Shows every second what the processes do, until q is typed; with --once, or where the output "
-     "is no terminal, one second of it. Several sockets are added up. p99 is of that "
-     "second, in the process where it is worst. Of what was evicted in the last minute a tenth was "
-     "younger than the evict age; what more l1.memory would bring says curve. Of the misses it "
-     "says how many were for keys that do not exist, and, in percent of a sample, what L1 had of "
-     "the key: nothing (new), that it does not exist (absent), or a value that expired, was "
-     "evicted or changed. Flights are keys being brought now. While the breaker is open redis is "
+     "is no terminal, one second of it. Several sockets are added up. L1 % is of that second, and "
+     "of the last minute, as spaces has it; p99 is of that second, in the process where it is "
+     "worst. Of what was evicted in the last minute a tenth was younger than the evict age; what "
+     "more l1.memory would bring says curve. Of the misses it says how many were for keys that do "
+     "not exist, and, in percent of a sample, what L1 had of the key: nothing, that it does not "
+     "exist until that expired (absent), or a value that expired, was evicted or refused, or "
+     "changed. Flights are keys being brought now. While the breaker is open redis is "
      "asked only now and then, for it was slow or failed. A resync turned all that was stored "
      "stale."},
     {"health", "", "ok, degraded or doubt, and why", 0, 0, 0, 0, ask_health,
@@ -76,7 +77,8 @@ static const struct command commands[] = {
     {"hot", "[SPACE] [text|json]", "keys that are hit, missed and changed most", 0, 2, 0, 0,
      ask_hot, NULL},
     {"curve", "[text|json]", "what another l1.memory would bring", 0, 1, 0, 0, ask_curve, NULL},
-    {"spaces", "", "which spaces there are, and what they hold", 0, 0, 0, 0, ask_spaces, NULL},
+    {"spaces", "", "what spaces hold, and what else takes of l1.memory", 0, 0, 0, 0, ask_spaces,
+     NULL},
     {"options", "[SPACE]", "all options of a process, or of a space", 0, 1, 0, 0, ask_options,
      NULL},
     {"get", "[SPACE] NAME | --redis URI --space S KEY", "one number or option; or a value in Redis",
@@ -493,6 +495,7 @@ static int say_lost(int status, const char *why)
 
 int main(int argc, char **argv)
 {
+    streams_wait();
     if (argc < 2)
         return help(stderr);
     int status = run_words(argc, argv);

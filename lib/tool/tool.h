@@ -114,6 +114,9 @@ char *hot_groups(struct json *const *of, size_t count, size_t columns);
  * to four for a column, and a NUL. Returns its end. */
 char *hot_put_name(char *to, const char *name, size_t columns);
 
+/* Make stdin and stdout wait where they are not ready (streams.c). */
+void streams_wait(void);
+
 /* ---- the commands ---- */
 
 int ask_stats(const struct tool_args *args);

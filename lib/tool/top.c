@@ -362,7 +362,7 @@ static void show_misses(struct screen *s)
     absent = absent < all ? absent : all; /* of earlier ones, too */
     line(s, "misses   %s/s, %s of them (%.0f %%) for keys that do not exist", count_text(all),
          count_text(absent), 100 * absent / all);
-    line(s, "         L1 had: nothing %.0f %%, absent %.0f, expired %.0f, evicted %.0f, changed "
+    line(s, "L1 had   nothing %.0f %%, absent %.0f, expired %.0f, evicted %.0f, changed "
             "%.0f, other %.0f",
          100 * of[0] / sum, 100 * of[1] / sum, 100 * of[2] / sum, 100 * of[3] / sum,
          100 * of[4] / sum, 100 * of[5] / sum);

@@ -416,6 +416,34 @@ TEST(what_a_process_answers_moves_no_terminal)
     stop_liar(&l);
 }
 
+/* Who shares a pipe may have made it so that a full one is an error, EAGAIN. */
+TEST(a_full_pipe_that_does_not_block_loses_nothing)
+{
+    static char all[65536];
+    char *argv[] = {NIGH_TOOL, "--man", NULL};
+    int fds[2], status = -1;
+    size_t len = 0;
+    REQUIRE_EQ(pipe2(fds, O_CLOEXEC), 0);
+    REQUIRE(fcntl(fds[1], F_SETPIPE_SZ, 4096) == 4096);
+    REQUIRE_EQ(fcntl(fds[1], F_SETFL, O_WRONLY | O_NONBLOCK), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        dup2(fds[1], STDOUT_FILENO);
+        execv(argv[0], argv);
+        _exit(127);
+    }
+    int unread = 0;
+    CHECK_WITHIN(WORLD_PATIENCE_MS, ioctl(fds[0], FIONREAD, &unread) == 0 && unread == 4096);
+    close(fds[1]);
+    for (ssize_t n; (n = read(fds[0], all + len, sizeof(all) - 1 - len)) > 0;)
+        len += (size_t)n;
+    REQUIRE_EQ(waitpid(pid, &status, 0), pid);
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    CHECK_EQ(tool_run("--man"), 0);
+    CHECK_STR(all, tool_out);
+    close(fds[0]);
+}
+
 /* A process may end between two questions. */
 TEST(top_shows_what_there_is_without_hot_keys)
 {
