@@ -81,9 +81,25 @@ void outage_read_last(struct outage *o, uint64_t now_ns, struct l2_outage *ret)
     pthread_mutex_unlock(&o->lock);
 }
 
+/* Returns how long the number is that stands alone here, with the blank before it; 0: none does. */
+static size_t number_len(const char *at)
+{
+    size_t digits = at[0] == ' ' ? strspn(at + 1, "0123456789") : 0;
+    char next = at[0] == ' ' ? at[1 + digits] : '\0';
+    return digits > 0 && (next == ' ' || next == '\0') ? 1 + digits : 0;
+}
+
+/* Hashes a reason without the numbers that stand alone in it: another count is no news. */
 static uint64_t hash_of(const char *reason)
 {
-    return hash_bytes(bytes_of_string(reason));
+    char text[L2_PROBLEM_BYTES];
+    size_t len = 0;
+    for (const char *at = reason; *at && len < sizeof(text);) {
+        at += number_len(at);
+        if (*at)
+            text[len++] = *at++;
+    }
+    return hash_bytes(bytes_of(text, len));
 }
 
 bool outage_is_news(const struct outage *o, const char *reason)

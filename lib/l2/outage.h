@@ -47,7 +47,8 @@ void outage_read(struct outage *o, uint64_t now_ns, struct l2_problem *ret);
 /* Read the last outage that is over. */
 void outage_read_last(struct outage *o, uint64_t now_ns, struct l2_outage *ret);
 
-/* Whether the log should hear of the last reason; when it has, outage_told(). Where the log's call
+/* Whether the log should hear of the last reason; when it has, outage_told(). One that differs by a
+ * count alone ("3 listen", then "4 listen") is no news. Where the log's call
  * site is silent for a second the next attempt, with the same reason, tells it. */
 bool outage_is_news(const struct outage *o, const char *reason);
 void outage_told(struct outage *o, const char *reason);

@@ -38,10 +38,24 @@ TEST(a_reason_with_a_number_in_it_does_not_fill_the_log)
     unsigned told = 0;
     outage_init(&o, "", 0);
     for (unsigned i = 0; i < 1000; i++) {
-        snprintf(reason, sizeof(reason), "busy with %u", i);
+        snprintf(reason, sizeof(reason), "busy at 10.0.0.%u: ", i);
         told += tell(&o, reason);
     }
     CHECK_EQ(told, OUTAGE_TOLD);
+    outage_fini(&o);
+}
+
+TEST(another_count_is_no_news)
+{
+    struct outage o;
+    outage_init(&o, "", 0);
+    CHECK(tell(&o, "no node uses this prefix: 3 listen"));
+    CHECK(!tell(&o, "no node uses this prefix: 12 listen"));
+    CHECK(tell(&o, "busy with 5"));
+    CHECK(!tell(&o, "busy with 61"));
+    CHECK(tell(&o, "busy with 61a"));
+    CHECK(tell(&o, "refused at 10.0.0.1:1"));
+    CHECK(tell(&o, "refused at 10.0.0.1:2")); /* another place is */
     outage_fini(&o);
 }
 
