@@ -161,7 +161,24 @@ static void begin_half_hour(struct trend_lag *l, const struct histogram_sum *sum
 {
     memcpy(l->was[0], l->was[1], sizeof(l->was[0]));
     memcpy(l->was[1], sum->buckets, sizeof(l->was[1]));
+    l->top[0] = l->top[1];
+    l->top[1].ns = 0;
     l->was_ns = now_ns;
+}
+
+/* Notes when the longest came, if one did since the last look. */
+static void look_at_longest(struct trend_lag *l, const struct histogram_sum *sum, uint64_t now_ns)
+{
+    uint32_t i = HISTOGRAM_BUCKETS;
+    while (i > 0 && sum->buckets[i - 1] == l->seen[i - 1])
+        i--;
+    memcpy(l->seen, sum->buckets, sizeof(l->seen));
+    if (i > 0 && histogram_edge_ns(i - 1) >= l->top[1].ns) {
+        l->top[1].ns = histogram_edge_ns(i - 1);
+        l->top[1].at_ns = now_ns;
+    }
+    int longer = l->top[1].ns >= l->top[0].ns;
+    atomic_store_explicit(&l->longest_at_ns, l->top[longer].at_ns, memory_order_relaxed);
 }
 
 static void tell_lag(struct trend_lag *l, const struct histogram_sum *sum)
@@ -187,6 +204,7 @@ static void look_at_lag(struct nigh *cache, uint64_t now_ns)
         l->was_ns = now_ns;
     if (now_ns >= l->was_ns + HALF_HOUR_NS)
         begin_half_hour(l, &sum, now_ns);
+    look_at_longest(l, &sum, now_ns);
     sum.count = 0;
     for (uint32_t i = 0; i < HISTOGRAM_BUCKETS; i++)
         sum.count += sum.buckets[i] -= l->was[0][i];

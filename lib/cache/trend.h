@@ -89,6 +89,11 @@ struct trend_lag {
     uint64_t count;                     /* (k) of all time, at the last look */
     _Atomic uint64_t median_ns, p99_ns, longest_ns; /* (a) longest_ns 0: none came */
     _Atomic uint64_t heard_ns; /* (a) the look that found the last one; 0: none ever came */
+    uint64_t seen[HISTOGRAM_BUCKETS]; /* (k) at the last look */
+    struct {
+        uint64_t ns, at_ns; /* (k) the longest of each half hour, and the look that found it */
+    } top[2];
+    _Atomic uint64_t longest_at_ns; /* (a) the look that found the longest */
 };
 
 /* When the keeper looked last. */

@@ -434,7 +434,7 @@ TEST(doubt_is_said_with_its_reason)
 TEST(with_redis_it_says_how_things_are)
 {
     struct redis server;
-    struct world w;
+    struct world w, other;
     struct place p;
     redis_start(&server, NULL);
     open_with(&w, &p, &server);
@@ -443,7 +443,14 @@ TEST(with_redis_it_says_how_things_are)
     /* What came before the first beat behind the resync has no lag. */
     CHECK_WITHIN(WORLD_PATIENCE_MS,
                  strcmp(ask(&p, "invalidate tag t\n"), "ok: heard by 0 others\n\n") == 0 &&
-                     strstr(ask(&p, "health\n"), "\nlag: changes came here within ") != NULL);
+                     strstr(text = ask(&p, "health\n"), "\nlag: changes came here within "));
+    const char *longest = strstr(text, "\nlag: the longest was ");
+    CHECK(longest && strstr(longest, " UTC\n"));
+    struct nigh_options o = patient_options(&server);
+    world_open(&other, &o, NULL);
+    CHECK_WITHIN(WORLD_PATIENCE_MS,
+                 strcmp(ask(&p, "invalidate tag t\n"), "ok: heard by 1 other\n\n") == 0);
+    world_close(&other);
     redis_stop(&server);
     CHECK_WITHIN(WORLD_PATIENCE_MS,
                  strstr(text = ask(&p, "health\n"), ": redis is not connected: ") != NULL);

@@ -323,11 +323,20 @@ TEST(how_late_changes_came_is_told_of_the_last_hour)
     note_lag(&w, 80 * NS_PER_MS);
     CHECK_EQ(lag->longest_ns, 80 * NS_PER_MS);
     CHECK_GT(lag->heard_ns, 0);
-    let_seconds_pass(&w, 4000);
+    uint64_t at_ns = lag->longest_at_ns;
+    CHECK_EQ(at_ns, lag->heard_ns);
+    let_seconds_pass(&w, 100);
+    note_lag(&w, NS_PER_MS);
+    CHECK_EQ(lag->longest_at_ns, at_ns);
+    CHECK_EQ(of(&w, NULL, "lag_longest_ms"), 80);
+    CHECK_GE(of(&w, NULL, "lag_longest_ago_ms"), 100 * 1000);
+    let_seconds_pass(&w, 3900);
     note_lag(&w, NS_PER_MS);
     CHECK_LE(lag->longest_ns, 80 * NS_PER_MS);
+    at_ns = lag->heard_ns;
     let_seconds_pass(&w, 3000);
     CHECK(lag->longest_ns > 0 && lag->longest_ns <= 2 * NS_PER_MS); /* the long one was before */
+    CHECK_EQ(lag->longest_at_ns, at_ns);
     let_seconds_pass(&w, 8000);
     CHECK_EQ(lag->longest_ns, 0);
     world_close(&w);

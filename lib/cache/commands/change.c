@@ -11,7 +11,8 @@ static void say_accepted(struct command *c)
     int64_t own = nigh_stats_value(c->cache, NULL, "listening");
     int64_t others = nigh_stats_value(c->cache, NULL, "listeners") - own;
     if (c->cache->l2)
-        control_print(c->reply, "ok: heard by %lld others\n", others > 0 ? (long long)others : 0);
+        control_print(c->reply, "ok: heard by %lld %s\n", others > 0 ? (long long)others : 0,
+                      others == 1 ? "other" : "others");
     else
         control_print(c->reply, "ok\n");
 }

@@ -156,6 +156,25 @@ static uint64_t load(const _Atomic uint64_t *ns)
     return atomic_load_explicit(ns, memory_order_relaxed);
 }
 
+/* Whether the outage ended at about the time that something came which had taken so long. */
+static bool is_of_outage(const struct l2_outage *o, uint64_t took_ns, uint64_t ago_ns)
+{
+    uint64_t ended_ns = o->ago_ms * NS_PER_MS;
+    return o->text[0] && ended_ns + NS_PER_S >= ago_ns &&
+           ended_ns <= ago_ns + took_ns + NS_PER_S;
+}
+
+/* Says when the change came that was the latest: after an outage one that was made during it. */
+static void say_longest(struct command *c, uint64_t took_ns, uint64_t ago_ns)
+{
+    struct l2_outage redis, listener;
+    l2_outage_read(c->cache->l2, &redis);
+    coherence_outage_read(c->cache->coherence, &listener);
+    bool outage = is_of_outage(&redis, took_ns, ago_ns) || is_of_outage(&listener, took_ns, ago_ns);
+    control_print(c->reply, "lag: the longest was %s at %s%s\n", said_span(took_ns).text,
+                  said_clock(ago_ns).text, outage ? ", when an outage was over" : "");
+}
+
 /* Says how late changes came here in the last hour, since when none has, and what is owed now. */
 static void say_lag(struct command *c)
 {
@@ -164,16 +183,17 @@ static void say_lag(struct command *c)
     uint64_t ago_ms = now_ns > heard_ns ? (now_ns - heard_ns) / NS_PER_MS : 0;
     int64_t behind_ms = nigh_stats_value(c->cache, NULL, "behind_ms");
     if (load(&lag->longest_ns) > 0)
-        control_print(c->reply, "lag: changes came here within %.2f ms (median), %.2f ms (p99), "
-                                "%.2f ms (longest) in the last hour",
-                      ms_of(load(&lag->median_ns)), ms_of(load(&lag->p99_ns)),
-                      ms_of(load(&lag->longest_ns)));
+        control_print(c->reply, "lag: changes came here within %s (median), %s (p99) in the last "
+                                "hour", said_span(load(&lag->median_ns)).text,
+                      said_span(load(&lag->p99_ns)).text);
     else if (heard_ns)
         control_print(c->reply, "lag: no change came here in the last hour");
     if (heard_ns && ago_ms >= HEARD_LATELY_MS)
         control_print(c->reply, "; nothing was heard for %s", span_of(ago_ms).text);
     if (heard_ns)
         control_print(c->reply, "\n");
+    if (load(&lag->longest_ns) > 0)
+        say_longest(c, load(&lag->longest_ns), now_ns - load(&lag->longest_at_ns));
     if (behind_ms > 0)
         control_print(c->reply, "lag: the listener has owed a change for %s\n",
                       span_of((uint64_t)behind_ms).text);

@@ -32,6 +32,18 @@ static uint64_t counters_bytes(struct nigh *cache)
     return sum;
 }
 
+static uint64_t load_relaxed(const _Atomic uint64_t *word)
+{
+    return atomic_load_explicit(word, memory_order_relaxed);
+}
+
+static void read_lag(struct nigh *cache, struct gauges *g)
+{
+    uint64_t now_ns = clock_now_ns(&cache->clock), at_ns = load_relaxed(&cache->lag.longest_at_ns);
+    g->lag_longest_ms = load_relaxed(&cache->lag.longest_ns) / NS_PER_MS;
+    g->lag_longest_ago_ms = at_ns && now_ns > at_ns ? (now_ns - at_ns) / NS_PER_MS : 0;
+}
+
 void gauges_read(struct nigh *cache, unsigned ask, struct gauges *g)
 {
     memset(g, 0, sizeof(*g));
@@ -51,6 +63,8 @@ void gauges_read(struct nigh *cache, unsigned ask, struct gauges *g)
         coherence_gauges_read(cache->coherence, &g->coherence);
     if (ask & ASK_PAST && cache->coherence)
         coherence_past_read(cache->coherence, &g->past);
+    if (ask & ASK_PAST)
+        read_lag(cache, g);
 }
 
 /* X(name, what is asked, value, what it is) */
@@ -97,6 +111,9 @@ void gauges_read(struct nigh *cache, unsigned ask, struct gauges *g)
     X(listening, ASK_COHERENCE, g->coherence.listening, "1: the listener is subscribed")           \
     X(behind_ms, ASK_COHERENCE, g->coherence.behind_ms,                                            \
       "for how long the listener has owed a change that a beat told of; 0: it owes none")          \
+    X(lag_longest_ms, ASK_PAST, g->lag_longest_ms,                                                 \
+      "the longest coherence_lag of the last hour; 0: no change came")                             \
+    X(lag_longest_ago_ms, ASK_PAST, g->lag_longest_ago_ms, "since that change came")               \
     X(listeners, ASK_COHERENCE, g->coherence.listeners,                                            \
       "connections that heard this node's last change, its own among them")                        \
     X(following, ASK_COHERENCE, g->coherence.identity != 0,                                        \

@@ -23,6 +23,7 @@ struct gauges {
     uint64_t deferred;
     uint64_t stats_bytes;
     struct coherence_past past;
+    uint64_t lag_longest_ms, lag_longest_ago_ms;
 };
 
 struct gauge {
