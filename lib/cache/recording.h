@@ -19,8 +19,10 @@
  * group falls that is left, too, if a recorded value has ever belonged to it: `borne` knows those.
  * A loaded value is noted before L1 has it, so the fall of its group finds the bit.
  *
- * Memory: two buffers of 64 KiB for each of 32 stripes; those that are never used are never
- * touched. It is general memory, beside the cap.
+ * Memory: two buffers of 256 KiB for each of 32 stripes; those that are never used are never
+ * touched. It is general memory, beside the cap. A buffer has room for what a thread leaves in
+ * 50 ms that has ten million hits a second, at one key in 64: the fewer rounds the writer has to
+ * make, the less it takes from those who make requests.
  *
  * Without own threads each turn of the host's is a round.
  *
@@ -38,7 +40,7 @@
 #include "cache/trace_file.h"
 #include "l1/l1.h"
 
-#define RECORDING_EVENTS 2048u /* of a stripe, between two rounds */
+#define RECORDING_EVENTS 8192u /* of a stripe, between two rounds */
 
 /* A request on its way; its delta_us is not known yet. */
 struct recording_event {

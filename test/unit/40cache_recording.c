@@ -338,6 +338,22 @@ TEST(more_marks_for_the_curve_do_not_come_into_the_file)
     remove_folder();
 }
 
+/* Ten million hits a second leave 7,812 events in the 50 ms until the next round. */
+TEST(what_a_busy_thread_leaves_until_the_next_round_has_room)
+{
+    struct recorder r;
+    make_folder();
+    struct nigh_options o = options(1);
+    open_with(&r, &o);
+    for (unsigned i = 0; i < 7812; i++)
+        fetch_number(&r, i % 100);
+    nigh_close(r.cache);
+    read_file();
+    CHECK_EQ(file.header.dropped, 0);
+    CHECK_EQ(file.count - 2, 7812 + 100 + 100);
+    remove_folder();
+}
+
 TEST(what_finds_no_room_is_counted)
 {
     struct recorder r;
