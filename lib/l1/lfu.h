@@ -148,6 +148,12 @@ bool lfu_is_condemned(const struct lfu *l, uint32_t node);
  * window: it has another weight, or is condemned and shall stay after all. */
 void lfu_renew(struct lfu *l, uint32_t node, uint32_t before, uint32_t weight);
 void lfu_remove(struct lfu *l, uint32_t node, uint32_t weight);
+/* Whether a value lives so shortly, beside the mean age of main's rivals, that a miss for it says
+ * little of what it is worth there: policy_lfu.c. Both in the same units. */
+static inline bool lfu_is_short(uint64_t life, uint64_t residence)
+{
+    return life < residence / 2;
+}
 /* Count a miss: a key was asked for that is not there. */
 void lfu_note_miss(struct lfu *l, uint64_t hash);
 /* Move a few nodes from a window above its share to main, while main has space due to it. */

@@ -176,7 +176,7 @@ static struct mini_node *store_new(struct mini *s, const struct lfu_choice *choi
 {
     struct lfu_incoming incoming = {.hash = mini_spread(v->hash), .weight = weight};
     bool room = make_room(s, choice, &incoming, v->at);
-    if (!s->lru && !(room && v->life < s->residence))
+    if (!s->lru && !(room && lfu_is_short(v->life, s->residence)))
         lfu_note_miss(&s->lfu, incoming.hash);
     return room ? admit(s, choice, v, &incoming) : NULL;
 }

@@ -144,6 +144,81 @@ TEST(a_short_lifetime_is_no_popularity)
     cache_close(&c);
 }
 
+/* Requests come 600 in a second of a clock in the hand. */
+#define LIVING_REQUESTS 80000u
+
+struct living {
+    unsigned key;
+    uint64_t life_ns; /* of what a miss brings; 0: for ever */
+};
+
+/* About a Zipf law: each octave of keys as often. */
+static unsigned draw_popular(uint64_t *random, unsigned keys, unsigned octaves)
+{
+    uint64_t r = check_random(random);
+    return (unsigned)((r >> 32) % keys >> r % octaves);
+}
+
+/* One value in two lives for ten seconds, the others for ever. */
+static struct living half_10s(unsigned i, uint64_t *random)
+{
+    (void)i;
+    unsigned key = draw_popular(random, 20000, 10);
+    return (struct living){key, key % 2 ? 10 * NS_PER_S : 0};
+}
+
+/* Three requests in four are for keys that never come again, and live for five seconds: answers
+ * "does not exist", for one. */
+static struct living strangers_5s(unsigned i, uint64_t *random)
+{
+    if (i % 4)
+        return (struct living){100000 + i, 5 * NS_PER_S};
+    return (struct living){draw_popular(random, 1500, 3), 0};
+}
+
+/* Get, and on a miss store. */
+static bool ask_living(struct cache *c, const struct living *l)
+{
+    fake_env_advance(&c->fake, NS_PER_S / 600);
+    if (cache_note_hit(c, l->key))
+        return true;
+    struct l1_value v = cache_value(c, "x", 1);
+    if (l->life_ns)
+        v.fresh_until_ns = v.stale_until_ns = (uint64_t)v.born_ns + l->life_ns;
+    cache_store(c, l->key, &v);
+    return false;
+}
+
+/* Returns the hits of the second half of the requests, in permille of these. */
+static unsigned replay_living(struct living (*draw)(unsigned i, uint64_t *random))
+{
+    struct cache c;
+    unsigned hits = 0;
+    uint64_t random = check_seed();
+    open_counted(&c, 1000, 1);
+    for (unsigned i = 0; i < LIVING_REQUESTS; i++) {
+        struct living l = draw(i, &random);
+        bool hit = ask_living(&c, &l);
+        hits += hit && i >= LIVING_REQUESTS / 2;
+        if (i % 64 == 0)
+            l1_reclaim(c.l1);
+        if (i % 128 == 0)
+            l1_expire(c.l1, UINT32_MAX);
+    }
+    cache_close(&c);
+    return hits * 1000 / (LIVING_REQUESTS / 2);
+}
+
+/* ... of values that live about as long as others stay; those of shorter ones do not. */
+TEST(misses_count_where_a_value_lives_long_enough_to_be_worth_its_place)
+{
+    unsigned half = replay_living(half_10s);
+    unsigned strangers = replay_living(strangers_5s);
+    check_note("%u and %u permille of hits", half, strangers);
+    CHECK_GE(half, 575);
+    CHECK_GE(strangers, 197);
+}
+
 /* Sixteen shards of one cache do what one does. */
 TEST(many_shards_are_as_good_as_one)
 {
