@@ -247,6 +247,7 @@ uint64_t l1_curve_keep(struct l1 *l1);
 bool l1_curve_set(struct l1 *l1, bool on);
 
 #define L1_CURVE_POINTS 6u /* 1/4, 1/2, 1, 2, 4, 8 times the cap */
+#define L1_CURVE_TWICE 3u
 
 struct l1_curve_point {
     double size;     /* in caps of now */

@@ -213,6 +213,8 @@ TEST(it_says_which_space_profits)
     REQUIRE_EQ(nigh_space_open(cache, "quiet", NULL, NULL, NULL, NULL, &other), 0);
     nigh_curve(cache, NIGH_STATS_TEXT, text, sizeof(text));
     CHECK(!strstr(text, "of the reads of a space"));
+    CHECK_EQ(nigh_stats_value(cache, NULL, "curve_known"), 0);
+    CHECK_EQ(nigh_stats_value(cache, NULL, "curve_twice_ppm"), 0);
     for (unsigned i = 0; i < 260000; i++) {
         ask(i % 2 ? space : other, i % 2 ? i / 2 * 7 % 10000 : i / 2 % 2000);
         if (i % 128 == 0)
@@ -232,6 +234,10 @@ TEST(it_says_which_space_profits)
     REQUIRE_EQ(sscanf(of_s, "%*s %*s %*s %lf %lf", &now, &twice), 2);
     if (!CHECK(now < 10 && twice > 60))
         check_note("%s", text);
+    CHECK_EQ(nigh_stats_value(cache, NULL, "curve_known"), 1);
+    int64_t more_ppm = nigh_stats_value(cache, NULL, "curve_twice_ppm");
+    CHECK(more_ppm > 250000 && more_ppm < 600000); /* half of the reads are of s */
+    CHECK_LT(nigh_stats_value(cache, NULL, "curve_twice_error_ppm"), 250000);
     nigh_curve(cache, NIGH_STATS_JSON, text, sizeof(text));
     CHECK(strstr(text, "\"spaces\":[{\"name\":\"s\",") && strstr(text, ",{\"name\":\"quiet\","));
     nigh_close(cache);

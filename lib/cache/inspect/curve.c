@@ -78,7 +78,7 @@ uint64_t curve_keep(struct nigh *cache)
 /* ---- telling ---- */
 
 static const char *const names[L1_CURVE_POINTS] = {"1/4", "1/2", "now", "2x", "4x", "8x"};
-enum { POINT_NOW = 2, POINT_TWICE = 3 };
+enum { POINT_NOW = 2, POINT_TWICE = L1_CURVE_TWICE };
 
 /* Write a size as people do: with three digits, or so. */
 static void add_size(struct text *w, const struct l1_curve *c, uint64_t size)

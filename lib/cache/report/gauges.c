@@ -21,6 +21,7 @@ enum {
     ASK_COHERENCE = ASK_PINS << 3,
     ASK_STATS = ASK_PINS << 4,
     ASK_PAST = ASK_PINS << 5,
+    ASK_CURVE = ASK_PINS << 6,
 };
 
 /* Sum up what counting takes: of the cache, of each space, in the shards. */
@@ -44,6 +45,17 @@ static void read_lag(struct nigh *cache, struct gauges *g)
     g->lag_longest_ago_ms = at_ns && now_ns > at_ns ? (now_ns - at_ns) / NS_PER_MS : 0;
 }
 
+static void read_curve(struct nigh *cache, struct gauges *g)
+{
+    struct l1_curve c;
+    const struct l1_curve_point *twice = &c.points[L1_CURVE_TWICE];
+    if (!l1_curve_read(cache->l1, &c) || !twice->enough)
+        return;
+    g->curve_known = true;
+    g->curve_twice = twice->ratio > c.ratio ? twice->ratio - c.ratio : 0;
+    g->curve_error = twice->error;
+}
+
 void gauges_read(struct nigh *cache, unsigned ask, struct gauges *g)
 {
     memset(g, 0, sizeof(*g));
@@ -65,6 +77,8 @@ void gauges_read(struct nigh *cache, unsigned ask, struct gauges *g)
         coherence_past_read(cache->coherence, &g->past);
     if (ask & ASK_PAST)
         read_lag(cache, g);
+    if (ask & ASK_CURVE)
+        read_curve(cache, g);
 }
 
 /* X(name, what is asked, value, what it is) */
@@ -87,6 +101,11 @@ void gauges_read(struct nigh *cache, unsigned ask, struct gauges *g)
     X(shards, ASK_CHEAP, g->l1.shards, "of L1")                                                    \
     X(lock_waits, L1_GAUGE_WAITS, g->l1.lock_waits, "times that a shard's lock was waited for")    \
     X(lock_wait_us, L1_GAUGE_WAITS, g->l1.lock_wait_ns / 1000, "microseconds of that, in all")     \
+    X(curve_known, ASK_CURVE, g->curve_known,                                                      \
+      "1: the curve tells what twice l1.memory would bring the spaces that share it")              \
+    X(curve_twice_ppm, ASK_CURVE, g->curve_twice * 1e6,                                            \
+      "that: more hits, of all their reads; 0: none, or it is not known")                          \
+    X(curve_twice_error_ppm, ASK_CURVE, g->curve_error * 1e6, "the \"+-\" of that")                \
     X(stats_bytes, ASK_STATS, g->stats_bytes,                                                      \
       "of all spaces' counters and histograms, which are outside of l1.memory")                    \
     X(flights, ASK_FLIGHTS, g->flights, "keys being brought now")                                  \

@@ -24,6 +24,8 @@ struct gauges {
     uint64_t stats_bytes;
     struct coherence_past past;
     uint64_t lag_longest_ms, lag_longest_ago_ms;
+    bool curve_known;
+    double curve_twice, curve_error; /* in hits of all reads */
 };
 
 struct gauge {
