@@ -40,6 +40,18 @@ static void blame(const struct checker *c, const struct checker_read *read,
     e->begin_ns = read->begin_ns;
 }
 
+/* Returns how late a fresh read may be that began then. */
+static uint64_t bound_at(const struct checker *c, uint64_t begin_ns)
+{
+    if (!c->allowance)
+        return c->bound_ns;
+    uint64_t from_ns = atomic_load_explicit(&c->allowance->from_ns, memory_order_relaxed);
+    uint64_t over_ns = atomic_load_explicit(&c->allowance->over_ns, memory_order_relaxed);
+    uint64_t most_ns = c->bound_ns + c->allowed_ns;
+    bool counts = from_ns && begin_ns >= from_ns && (!over_ns || begin_ns <= over_ns + most_ns);
+    return counts ? most_ns : c->bound_ns;
+}
+
 /* How late this version makes the read; blames what no lateness excuses. */
 static uint64_t judge_version(const struct checker *c, const struct checker_read *read,
                               struct page_version shown, struct checker_tally *tally)
@@ -50,7 +62,7 @@ static uint64_t judge_version(const struct checker *c, const struct checker_read
     uint64_t late = since.accepted_ns && t > since.accepted_ns ? t - since.accepted_ns : 0;
     struct checker_example what = {
         .package = shown.package, .revision = shown.revision, .late_ns = late};
-    if (read->fresh && late > c->bound_ns) {
+    if (read->fresh && late > bound_at(c, t)) {
         what.fault = CHECKER_LATE;
         blame(c, read, tally, &what);
     } else if (read->fresh && since.applied_ns && t > since.applied_ns) {

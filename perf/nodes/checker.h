@@ -19,6 +19,7 @@
 #ifndef PERF_CHECKER_H
 #define PERF_CHECKER_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -54,11 +55,20 @@ struct checker_tally {
     uint32_t example_count;
 };
 
+/* When reads may be later than the bound says, because of a fault. Keys: (a) relaxed: of reads that
+ * begin at these moments nobody knows */
+struct checker_allowance {
+    _Atomic uint64_t from_ns; /* (a) when the fault began; 0: not yet, or there is none */
+    _Atomic uint64_t over_ns; /* (a) when it was over; 0: not yet */
+};
+
 struct checker {
     const struct history *history;
     uint32_t packages; /* keys above are absent names */
     uint32_t node;
     uint64_t bound_ns;
+    uint64_t allowed_ns; /* more than that, ... */
+    const struct checker_allowance *allowance; /* ... then, and as long afterwards; NULL: never */
 };
 
 struct checker_read {

@@ -530,6 +530,9 @@ static bool is_due(const struct fault *f, uint64_t now)
 
 static bool take_next(struct fault *f, uint64_t now)
 {
+    struct checker_allowance *allowance = &f->nodes.shared->allowance;
+    if (f->next == 0)
+        atomic_store_explicit(&allowance->from_ns, now, memory_order_relaxed);
     const struct fault_step *step = &f->kind->steps[f->next++];
     f->repeats = step->again;
     f->waits = step->until != NULL;
@@ -545,6 +548,14 @@ bool fault_is_over(const struct fault *f)
            (!f->waits && (f->next == FAULT_STEPS_MAX || !f->kind->steps[f->next].take));
 }
 
+/* Notes when the fault was over, for those that judge reads. */
+static void note_end(struct fault *f, uint64_t now)
+{
+    _Atomic uint64_t *over_ns = &f->nodes.shared->allowance.over_ns;
+    if (fault_is_over(f) && atomic_load_explicit(over_ns, memory_order_relaxed) == 0)
+        atomic_store_explicit(over_ns, now, memory_order_relaxed);
+}
+
 bool fault_drive(struct fault *f, uint64_t now)
 {
     if (!f->kind)
@@ -556,5 +567,6 @@ bool fault_drive(struct fault *f, uint64_t now)
     }
     if (is_due(f, now))
         return take_next(f, now);
+    note_end(f, now);
     return !f->repeats || f->kind->steps[f->next - 1].take(f);
 }

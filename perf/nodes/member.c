@@ -95,11 +95,12 @@ static void attach(struct member *m, int fd, uint32_t number)
     m->population = population_open(m->plan->catalogue);
     m->history = shared_history(m->shared);
     m->loads = shared_loads(m->shared);
-    uint64_t bound_ns = checker_bound_ns(m->plan->trust_ms, m->plan->late_ms);
     m->checker = (struct checker){.history = &m->history,
                                   .packages = m->population->packages,
                                   .node = number,
-                                  .bound_ns = bound_ns};
+                                  .bound_ns = checker_bound_ns(m->plan->trust_ms, 0),
+                                  .allowed_ns = m->plan->late_ms * PERF_NS_PER_MS,
+                                  .allowance = &m->shared->allowance};
 }
 
 static void wait_for_start(struct member *m)

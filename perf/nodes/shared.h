@@ -118,6 +118,7 @@ struct shared {
     _Atomic uint32_t ready;        /* (a) nodes that may start */
     _Atomic bool start;            /* (a) */
     _Atomic bool stop;             /* (a) */
+    struct checker_allowance allowance; /* (a) for the fault */
     _Atomic bool flood;            /* (a) updaters change much that nobody reads */
     _Atomic int32_t origin_now;    /* (a) loader calls running, all nodes */
     _Atomic int32_t origin_peak;   /* (a) */

@@ -61,7 +61,7 @@ static struct world *world_create(void)
                                         .names = w->names,
                                         .edge_start = w->edge_start,
                                         .edges = w->edges};
-    w->checker = (struct checker){&w->history, PACKAGES, 0, BOUND_NS};
+    w->checker = (struct checker){&w->history, PACKAGES, 0, BOUND_NS, 0, NULL};
     w->rules = (struct generations_rules){.nodes = 2,
                                           .group_slots = SLOTS,
                                           .value_ttl_ns = 54000 * MS,
@@ -154,6 +154,28 @@ static struct generations_result world_judge(struct world *w)
 }
 
 /* ---- reads ---- */
+
+/* What a fault allows is for reads during it, and for as long afterwards as they may be late. */
+TEST(what_a_fault_allows_is_allowed_during_it)
+{
+    struct world *w = world_create();
+    struct page_version shown[] = {{1, 7}, {2, 3}};
+    struct checker_allowance allowance = {.from_ns = 0};
+    w->checker.allowed_ns = 3000 * MS;
+    w->checker.allowance = &allowance;
+    world_update(w, 1, 8, 1000, 1001);
+    CHECK_EQ(world_read(w, 1, true, 5000, shown, 2), 1); /* no fault has begun */
+    allowance.from_ns = 5000 * MS;
+    CHECK_EQ(world_read(w, 1, true, 4999, shown, 2), 2); /* that was before it */
+    CHECK_EQ(world_read(w, 1, true, 5000, shown, 2), 2);
+    CHECK_EQ(world_read(w, 1, true, 7002, shown, 2), 3);
+    allowance.over_ns = 18000 * MS;
+    shown[0].revision = 8;
+    world_update(w, 1, 9, 20000, 20001);
+    CHECK_EQ(world_read(w, 1, true, 23999, shown, 2), 3);
+    CHECK_EQ(world_read(w, 1, true, 24001, shown, 2), 4); /* the fault is long over */
+    world_destroy(w);
+}
 
 TEST(fresh_and_late_beyond_the_bound_is_found)
 {
