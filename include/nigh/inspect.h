@@ -122,9 +122,11 @@ int nigh_watch(struct nigh *cache, nigh_watch_fn watch, void *arg);
  * text says in which time it will be, at most, at the rate of now; JSON how many reads of any keys
  * that takes ("lacks"). What has been told stays told while what it was told from is begun anew,
  * for the traffic wants another sample: the text says how long "ago" it was, JSON in seconds
- * ("age"). Another l1.memory makes all of it begin anew. What was long ago fades. Never told are
- * caps with room for less than 32 of the values that are watched ("few"); not listed are those that
- * cannot be, below the least l1.memory.
+ * ("age"). As much as "now" hits more since, or less, it is more, or less, and "+-" wider. Another
+ * l1.memory makes all of it begin anew, but what was told, or measured, of a cap stays told of it
+ * where it is again one of the six: when l1.memory is doubled, or halved. What was long ago fades.
+ * Never told are caps with room for less than 32 of the values that are watched ("few"); not listed
+ * are those that cannot be, below the least l1.memory.
  *
  * Where several spaces share the cap there is a table of them: which share of its own reads each
  * would hit at each of these caps, the whole of which they go on sharing, and how many hits a

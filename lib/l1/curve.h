@@ -138,10 +138,19 @@ struct curve_part {
     int32_t gained[CURVE_WAYS][CURVE_SPACE_GROUPS]; /* fading; as above, of fewer groups */
 };
 
+#define CURVE_NOT_KNOWN (-1.0f)
+
 /* What a point says of a cap. */
 struct curve_figure {
     float ratio; /* expected share of hits */
     float error; /* "+-" */
+    float now;   /* share of hits under the present cap, then; CURVE_NOT_KNOWN */
+};
+
+/* What points have said last, for those that have forgotten since. */
+struct curve_told {
+    struct curve_figure figures[L1_CURVE_POINTS];
+    uint32_t points; /* a bit for each of which there is one */
 };
 
 /* A space in the curve. */
@@ -151,8 +160,7 @@ struct curve_space {
     bool counted;         /* (l) once */
     double hits, reads;   /* (l) of all its keys; fading */
     struct curve_part parts[L1_CURVE_POINTS]; /* (l) of its marked keys */
-    struct curve_figure told[L1_CURVE_POINTS]; /* (l) as in struct curve */
-    uint32_t told_points; /* (l) a bit for each point of which there is one */
+    struct curve_told told; /* (l) */
 };
 
 /* The point that is the present cap. */
@@ -183,14 +191,14 @@ struct curve {
     struct curve_space *spaces; /* (l) by number of the space */
     uint32_t space_count;       /* (l) */
     struct curve_point points[L1_CURVE_POINTS]; /* (l) */
-    struct curve_figure told[L1_CURVE_POINTS];  /* (l) what a point said last, and */
-    uint64_t told_ns[L1_CURVE_POINTS];          /* (l) when: it has forgotten since. 0: never */
+    struct curve_told told;                     /* (l) */
+    uint64_t told_ns[L1_CURVE_POINTS];          /* (l) when a point has said that */
 };
 
 /* The sizes of the points, in caps of now. */
 extern const double curve_sizes[L1_CURVE_POINTS];
-/* Returns the cap, in bytes or values. */
-double curve_cap(const struct l1 *l1);
+/* Returns the cap, in bytes or values; while it comes down, the one that it will be. Locks: cap. */
+double curve_cap(struct l1 *l1);
 
 /* Begin and end, with the table. */
 void curve_init(struct l1 *l1);
@@ -206,7 +214,10 @@ void curve_sweep_locked(const struct l1 *l1, struct curve *c);
 /* Remember what points say that have seen enough: before any of them forgets it. Locks: the curve's
  * is held. */
 void curve_hold_locked(struct curve *c);
-/* Forget that, for it is of another cap, or of reads that nobody counted. Locks: as above. */
+/* Let what was told of a cap be told by the point that is about it now: all points were about
+ * others, for the cap was `before`. Locks: as above. */
+void curve_move_told(struct curve *c, double before);
+/* Forget it, for there were reads that nobody counted. Locks: as above. */
 void curve_forget_told(struct curve *c);
 
 /* A value that is stored, or refused. */

@@ -217,19 +217,24 @@ static void settle_locked(struct curve *c) REQUIRES(c->lock)
     }
 }
 
-/* Begin to tell of other caps than so far, if the cap has changed: nothing that was counted, or
- * told, is about these. What mini caches hold is as good as what the cache holds. */
-static void follow_cap_locked(const struct l1 *l1, struct curve *c) REQUIRES(c->lock)
+/* Begin to tell of other caps than so far, if the cap has changed: nothing that was counted is of
+ * these. What mini caches hold is as good as what the cache holds. A cap takes its time to come
+ * down, and what is counted until then is of none of them. */
+static void follow_cap_locked(struct l1 *l1, struct curve *c) REQUIRES(c->lock)
 {
-    double cap = curve_cap(l1);
-    if (c->cap >= cap && c->cap <= cap)
+    double before = c->cap, cap = curve_cap(l1);
+    bool changed = before < cap || before > cap;
+    if (changed) {
+        curve_hold_locked(c);
+        c->cap = cap;
+        curve_move_told(c, before);
+    } else if (l1->shard_entries_max || (double)l1_limit(&l1->cap_bytes) <= cap) {
         return;
-    c->cap = cap;
+    }
     for (uint32_t i = 0; i < L1_CURVE_POINTS; i++)
         c->points[i].warm = c->points[i].settled = false;
     forget_points(c);
     forget_measured(c);
-    curve_forget_told(c);
 }
 
 static void note_time(struct curve *c, uint64_t now_ns)

@@ -20,7 +20,10 @@
  *     doubt     what the other way of a policy hits more, perhaps by chance
  *
  * What a point has told stays told, until it has seen enough anew: when its mini cache is begun
- * anew, for the marks have changed, or its sample, or forgets what it counted while it filled.
+ * anew, for the marks have changed, or its sample, or forgets what it counted while it filled. What
+ * was told, or measured, of a cap is told by another point when that is about it, for l1.memory has
+ * become twice as large, or half. What the present cap hits more since, or less, is added, and "+-"
+ * is wider by that.
  */
 #include <string.h>
 
@@ -38,10 +41,10 @@
 
 const double curve_sizes[L1_CURVE_POINTS] = {0.25, 0.5, 1, 2, 4, 8};
 
-double curve_cap(const struct l1 *l1)
+double curve_cap(struct l1 *l1)
 {
     return l1->shard_entries_max ? l1->shard_entries_max * (l1->shard_mask + 1.0)
-                                 : (double)l1_limit(&l1->cap_bytes);
+                                 : (double)cap_goal(l1);
 }
 
 static double root(double x)
@@ -193,13 +196,19 @@ static struct curve_figure figure(const struct curve *c, uint32_t i, const struc
     return (struct curve_figure){
         .ratio = (float)within_0_1(f->real + gain.share + filling),
         .error = (float)(chance + learning_at(c, i, &f->now) + filling + lead->doubt),
+        .now = (float)f->real,
     };
+}
+
+static double real_of(const struct curve *c)
+{
+    return c->reads > 0 ? c->hits / c->reads : 0;
 }
 
 static struct curve_figure figure_of(const struct curve *c, uint32_t i)
 {
     const struct curve_point *p = &c->points[i];
-    struct findings f = {.real = c->reads > 0 ? c->hits / c->reads : 0,
+    struct findings f = {.real = real_of(c),
                          .more = {.groups = CURVE_GROUPS},
                          .now = {.groups = CURVE_GROUPS},
                          .fills = p->fills / expected(c, p->all, p->sample)};
@@ -295,15 +304,41 @@ static double lacks_reads(const struct curve *c, uint32_t i)
 
 /* ---- what was told stays told ---- */
 
-static void hold_spaces(struct curve *c, uint32_t i)
+/* Returns what was told by a point, which may be out of range; NULL: nothing. */
+static const struct curve_figure *told_at(const struct curve_told *t, int i)
 {
-    for (uint32_t space = 0; space < c->space_count; space++) {
-        struct curve_space *s = &c->spaces[space];
-        if (!has_part(c, s, i))
-            continue;
-        s->told[i] = figure_of_space(c, s, i);
-        s->told_points |= UINT32_C(1) << i;
-    }
+    bool any = i >= 0 && i < (int)L1_CURVE_POINTS && t->points >> i & 1;
+    return any ? &t->figures[i] : NULL;
+}
+
+static void hold(struct curve_told *t, uint32_t i, struct curve_figure figure)
+{
+    t->figures[i] = figure;
+    t->points |= UINT32_C(1) << i;
+}
+
+/* Returns what was told then, in the traffic of now: where the present cap hits more or less than
+ * it did, others are likely to, but nobody has seen it. */
+static struct curve_figure retell(struct curve_figure then, double now)
+{
+    double moved = then.now < 0 || now < 0 ? 0 : now - then.now;
+    return (struct curve_figure){
+        .ratio = (float)within_0_1(then.ratio + moved),
+        .error = (float)(then.error + (moved < 0 ? -moved : moved)),
+        .now = (float)now,
+    };
+}
+
+/* Returns what the present cap hits of all reads, or CURVE_NOT_KNOWN. */
+static double now_of(const struct curve *c)
+{
+    return has_enough(c, NOW) ? real_of(c) : (double)CURVE_NOT_KNOWN;
+}
+
+/* ... of those of a space. */
+static double now_of_space(const struct curve_space *s)
+{
+    return s->reads > 0 ? s->hits / s->reads : (double)CURVE_NOT_KNOWN;
 }
 
 void curve_hold_locked(struct curve *c)
@@ -311,38 +346,84 @@ void curve_hold_locked(struct curve *c)
     for (uint32_t i = 0; i < L1_CURVE_POINTS; i++) {
         if (!has_enough(c, i))
             continue;
-        c->told[i] = figure_of(c, i);
+        hold(&c->told, i, figure_of(c, i));
         c->told_ns[i] = c->last_ns;
-        hold_spaces(c, i);
+        for (uint32_t space = 0; space < c->space_count; space++)
+            if (has_part(c, &c->spaces[space], i))
+                hold(&c->spaces[space].told, i, figure_of_space(c, &c->spaces[space], i));
     }
+}
+
+/* Returns by how many points a cap has moved: what is point i now was so many further on. Where no
+ * point is about a cap that one was about, that is more than there are. */
+static int shift_of(double before, double cap)
+{
+    for (int by = -(int)L1_CURVE_POINTS; by < (int)L1_CURVE_POINTS; by++) {
+        double size = by < 0 ? 1.0 / (1 << -by) : 1 << by;
+        if (cap > 0.99 * before * size && cap < 1.01 * before * size)
+            return by;
+    }
+    return L1_CURVE_POINTS;
+}
+
+/* Move what was told when the present cap hit `now`. Of the one that is present now it is what will
+ * be measured. */
+static void move(struct curve_told *t, int by, double now)
+{
+    struct curve_told was = *t;
+    const struct curve_figure *present = told_at(&was, (int)NOW + by);
+    t->points = 0;
+    for (uint32_t i = 0; i < L1_CURVE_POINTS; i++) {
+        const struct curve_figure *then = told_at(&was, (int)i + by);
+        if (!then || i == NOW)
+            continue;
+        hold(t, i, retell(*then, now));
+        t->figures[i].now = present ? retell(*present, now).ratio : CURVE_NOT_KNOWN;
+    }
+}
+
+void curve_move_told(struct curve *c, double before)
+{
+    int by = shift_of(before, c->cap);
+    uint64_t was_ns[L1_CURVE_POINTS];
+    memcpy(was_ns, c->told_ns, sizeof(was_ns));
+    for (int i = 0; i < (int)L1_CURVE_POINTS; i++)
+        c->told_ns[i] = told_at(&c->told, i + by) ? was_ns[i + by] : 0;
+    for (uint32_t space = 0; space < c->space_count; space++)
+        move(&c->spaces[space].told, by, now_of_space(&c->spaces[space]));
+    move(&c->told, by, now_of(c));
 }
 
 void curve_forget_told(struct curve *c)
 {
-    memset(c->told_ns, 0, sizeof(c->told_ns));
+    c->told.points = 0;
     for (uint32_t space = 0; space < c->space_count; space++)
-        c->spaces[space].told_points = 0;
+        c->spaces[space].told.points = 0;
 }
 
 /* ---- reading ---- */
 
 /* Whether the cache may have such a cap. */
-static bool is_possible(const struct l1 *l1, double size)
+static bool is_possible(struct l1 *l1, double size)
 {
     return l1->shard_entries_max ? l1->shard_entries_max * size >= 1
                                  : curve_cap(l1) * size >= L1_MEMORY_LEAST;
 }
+
+static const struct curve_figure nothing;
 
 static double rate_of(const struct curve *c)
 {
     return c->seconds > 0 ? c->reads / c->seconds : c->rate;
 }
 
-static struct l1_curve_point tell_point(const struct l1 *l1, const struct curve *c, uint32_t i)
+static struct l1_curve_point tell_point(struct l1 *l1, const struct curve *c, uint32_t i)
 {
     const struct curve_point *p = &c->points[i];
     bool enough = has_enough(c, i);
-    struct curve_figure figure = enough ? figure_of(c, i) : c->told[i];
+    const struct curve_figure *told = told_at(&c->told, (int)i);
+    struct curve_figure figure = enough ? figure_of(c, i)
+                                 : told ? retell(*told, now_of(c)) : nothing;
     return (struct l1_curve_point){
         .size = curve_sizes[i],
         .cap = (uint64_t)(curve_cap(l1) * curve_sizes[i]),
@@ -350,18 +431,18 @@ static struct l1_curve_point tell_point(const struct l1 *l1, const struct curve 
         .error = figure.error,
         .reads = p->seen,
         .sample = p->sample,
-        .enough = enough || (c->told_ns[i] && !p->few),
+        .enough = enough || (told && !p->few),
         .few = p->few,
         .possible = is_possible(l1, curve_sizes[i]),
         .lacks = p->sample ? lacks_reads(c, i) : 0,
-        .age_ns = enough ? 0 : c->last_ns - c->told_ns[i],
+        .age_ns = enough || !told ? 0 : c->last_ns - c->told_ns[i],
     };
 }
 
 /* Where chance says that a larger cap brings less, it brings nothing. */
 static void make_rising(double *ratios, const bool *known)
 {
-    double floor = ratios[NOW], ceiling = ratios[NOW];
+    double floor = known[NOW] ? ratios[NOW] : 0, ceiling = known[NOW] ? ratios[NOW] : 1;
     for (uint32_t i = NOW + 1; i < L1_CURVE_POINTS; i++)
         if (known[i])
             floor = ratios[i] = ratios[i] > floor ? ratios[i] : floor;
@@ -412,9 +493,11 @@ static void tell_space(const struct curve *c, const struct curve_space *s,
     bool known[L1_CURVE_POINTS];
     for (uint32_t i = 0; i < L1_CURVE_POINTS; i++) {
         bool enough = has_part(c, s, i);
-        struct curve_figure figure = enough ? figure_of_space(c, s, i) : s->told[i];
+        const struct curve_figure *told = told_at(&s->told, (int)i);
+        struct curve_figure figure = enough ? figure_of_space(c, s, i)
+                                     : told ? retell(*told, now_of_space(s)) : nothing;
         ratios[i] = figure.ratio;
-        known[i] = enough || (s->told_points & UINT32_C(1) << i && !c->points[i].few);
+        known[i] = enough || (told && !c->points[i].few);
         ret->points[i].error = figure.error;
         ret->points[i].enough = known[i];
     }
@@ -433,7 +516,7 @@ bool l1_curve_read_space(struct l1 *l1, uint32_t space, struct l1_curve_space *r
         return false;
     pthread_mutex_lock(&c->lock);
     const struct curve_space *s = space < c->space_count ? &c->spaces[space] : NULL;
-    bool known = s && (s->reads > 0 || s->told_points);
+    bool known = s && (s->reads > 0 || s->told.points);
     if (known)
         tell_space(c, s, ret);
     pthread_mutex_unlock(&c->lock);

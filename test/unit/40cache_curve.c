@@ -163,9 +163,12 @@ TEST(before_there_are_reads_nothing_is_measured)
     nigh_curve(cache, NIGH_STATS_TEXT, text, sizeof(text));
     check_width(text);
     CHECK(strstr(text, "16.0 MiB     not yet: too few reads\n"));
-    CHECK(!strstr(text, " %") && strstr(text, "The next doubling: not enough seen yet.\n"));
+    CHECK(!strstr(text, "measured") && strstr(text, "The next doubling: not enough seen yet.\n"));
+    CHECK(strstr(text, "1/2 ") && strstr(text, " %  ")); /* what was measured of 8 MiB */
     nigh_curve(cache, NIGH_STATS_JSON, text, sizeof(text));
-    CHECK(!strstr(text, "\"enough\":true"));
+    const char *now = strstr(text, "{\"size\":1,");
+    REQUIRE(now);
+    CHECK(strstr(now, "\"enough\":false") && !strstr(now, "\"enough\":true"));
     nigh_close(cache);
 }
 
@@ -180,7 +183,8 @@ TEST(what_was_told_before_says_so)
     nigh_curve(cache, NIGH_STATS_TEXT, text, sizeof(text));
     CHECK(strstr(text, "  measured over ") && !strstr(text, " ago"));
     c->points[3].seen = 0; /* as after it was begun anew */
-    c->told[3] = (struct curve_figure){.ratio = .5f, .error = .01f};
+    c->told.figures[3] = (struct curve_figure){.5f, .01f, CURVE_NOT_KNOWN};
+    c->told.points = 1u << 3;
     c->told_ns[3] = c->last_ns - 44 * NS_PER_S;
     nigh_curve(cache, NIGH_STATS_TEXT, text, sizeof(text));
     check_width(text);

@@ -122,7 +122,7 @@ static void text_lacking(struct text *w, const struct l1_curve *c, const struct 
     if (p->lacks > 0 && c->reads_per_second > 0) {
         text_add(w, ": in ");
         add_time(w, p->lacks / c->reads_per_second + 1);
-        text_add(w, " at most");
+        text_add(w, " at most, at %.0f reads a second", c->reads_per_second);
     }
     text_add(w, "\n");
 }
@@ -201,7 +201,8 @@ static void text_doubling(struct text *w, const struct l1_curve *c)
 bool curve_twice(struct nigh *cache, struct curve_twice *ret)
 {
     struct l1_curve c;
-    if (!l1_curve_read(cache->l1, &c) || !c.points[POINT_TWICE].enough)
+    if (!l1_curve_read(cache->l1, &c) || !c.points[POINT_NOW].enough ||
+        !c.points[POINT_TWICE].enough)
         return false;
     double more = c.points[POINT_TWICE].ratio - c.ratio;
     *ret = (struct curve_twice){more, c.points[POINT_TWICE].error, more * c.reads_per_second};
@@ -216,9 +217,16 @@ struct share {
     struct l1_curve_space part;
 };
 
+/* Whether it is known what the next doubling would bring a space. */
+static bool has_gain(const struct share *s)
+{
+    return s->part.points[POINT_NOW].enough && s->part.points[POINT_TWICE].enough;
+}
+
 static double gain_of(const struct share *s)
 {
-    return (s->part.points[POINT_TWICE].ratio - s->part.ratio) * s->part.reads_per_second;
+    double more = s->part.points[POINT_TWICE].ratio - s->part.ratio;
+    return has_gain(s) ? more * s->part.reads_per_second : 0;
 }
 
 /* Lists the `most` spaces that the next doubling would bring the most hits, the first one first.
@@ -256,12 +264,11 @@ static void text_share(struct text *w, const struct l1_curve *c, const struct sh
     for (uint32_t i = 0; i < L1_CURVE_POINTS; i++)
         if (!c->points[i].possible)
             continue;
-        else if (i == POINT_NOW || s->part.points[i].enough)
-            text_add(w, " %6.1f",
-                     100 * (i == POINT_NOW ? s->part.ratio : s->part.points[i].ratio));
+        else if (s->part.points[i].enough)
+            text_add(w, " %6.1f", 100 * s->part.points[i].ratio);
         else
             text_add(w, "      -");
-    text_add(w, s->part.points[POINT_TWICE].enough ? " %12.0f\n" : "            -\n", gain_of(s));
+    text_add(w, has_gain(s) ? " %12.0f\n" : "            -\n", gain_of(s));
 }
 
 /* Says which space profits, where there are several. */
