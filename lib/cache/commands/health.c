@@ -213,7 +213,10 @@ static void say_evictions(struct command *c, const struct l2_server *server)
                                      : "values leave it before their time");
 }
 
-/* Says what twice the cap would bring, if that is known. */
+#define NEXT_TO_NOTHING 0.01 /* of all reads: where no more than that can be, nobody cares */
+
+/* Says what twice the cap would bring, if that is known: a gain that may be chance alone is none
+ * that is known, unless it is small at most. */
 static void say_twice(struct command *c, bool apart)
 {
     struct curve_twice twice;
@@ -221,11 +224,16 @@ static void say_twice(struct command *c, bool apart)
         control_print(c->reply, "\n"); /* nobody knows */
     else if (!curve_twice(c->cache, &twice))
         control_print(c->reply, "; what more would bring is not known: see curve\n");
-    else if (twice.more <= twice.error)
+    else if (twice.more + twice.error < NEXT_TO_NOTHING)
         control_print(c->reply, "; twice as much would bring next to no more hits: see curve\n");
+    else if (twice.more <= twice.error)
+        control_print(c->reply, "; what twice as much would bring is not sure yet (%.1f +- %.1f %% "
+                                "of all reads): see curve\n",
+                      100 * twice.more, 100 * twice.error);
     else
-        control_print(c->reply, "; twice as much would bring %.0f more hits a second, %.1f %% of "
-                                "all reads: see curve\n", twice.per_second, 100 * twice.more);
+        control_print(c->reply, "; twice as much would bring %.0f more hits a second, %.1f +- %.1f "
+                                "%% of all reads: see curve\n",
+                      twice.per_second, 100 * twice.more, 100 * twice.error);
 }
 
 /* Says that the table of a space is full, if it is. `gone`: what it has not kept lately. */

@@ -88,24 +88,25 @@ void gauges_read(struct nigh *cache, unsigned ask, struct gauges *g)
     X(memory_cap_bytes, ASK_CHEAP, g->l1.cap_bytes, "l1.memory")                                   \
     X(resident_bytes, L1_GAUGE_RESIDENT, g->l1.resident_bytes,                                     \
       "pages behind it; 0: the allocator does not know")                                           \
-    X(tables_bytes, L1_GAUGE_TABLES, g->l1.tables_bytes, "of it: floors, buckets, queues, fates")  \
+    X(tables_bytes, L1_GAUGE_TABLES, g->l1.tables_bytes, "of l1.memory: floors, buckets, queues")  \
     X(floors_bytes, L1_GAUGE_TABLES, g->l1.floors_bytes,                                           \
       "of tables_bytes: 16 B for each of coherence.group_slots, and those of keys")                \
-    X(limbo_bytes, L1_GAUGE_LIMBO, g->l1.limbo_bytes, "of it: retired, waiting for readers")       \
+    X(limbo_bytes, L1_GAUGE_LIMBO, g->l1.limbo_bytes, "of l1.memory: retired, awaiting readers")   \
     X(aside_bytes, ASK_CHEAP, g->l1.aside_bytes, "of limbo_bytes: removed while limbo was full")   \
     X(unstored_bytes, L1_GAUGE_UNSTORED, g->l1.unstored_bytes,                                     \
-      "of it: handed out or on their way, not stored")                                             \
-    X(pinned_bytes, L1_GAUGE_PINNED, g->l1.pinned_bytes, "of it: retired, kept by pins alone")     \
+      "of l1.memory: handed out or on their way, not stored")                                      \
+    X(pinned_bytes, L1_GAUGE_PINNED, g->l1.pinned_bytes, "of l1.memory: retired, kept by pins")    \
     X(pins, ASK_PINS, g->pins, "values held since a hit; not those of a load or of L2")            \
     X(entries, L1_GAUGE_ENTRIES, g->l1.entries, "in L1")                                           \
     X(shards, ASK_CHEAP, g->l1.shards, "of L1")                                                    \
     X(lock_waits, L1_GAUGE_WAITS, g->l1.lock_waits, "times that a shard's lock was waited for")    \
-    X(lock_wait_us, L1_GAUGE_WAITS, g->l1.lock_wait_ns / 1000, "microseconds of that, in all")     \
+    X(lock_wait_us, L1_GAUGE_WAITS, g->l1.lock_wait_ns / 1000,                                     \
+      "how long waiting for shards' locks took, in all")                                           \
     X(curve_known, ASK_CURVE, g->curve_known,                                                      \
       "1: the curve tells what twice l1.memory would bring the spaces that share it")              \
     X(curve_twice_ppm, ASK_CURVE, g->curve_twice * 1e6,                                            \
-      "that: more hits, of all their reads; 0: none, or it is not known")                          \
-    X(curve_twice_error_ppm, ASK_CURVE, g->curve_error * 1e6, "the \"+-\" of that")                \
+      "hits that twice l1.memory would bring, of all reads; 0: none, or it is not known")          \
+    X(curve_twice_error_ppm, ASK_CURVE, g->curve_error * 1e6, "\"+-\" of curve_twice")             \
     X(stats_bytes, ASK_STATS, g->stats_bytes,                                                      \
       "of all spaces' counters and histograms, which are outside of l1.memory")                    \
     X(flights, ASK_FLIGHTS, g->flights, "keys being brought now")                                  \
@@ -116,15 +117,15 @@ void gauges_read(struct nigh *cache, unsigned ask, struct gauges *g)
     X(in_flight, ASK_L2, g->l2.in_flight, "requests to Redis without an answer yet")               \
     X(redis_evicted_keys, ASK_L2, g->l2.usage.evicted,                                             \
       "keys that redis has evicted since it started; asked for every 10 s")                        \
-    X(redis_memory_bytes, ASK_L2, g->l2.usage.memory_bytes, "used by redis; the same")             \
+    X(redis_memory_bytes, ASK_L2, g->l2.usage.memory_bytes, "used by redis; asked every 10 s")     \
     X(redis_memory_cap_bytes, ASK_L2, g->l2.usage.cap_bytes,                                       \
-      "its maxmemory; the same; 0: there is none")                                                 \
+      "maxmemory of redis; asked for every 10 s; 0: there is none")                                \
     X(trusted, ASK_COHERENCE, g->coherence.trusted, "1: stored values may be called fresh")        \
     X(doubt_ms, ASK_COHERENCE, g->coherence.doubt_ms,                                              \
       "for how long trust was away, in all, since it held first")                                  \
     X(doubt_last_ms, ASK_PAST, g->past.doubt.lasted_ms,                                            \
-      "of that, the last time that is over; 0: there was none")                                    \
-    X(doubt_ago_ms, ASK_PAST, g->past.doubt.ago_ms, "since it is over")                            \
+      "for how long trust was away the last time that is over; 0: there was none")                 \
+    X(doubt_ago_ms, ASK_PAST, g->past.doubt.ago_ms, "since trust came back; 0: it did not")        \
     X(resync_ago_ms, ASK_PAST, g->past.resync.ago_ms,                                              \
       "since all that was stored turned stale, the last time; 0: it never did")                    \
     X(listening, ASK_COHERENCE, g->coherence.listening, "1: the listener is subscribed")           \
@@ -225,15 +226,15 @@ static bool is_loader_cheaper(struct nigh_space *space)
     X(l1_hits_1s_ppm, NEEDS_NOTHING, ppm(space, TREND_L1, TREND_SECOND),                           \
       "reads that L1 answered, of all reads of the last second (0: there were none)")              \
     X(l1_hits_1m_ppm, NEEDS_NOTHING, ppm(space, TREND_L1, TREND_MINUTE),                           \
-      "the same of the last minute")                                                               \
+      "reads that L1 answered, of all reads of the last minute")                                   \
     X(l1_hits_1h_ppm, NEEDS_NOTHING, ppm(space, TREND_L1, TREND_HOUR),                             \
-      "the same of the last hour")                                                                 \
+      "reads that L1 answered, of all reads of the last hour")                                     \
     X(l2_hits_1s_ppm, NEEDS_NOTHING, ppm(space, TREND_L2, TREND_SECOND),                           \
       "lookups in Redis that gave a value, of all of the last second (0: there were none)")        \
     X(l2_hits_1m_ppm, NEEDS_NOTHING, ppm(space, TREND_L2, TREND_MINUTE),                           \
-      "the same of the last minute")                                                               \
+      "lookups in Redis that gave a value, of all of the last minute")                             \
     X(l2_hits_1h_ppm, NEEDS_NOTHING, ppm(space, TREND_L2, TREND_HOUR),                             \
-      "the same of the last hour")                                                                 \
+      "lookups in Redis that gave a value, of all of the last hour")                               \
     X(l1_reads_1m, NEEDS_NOTHING, trend_reads(&space->trend, TREND_L1, TREND_MINUTE),              \
       "reads of the last minute, of which l1_hits_1m_ppm is")                                      \
     X(window_1m_ms, NEEDS_NOTHING, trend_span_ns(&space->trend, TREND_MINUTE) / NS_PER_MS,         \
