@@ -55,8 +55,8 @@
  *
  * A full mini cache gives the room of what is too old free each second, as the real cache does. One
  * that has never been full keeps it: by that it knows a miss for a key that it has not seen come.
- * Nor does a miss count for a key's popularity where the value lives shorter than what is in main
- * (policy_lfu.c): each mini cache knows how long that is for itself.
+ * Nor does a miss count for a key's popularity where the value lives much shorter than what is in
+ * main (lfu_is_short()): each mini cache knows how long that is for itself.
  *
  * Sizes are those of the cap, with all bookkeeping: what is left of a cap for entries is measured
  * now and then (curve_keep()), and a mini cache holds as much by its entries' charges.

@@ -9,8 +9,8 @@
  * exact order of use.
  *
  * Nothing grows too old here: the owner notes in the nodes when lives end, and removes a node whose
- * time is over before he takes it for a hit. All that is looked at here is whether a value lives
- * shorter than main's rivals are old: its misses do not count then (policy_lfu.c).
+ * time is over before he takes it for a hit. All that is looked at here is whether a value lives so
+ * shortly, beside the age of main's rivals, that its misses do not count (lfu_is_short()).
  *
  * Thread-safety: none; its owner's lock.
  *

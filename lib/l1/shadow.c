@@ -137,11 +137,12 @@ static void sweep_node(struct mini *mini, uint32_t node, uint32_t now)
 }
 
 /* Remove what has ended, in the part of all nodes that the time since the last sweep is of
- * SWEEP_TICKS. Only at misses, which need the room: hits are told of as of a moment ago. */
+ * SWEEP_TICKS. Only at misses, which need the room: hits are told of as of a moment ago. Misses of
+ * several threads come out of order: one that is older than the last sweep takes no time. */
 static void sweep(struct shadows *s, uint32_t now)
 {
     uint32_t count = s->all[0].mini.node_count;
-    uint32_t ticks = now - s->swept;
+    uint32_t ticks = is_later(now, s->swept) ? now - s->swept : 0;
     uint32_t from = s->swept % SWEEP_TICKS * count / SWEEP_TICKS;
     uint32_t part = (s->swept % SWEEP_TICKS + ticks) * count / SWEEP_TICKS - from;
     if (ticks >= SWEEP_TICKS)

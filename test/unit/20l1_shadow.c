@@ -250,6 +250,27 @@ TEST(values_that_have_ended_leave_within_about_a_second)
     unfollow(&f);
 }
 
+/* Another thread's miss that is a tick older is no reason to look at all nodes, of all shadows. */
+TEST(a_miss_that_comes_out_of_order_sweeps_nothing)
+{
+    struct followed f;
+    follow(&f);
+    for (uint64_t key = 0; key < ENTRIES / 2; key++)
+        feed_living(&f.s, key, f.now_ns, NS_PER_S / 4);
+    uint64_t later_ns = f.now_ns + NS_PER_S / 2;
+    feed_living(&f.s, f.key, later_ns, 60 * NS_PER_S);
+    uint32_t left = f.s.all[0].mini.lfu.count;
+    CHECK_GT(left, 10);
+    for (unsigned i = 0; i < 10; i++) {
+        feed_living(&f.s, f.key, later_ns - 10 * NS_PER_MS, 60 * NS_PER_S);
+        CHECK_EQ(f.s.all[0].mini.lfu.count, left);
+        feed_living(&f.s, f.key, later_ns, 60 * NS_PER_S);
+        left = f.s.all[0].mini.lfu.count;
+    }
+    CHECK_GT(left, 1);
+    unfollow(&f);
+}
+
 /* Small values and large ones that are asked for alike: density matters for requests. */
 TEST(the_exponent_stays_where_sizes_matter)
 {

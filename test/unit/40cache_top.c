@@ -171,6 +171,9 @@ TEST(a_steady_stream_has_its_rate_and_a_past_one_is_forgotten)
     CHECK(both[0].key[0] == '2');
     now_ns += 100 * TOP_HALF_LIFE_S * NS_PER_S;
     CHECK_EQ(top_read(&t, both, 2, 1, now_ns), 0);
+    add(&t, 2, 5, now_ns); /* and counted anew: no chain leads to what was forgotten */
+    REQUIRE_EQ(top_read(&t, both, 2, 1, now_ns), 1);
+    CHECK(both[0].key[0] == '2' && both[0].rate > 49 && both[0].rate < 51);
     end(&t);
 }
 
