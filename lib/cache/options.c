@@ -143,7 +143,8 @@ static const struct option options[] = {
      "watches one key in 64, or more of few, to tell what another l1.memory would bring: "
      "nigh_curve()"},
     {"trace.file", STRING(trace_file), UNIT_NONE, 0, 0, 0, NULL,
-     "where requests are recorded, for perf/run ({pid}: the process); by default nowhere"},
+     "where requests are recorded, for perf/run ({pid}: the process); by default nowhere; 512 KiB "
+     "for each thread, not in l1.memory"},
     {"trace.sample", U32(trace_sample), UNIT_NONE, 1, 65536, NIGH_DEFAULT_TRACE_SAMPLE, NULL,
      "one key in so many is recorded, a power of two; 1: all, at a price"},
     {"trace.size", U64(trace_size), UNIT_BYTES, 4096, BYTES_MAX, NIGH_DEFAULT_TRACE_SIZE, NULL,
