@@ -106,7 +106,7 @@ void gauges_read(struct nigh *cache, unsigned ask, struct gauges *g)
       "1: the curve tells what twice l1.memory would bring the spaces that share it")              \
     X(curve_twice_ppm, ASK_CURVE, g->curve_twice * 1e6,                                            \
       "hits that twice l1.memory would bring, of all reads; 0: none, or it is not known")          \
-    X(curve_twice_error_ppm, ASK_CURVE, g->curve_error * 1e6, "\"+-\" of curve_twice")             \
+    X(curve_twice_error_ppm, ASK_CURVE, g->curve_error * 1e6, "how far off that may be: its +-")   \
     X(stats_bytes, ASK_STATS, g->stats_bytes,                                                      \
       "of all spaces' counters and histograms, which are outside of l1.memory")                    \
     X(flights, ASK_FLIGHTS, g->flights, "keys being brought now")                                  \
