@@ -64,9 +64,9 @@ static const struct command commands[] = {
      "more l1.memory would bring says curve. Of the misses it says how many were for keys that do "
      "not exist, and, in percent of a sample, what L1 had of the key: nothing, that it does not "
      "exist until that expired (absent), or a value that expired, was evicted or refused, or "
-     "changed. Flights are keys being brought now. While the breaker is open redis is "
-     "asked only now and then, for it was slow or failed. A resync turned all that was stored "
-     "stale."},
+     "changed. Other memory is what was removed but may still be read, or is not stored. Flights "
+     "are keys being brought now. While the breaker is open redis is asked only now and then, for "
+     "it was slow or failed. A resync turned all that was stored stale."},
     {"health", "", "ok, degraded or doubt, and why", 0, 0, 0, 0, ask_health,
      "The exit status is 0 for ok, 1 for degraded, 2 for doubt (nothing stored is called fresh). "
      "Of L1 it says when it is full and evicts at present, and what twice the cap would bring; "

@@ -376,7 +376,7 @@ static void show_memory(struct screen *s)
     double unstored = gauge(s, "unstored_bytes"), values = used - tables - limbo - unstored;
     bool large = cap >= 1024. * 1024 * 1024;
     double unit = large ? 1024. * 1024 * 1024 : 1024. * 1024;
-    line(s, "memory   %.1f of %.1f %s (%.0f %%): values %.1f, tables %.1f, limbo and unstored %.1f",
+    line(s, "memory   %.1f of %.1f %s (%.0f %%): values %.1f, tables %.1f, other %.1f",
          used / unit, cap / unit, large ? "GiB" : "MiB", cap > 0 ? 100 * used / cap : 0,
          (values > 0 ? values : 0) / unit, tables / unit, (limbo + unstored) / unit);
     line(s, "entries  %s, resident %s   flights %s now, %s deferred, %s pending",
