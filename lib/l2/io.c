@@ -89,11 +89,13 @@ static void tell_up(struct link *link)
     pthread_mutex_unlock(&link->lock);
 }
 
-/* Returns since when the server is away, of which a lost connection tells: it is known to have been
- * there when it answered last, and, if nothing was awaited, until now. */
+/* Returns since when the server is away, of which a lost connection tells: since it answered last,
+ * or, if nothing was awaited then, since it was asked; and if nothing is, from now on. */
 static uint64_t away_since_ns(const struct link *link, bool was_up, uint64_t now_ns)
 {
-    return was_up && link->pending.head ? link->conn.heard_ns : now_ns;
+    if (!was_up || !link->pending.head)
+        return now_ns;
+    return u64_max(link->conn.heard_ns, link->awaited_ns);
 }
 
 static void tell_down(struct link *link, bool was_up, uint64_t now_ns)

@@ -7,8 +7,8 @@
  * password that is wrong. The first of them says what has happened, the last is for the operator to
  * mend; both are kept when the outage is over, for who comes then and asks what that was.
  *
- * It begins with the last answer, where one was awaited, and ends with the first one after it: by
- * when a link gives up, most of a short outage is over.
+ * It begins with the last answer, or with the first question after it that got none, and ends with
+ * the next answer: by when a link gives up, most of a short outage is over.
  */
 #ifndef NIGH_L2_OUTAGE_H
 #define NIGH_L2_OUTAGE_H

@@ -136,8 +136,11 @@ TEST(a_restarted_server_is_another_home_and_clock)
 
 TEST(a_stopped_server_keeps_no_request_past_its_deadline)
 {
+    struct l2_outage outage;
     redis_start(&server, NULL);
     client_open(&c, server.uri);
+    uint64_t idle_ms = check_now_ms() + 500; /* nothing is asked, so nothing is away */
+    CHECK_WITHIN(CLIENT_DEADLINE_MS, check_now_ms() >= idle_ms);
     redis_pause(&server);
     uint64_t start_ms = check_now_ms();
     unsigned taken = submit_many(100);
@@ -149,6 +152,10 @@ TEST(a_stopped_server_keeps_no_request_past_its_deadline)
     CHECK_WITHIN(CLIENT_DEADLINE_MS, stats_read(&c.stats, STATS_L2_CONNECT_FAILED) > 0);
     redis_resume(&server);
     CHECK_WITHIN(2 * CLIENT_DEADLINE_MS, l2_connected(c.l2));
+    CHECK_WITHIN(CLIENT_DEADLINE_MS, (l2_outage_read(c.l2, &outage), outage.text[0]));
+    CHECK_STR(outage.first, "silent with requests pending");
+    CHECK_GE(outage.lasted_ms, 2000);
+    CHECK_LT(outage.lasted_ms + outage.ago_ms, check_now_ms() - (idle_ms - 250));
     struct l2_key key = client_key("k");
     struct l2_answer *a = CLIENT_ASK(&c, l2_get, &key);
     CHECK_EQ(a->status, 0);
