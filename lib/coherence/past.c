@@ -35,9 +35,9 @@ void past_lost(struct coherence *c, uint64_t until_ns)
     struct past *p = c->past;
     uint64_t now_ns = clock_coarse_ns(c->config.env->clock);
     uint64_t late_ns = now_ns > until_ns ? now_ns - until_ns : 0;
-    p->lost_late = late_ns >= LATE_NS;
+    p->lost_late_ms = late_ns >= LATE_NS ? late_ns / NS_PER_MS : 0;
     p->resynced = false;
-    if (p->lost_late)
+    if (p->lost_late_ms > 0)
         snprintf(p->lost_why, sizeof(p->lost_why),
                  "this process did not run, or was not ticked, for %.1f s at least",
                  (double)late_ns / 1e9);
@@ -47,12 +47,13 @@ void past_lost(struct coherence *c, uint64_t until_ns)
         strcpy(p->lost_why, "redis was connected, but no beat was answered in time");
 }
 
-/* Writes why trust was away: because the link was, if that has ended meanwhile. */
+/* Writes why trust was away: because the link was, if that has ended meanwhile, and we were not
+ * stopped for most of it. */
 static void say_why(struct coherence *c, uint64_t away_ms, char *why, size_t size)
 {
     struct l2_outage o;
     l2_outage_read(c->config.l2, &o);
-    if (o.text[0] && o.ago_ms <= away_ms && !c->past->lost_late)
+    if (o.text[0] && o.ago_ms <= away_ms && 2 * c->past->lost_late_ms <= o.lasted_ms)
         snprintf(why, size, "redis was away: %s", o.first);
     else
         snprintf(why, size, "%s", c->past->lost_why);

@@ -20,7 +20,7 @@ struct past {
     pthread_mutex_t lock;
     struct coherence_past of;           /* (p) its ages are times here, in ms */
     char lost_why[COHERENCE_WHY_BYTES]; /* (k) why trust was lost ... */
-    bool lost_late;                     /* (k) ... which was noticed late: we were stopped */
+    uint64_t lost_late_ms;              /* (k) ... so much too late was that noticed; 0: in time */
     bool resynced;                      /* (k) a clock was taken since */
 };
 

@@ -766,5 +766,14 @@ TEST(trust_runs_out_and_comes_back)
     world_pass(&w, 2 * WORLD_BEAT_MS);
     coherence_past_read(w.c, &past);
     CHECK(strncmp(past.doubt.why, "this process did not run, or was not ticked, for 4", 49) == 0);
+    w.outage = (struct l2_outage){.text = "refused", .first = "silent", .lasted_ms = 30000};
+    fake_env_advance(&w.fake, (WORLD_TRUST_MS + 1000) * NS_PER_MS); /* the keeper is late for it */
+    world_pass(&w, 2 * WORLD_BEAT_MS);
+    coherence_past_read(w.c, &past);
+    CHECK_STR(past.doubt.why, "redis was away: silent");
+    fake_env_advance(&w.fake, 50 * NS_PER_S);
+    world_pass(&w, 2 * WORLD_BEAT_MS);
+    coherence_past_read(w.c, &past);
+    CHECK(strncmp(past.doubt.why, "this process did not run, ", 26) == 0);
     world_close(&w);
 }

@@ -584,8 +584,7 @@ void l2_channel_outage_read(struct l2_channel *ch, struct l2_outage *ret)
 
 void l2_outage_read(struct l2 *w, struct l2_outage *ret)
 {
-    (void)w;
-    *ret = (struct l2_outage){0};
+    *ret = w->outage;
 }
 
 void l2_channel_destroy(struct l2_channel *ch)

@@ -87,6 +87,7 @@ struct l2 {
     world *beside; /* the node that uses ours, too */
 
     bool connected;
+    struct l2_outage outage; /* the last one that is over, as it is told */
     unsigned entries_max; /* limit of one beat's answer */
     char replid[40];
     uint64_t id; /* identity of clk; 0: there is none */
