@@ -239,9 +239,13 @@ void trend_keep(struct nigh *cache)
     latch_unlock(&cache->trend_clock.latch);
 }
 
+/* The latch keeps this time before that of the look that finds the space first. */
 void trend_open(struct nigh_space *space)
 {
+    struct latch *latch = &space->cache->trend_clock.latch;
+    latch_lock(latch);
     begin_windows(space, clock_now_ns(&space->cache->clock), TREND_SINCE_OPENED);
+    latch_unlock(latch);
 }
 
 void trend_begin_anew(struct nigh *cache, struct nigh_space *only)

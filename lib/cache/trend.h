@@ -113,7 +113,8 @@ uint64_t trend_reads(const struct trend *t, enum trend_count tier, enum trend_wi
 uint64_t trend_span_ns(const struct trend *t, enum trend_window window);
 /* Keeper: look, if a second has passed. */
 void trend_keep(struct nigh *cache);
-/* Begin the windows of a space that is being opened: all that it has counted counts. */
+/* Begin the windows of a space that is being opened, before anyone else finds it: all that it
+ * counts from now on counts. Locks: as below. */
 void trend_open(struct nigh_space *space);
 /* Begin the windows of all spaces anew, or of `only` one, for a cap has changed. Threads: any.
  * Locks: the latch, and within it those of shards, briefly. */

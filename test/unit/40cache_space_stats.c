@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "cache/cache.h"
+#include "cache/space.h"
 #include "l1/shard.h"
 #include "support/origin.h"
 
@@ -260,6 +261,48 @@ TEST(a_late_look_is_no_burst)
         world_settle(&w);
     }
     CHECK_LE(llabs(of(&w, "s", "l1_reads_1m") - 600), 10);
+    world_close(&w);
+}
+
+/* Looks again and again, and notes the longest minute that a look has told of. */
+struct looker {
+    struct world *w;
+    _Atomic bool enough;
+    uint64_t longest_ns;
+};
+
+static void *look_all_the_time(void *arg)
+{
+    struct looker *l = arg;
+    struct nigh *cache = l->w->cache;
+    while (!atomic_load(&l->enough)) {
+        world_advance(l->w, 1000);
+        trend_keep(cache);
+        for (uint32_t i = 0; i < space_count(cache); i++)
+            l->longest_ns =
+                u64_max(l->longest_ns, trend_span_ns(&cache->spaces[i]->trend, TREND_MINUTE));
+    }
+    return NULL;
+}
+
+/* A look may find a space that was opened after it began: it is told of no time before that. */
+TEST(spaces_that_are_opened_during_looks_have_minutes_too)
+{
+    struct world w;
+    struct looker l = {.w = &w};
+    struct nigh_space *space;
+    pthread_t thread;
+    open_small_as(&w, NIGH_POLICY_LRU, 3600000);
+    REQUIRE(pthread_create(&thread, NULL, look_all_the_time, &l) == 0);
+    for (int i = 0; i < 300; i++) {
+        char name[16];
+        snprintf(name, sizeof(name), "t%d", i);
+        world_advance(&w, 1);
+        REQUIRE_EQ(nigh_space_open(w.cache, name, NULL, NULL, NULL, NULL, &space), 0);
+    }
+    atomic_store(&l.enough, true);
+    pthread_join(thread, NULL);
+    CHECK_LE(l.longest_ns, 60 * NS_PER_S);
     world_close(&w);
 }
 

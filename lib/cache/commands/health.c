@@ -164,6 +164,12 @@ static bool is_of_outage(const struct l2_outage *o, uint64_t took_ns, uint64_t a
            ended_ns <= ago_ns + took_ns + NS_PER_S;
 }
 
+/* A look may have come since the time was read: then it is now. */
+static uint64_t between(uint64_t from_ns, uint64_t to_ns)
+{
+    return to_ns > from_ns ? to_ns - from_ns : 0;
+}
+
 /* Says when the change came that was the latest: after an outage one that was made during it. */
 static void say_longest(struct command *c, uint64_t took_ns, uint64_t ago_ns)
 {
@@ -180,7 +186,7 @@ static void say_lag(struct command *c)
 {
     const struct trend_lag *lag = &c->cache->lag;
     uint64_t heard_ns = load(&lag->heard_ns), now_ns = clock_now_ns(&c->cache->clock);
-    uint64_t ago_ms = now_ns > heard_ns ? (now_ns - heard_ns) / NS_PER_MS : 0;
+    uint64_t ago_ms = between(heard_ns, now_ns) / NS_PER_MS;
     int64_t behind_ms = nigh_stats_value(c->cache, NULL, "behind_ms");
     if (load(&lag->longest_ns) > 0)
         control_print(c->reply, "lag: changes came here within %s (median), %s (p99) in the last "
@@ -193,7 +199,7 @@ static void say_lag(struct command *c)
     if (heard_ns)
         control_print(c->reply, "\n");
     if (load(&lag->longest_ns) > 0)
-        say_longest(c, load(&lag->longest_ns), now_ns - load(&lag->longest_at_ns));
+        say_longest(c, load(&lag->longest_ns), between(load(&lag->longest_at_ns), now_ns));
     if (behind_ms > 0)
         control_print(c->reply, "lag: the listener has owed a change for %s\n",
                       span_of((uint64_t)behind_ms).text);
