@@ -47,8 +47,16 @@ static enum tally_cause cause_of(enum l1_fate fate)
     }
 }
 
-/* Whether a cache of another size may still have what went: for want of room, or because it was
- * too old here. */
+void l1_tell_gone(struct l1 *l1, uint64_t hash)
+{
+    if (l1->policy->gone)
+        l1->policy->gone(l1, hash);
+    if (NIGH_UNLIKELY(core_marks(l1, hash)))
+        curve_remove(l1, hash);
+}
+
+/* Whether another cache may still have what went: for want of room, or because it was too old
+ * here. */
 static bool others_keep(enum l1_fate fate)
 {
     return fate == L1_FATE_EVICTED || fate == L1_FATE_SHED || fate == L1_FATE_EXPIRED;
@@ -64,8 +72,8 @@ static NIGH_INLINED uint64_t depart_locked(struct l1 *l1, struct l1_shard *s, st
     tally_leave_locked(s, e, bytes, cause_of(fate));
     if (fate != L1_FATE_NONE)
         fates_note_gone(l1->fates, hash, fate, l1_entry_absent(e));
-    if (!others_keep(fate) && NIGH_UNLIKELY(core_marks(l1, hash)))
-        curve_remove(l1, hash);
+    if (!others_keep(fate))
+        l1_tell_gone(l1, hash);
     if (NIGH_UNLIKELY(l1_entry_refreshed(e)))
         refreshed_leaves(l1, e, hash);
     return bytes;

@@ -86,6 +86,9 @@ struct l1_policy {
                     uint64_t bytes);
     /* The entry in `slot`, charged `bytes`, leaves; whatever the reason. */
     void (*remove)(struct l1 *l1, struct l1_shard *s, uint32_t slot, uint64_t bytes);
+    /* A key's value, stored or not, is gone for another reason than want of room or its age: a
+     * cache that had decided otherwise would have lost it, too. Comes after remove(), if both. */
+    void (*gone)(struct l1 *l1, uint64_t hash);
     /* The slot of the next victim, and, if it is at hand, the hash of its key (else `*ret_hash`
      * stays). RING_NONE: there is none, or the newcomer is refused. Bounded work. NULL: never
      * evicts. */

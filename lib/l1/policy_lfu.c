@@ -494,7 +494,8 @@ static void lfu_remove_slot(struct l1 *l1, struct l1_shard *s, uint32_t slot, ui
     note_weight(p);
 }
 
-/* The newcomer has lost its contest: it is not stored, but the request for it counts. */
+/* The newcomer has lost its contest: it is not stored, but the request for it counts. So it does
+ * where the value lives shortly: the key misses because it is not held, not because it ended. */
 static uint32_t refuse(struct l1_shard *s)
 {
     struct policy_lfu *p = s->policy;
@@ -510,6 +511,12 @@ static void lfu_refused(struct l1 *l1, uint64_t hash, uint64_t bytes, uint64_t n
 {
     if (shadows_sampled(shadows_of(l1), hash))
         feed_miss(l1, hash, bytes, now_ns, until_ns);
+}
+
+static void lfu_gone(struct l1 *l1, uint64_t hash)
+{
+    if (NIGH_UNLIKELY(shadows_sampled(shadows_of(l1), hash)))
+        shadows_remove(shadows_of(l1), hash);
 }
 
 static void note_age(struct policy_lfu *p, const struct l1_entry *e)
@@ -613,6 +620,7 @@ const struct l1_policy policy_lfu = {
     .insert = lfu_insert_slot,
     .replace = lfu_replace_slot,
     .remove = lfu_remove_slot,
+    .gone = lfu_gone,
     .victim = lfu_victim_slot,
     .victims = lfu_victims_slots,
     .report = lfu_report,

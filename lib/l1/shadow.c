@@ -252,6 +252,24 @@ bool shadows_feed(struct shadows *s, const struct shadows_request *r)
     return over;
 }
 
+static void remove_locked(struct shadows *s, uint32_t hash) REQUIRES(s->lock)
+{
+    for (uint32_t i = 0; i < s->count; i++) {
+        struct mini_node *node = mini_look(&s->all[i].mini, hash);
+        if (node)
+            mini_remove(&s->all[i].mini, node);
+    }
+}
+
+void shadows_remove(struct shadows *s, uint64_t hash)
+{
+    if (pthread_mutex_trylock(&s->lock) != 0)
+        return; /* those that have it keep it */
+    if (s->all && shadows_sampled(s, hash))
+        remove_locked(s, mini_hash(hash));
+    pthread_mutex_unlock(&s->lock);
+}
+
 struct lfu_choice shadows_choice(const struct shadows *s)
 {
     struct lfu_choice choice = choices[atomic_load_explicit(&s->choice, memory_order_relaxed)];

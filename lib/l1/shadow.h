@@ -31,6 +31,11 @@
  * Two approximations: a value that Redis has would be loaded with what is left of its life, not
  * with all; and a shadow whose key the cache has loaded meanwhile does not hear of writes.
  *
+ * Invalidations. A key that is invalidated leaves all shadows, whether the cache had it or not; a
+ * write that is stored replaces its value in those that have it. An invalidation that finds the
+ * lock taken is lost to all alike. What falls below the floor of a tag or a space while the cache
+ * has not got it stays in the shadows that have: tags are not known here, nor to the curve.
+ *
  * After as many sampled requests as a shadow has entries, hits and differences are looked at and
  * fade by 3 %; the current choice is left when another leads by more than chance explains: requests
  * on which two shadows differ are tosses of a coin, whose sum has the deviation sqrt(differences).
@@ -147,5 +152,7 @@ struct shadows_request {
 
 /* Feed a request, if its key is sampled. True: a period is over (shadows_resize may be due). */
 bool shadows_feed(struct shadows *s, const struct shadows_request *r);
+/* Remove a key, if it is sampled: its value is gone for another reason than want of room. */
+void shadows_remove(struct shadows *s, uint64_t hash);
 
 #endif

@@ -220,8 +220,8 @@ uint64_t l1_invalidate_others(struct l1 *l1, const struct l1_key *key, uint64_t 
     struct l1_entry *e = table_entry_in(table_word_of_key(shard_table_locked(s), key));
     if (e && !survives(e, version) && !(own && l1_entry_stamp(e) == own))
         l1_shard_drop_locked(l1, s, e, L1_FATE_NONE); /* the caller knows on whose behalf */
-    else if (!e && NIGH_UNLIKELY(core_marks(l1, key->hash)))
-        curve_remove(l1, key->hash); /* a larger cache might still have it */
+    else if (!e)
+        l1_tell_gone(l1, key->hash);
     l1_shard_unlock(l1, s);
     USDT(invalidate, key->data, key->len, position);
     if (ret_ticket_ok)

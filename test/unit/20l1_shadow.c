@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Shadow caches find the window that suits the traffic, and find another when it changes; they know
-// how long values live, have nodes enough for every choice, and stay within their part of the cap.
+// how long values live and which are invalidated, have nodes enough for every choice, and stay
+// within their part of the cap.
 
 #include "l1/shadow.h"
 #include "support/l1_cache.h"
@@ -269,6 +270,81 @@ TEST(a_miss_that_comes_out_of_order_sweeps_nothing)
     }
     CHECK_GT(left, 1);
     unfollow(&f);
+}
+
+/* ---- invalidations ---- */
+
+static unsigned shadows_that_have(const struct followed *f, uint64_t key)
+{
+    unsigned have = 0;
+    for (uint32_t i = 0; i < f->s.count; i++)
+        have += mini_look(&f->s.all[i].mini, mini_hash(hash_of(key))) != NULL;
+    return have;
+}
+
+TEST(a_key_that_is_invalidated_leaves_all_shadows)
+{
+    struct followed f;
+    follow(&f);
+    uint64_t other = f.key + 1;
+    while (!shadows_sampled(&f.s, hash_of(other)))
+        other++;
+    feed_living(&f.s, other, f.now_ns, 5 * NS_PER_S);
+    CHECK_EQ(left_after(&f, 0, 0), 5000);
+    shadows_remove(&f.s, hash_of(f.key));
+    CHECK_EQ(shadows_that_have(&f, f.key), 0);
+    CHECK_EQ(shadows_that_have(&f, other), f.s.count);
+    shadows_remove(&f.s, hash_of(f.key)); /* is not there */
+    uint32_t before = f.s.hits[0];
+    CHECK_EQ(left_after(&f, 2, 0), 5000); /* all miss, and load */
+    CHECK_EQ(f.s.hits[0], before);
+    unfollow(&f);
+}
+
+static void get_or_load(struct cache *c, unsigned number)
+{
+    if (!cache_note_hit(c, number))
+        cache_put_size(c, number, 16);
+}
+
+static void invalidate(struct cache *c, unsigned number)
+{
+    struct name name;
+    struct l1_key key = cache_key(c, &name, number);
+    l1_invalidate_key(c->l1, &key, 0, l1_ticket(c->l1), NULL);
+}
+
+/* The same as come_again_beside_a_loop(), in a cache. A key that comes again is invalidated before,
+ * or not. */
+static void ask_beside_a_loop(struct cache *c, unsigned from, unsigned count, bool invalidates)
+{
+    for (unsigned i = from; i < from + count; i++) {
+        if (i % 64 == 0)
+            l1_reclaim(c->l1);
+        get_or_load(c, (1u << 20) + i + 128);
+        if (invalidates)
+            invalidate(c, (1u << 20) + i + 64);
+        get_or_load(c, (1u << 20) + i);
+        get_or_load(c, i % (ENTRIES * 5 / 4));
+    }
+}
+
+/* Shadows hear of invalidations of what the cache holds, and of what it does not. */
+TEST(the_window_is_not_chosen_by_hits_of_what_was_invalidated)
+{
+    struct cache c;
+    fake_env_init(&c.fake, check_seed());
+    struct l1_config config = cache_config(&c, 32u << 20, 1);
+    config.entries = ENTRIES;
+    cache_open_config(&c, config);
+    const struct shadows *s = c.l1->policy_common;
+    ask_beside_a_loop(&c, 0, 6000, false);
+    CHECK_GE(shadows_choice(s).window_permille, 400);
+    ask_beside_a_loop(&c, 6000, 6000, true); /* they are in the window */
+    CHECK_LE(shadows_choice(s).window_permille, 50);
+    ask_beside_a_loop(&c, 12000, 6000, true); /* they have left it before */
+    CHECK_LE(shadows_choice(s).window_permille, 50);
+    cache_close(&c);
 }
 
 /* Small values and large ones that are asked for alike: density matters for requests. */
