@@ -439,10 +439,19 @@ static struct l1_curve_point tell_point(struct l1 *l1, const struct curve *c, ui
     };
 }
 
+/* Returns what the present cap is told to hit, or else the next smaller one: 0 if none is. */
+static double floor_of(const double *ratios, const bool *known)
+{
+    for (uint32_t i = NOW + 1; i-- > 0;)
+        if (known[i])
+            return ratios[i];
+    return 0;
+}
+
 /* Where chance says that a larger cap brings less, it brings nothing. */
 static void make_rising(double *ratios, const bool *known)
 {
-    double floor = known[NOW] ? ratios[NOW] : 0, ceiling = known[NOW] ? ratios[NOW] : 1;
+    double floor = floor_of(ratios, known), ceiling = known[NOW] ? ratios[NOW] : 1;
     for (uint32_t i = NOW + 1; i < L1_CURVE_POINTS; i++)
         if (known[i])
             floor = ratios[i] = ratios[i] > floor ? ratios[i] : floor;

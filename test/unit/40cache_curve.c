@@ -8,6 +8,7 @@
 
 #include "base/base.h"
 #include "cache/cache.h"
+#include "cache/inspect/curve.h"
 #include "l1/core.h"
 #include "support/check.h"
 
@@ -190,6 +191,34 @@ TEST(what_was_told_before_says_so)
     check_width(text);
     CHECK(strstr(text, "  +- 1.0, 44 s ago\n"));
     CHECK(strstr(text, "\n\"ago\": told then, of that traffic, and told again once"));
+    nigh_close(cache);
+}
+
+/* After another cap points are told before the present one is: a difference to a ratio that is not
+ * known is none, but what was told of two caps can be compared. */
+TEST(what_is_told_before_now_is_promises_no_doubling)
+{
+    struct l1_curve read;
+    struct curve_twice twice;
+    struct nigh_space *space;
+    struct nigh *cache = open_cache("l1.policy=lfu", &space);
+    struct curve *c = &cache->l1->curve;
+    ask_many(cache, space);
+    nigh_curve(cache, NIGH_STATS_TEXT, NULL, 0);
+    pthread_mutex_lock(&c->lock);
+    c->reads = 0;
+    c->told.points = 1u << 1 | 1u << 3;
+    c->told.figures[1] = (struct curve_figure){.6f, 0, CURVE_NOT_KNOWN};
+    c->told.figures[3] = (struct curve_figure){.5f, .01f, CURVE_NOT_KNOWN};
+    for (uint32_t i = 0; i < L1_CURVE_POINTS; i++)
+        c->points[i].seen = 0;
+    pthread_mutex_unlock(&c->lock);
+    REQUIRE(l1_curve_read(cache->l1, &read));
+    CHECK(!read.points[CURVE_NOW].enough && read.points[1].enough && read.points[3].enough);
+    CHECK(read.points[3].ratio >= read.points[1].ratio);
+    CHECK(!curve_twice(cache, &twice));
+    CHECK_EQ(nigh_stats_value(cache, NULL, "curve_known"), 0);
+    CHECK_EQ(nigh_stats_value(cache, NULL, "curve_twice_ppm"), 0);
     nigh_close(cache);
 }
 

@@ -48,8 +48,8 @@ static void read_lag(struct nigh *cache, struct gauges *g)
 static void read_curve(struct nigh *cache, struct gauges *g)
 {
     struct l1_curve c;
-    const struct l1_curve_point *twice = &c.points[L1_CURVE_TWICE];
-    if (!l1_curve_read(cache->l1, &c) || !twice->enough)
+    const struct l1_curve_point *twice = &c.points[L1_CURVE_TWICE], *now = twice - 1;
+    if (!l1_curve_read(cache->l1, &c) || !twice->enough || !now->enough)
         return;
     g->curve_known = true;
     g->curve_twice = twice->ratio > c.ratio ? twice->ratio - c.ratio : 0;
