@@ -101,8 +101,7 @@ struct nigh_space {
 
 /* Takers of requests for marked keys: sample.h. Keys: as above */
 struct sample {
-    _Atomic uint32_t wanted;  /* (a) SAMPLE_FOR_..., 0: nobody */
-    _Atomic uint32_t mark_mask; /* (a) l1_mark_mask(), or a moment ago */
+    _Atomic uint32_t wanted; /* (a) SAMPLE_FOR_..., 0: nobody */
 };
 
 /* When the keeper has something to do for the curve. Keys: (k) keeper */

@@ -140,8 +140,6 @@ static int open_l1(struct nigh *cache, const struct nigh_options *o)
         .mark_one_in = recording_wants(o) ? o->trace_sample : 0,
     };
     int rc = l1_create(&config, &cache->l1);
-    if (rc == 0)
-        atomic_init(&cache->sample.mark_mask, l1_mark_mask(cache->l1));
     return rc == NIGH_EINVAL ? options_memory_too_small(o) : rc;
 }
 

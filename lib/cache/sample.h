@@ -35,10 +35,9 @@ struct sample_event {
 
 static inline bool sample_takes(const struct nigh_space *space, uint64_t hash)
 {
-    const struct sample *s = &space->cache->sample;
-    return NIGH_UNLIKELY(atomic_load_explicit(&s->wanted, memory_order_relaxed)) &&
-           NIGH_UNLIKELY(l1_mask_marks(atomic_load_explicit(&s->mark_mask, memory_order_relaxed),
-                                       hash));
+    const struct nigh *cache = space->cache;
+    return NIGH_UNLIKELY(atomic_load_explicit(&cache->sample.wanted, memory_order_relaxed)) &&
+           NIGH_UNLIKELY(l1_marks(cache->l1, hash));
 }
 
 /* Note a hit that l1_touch() has answered with `touched`, not 0; `outcome`: FRESH, STALE or ABSENT.

@@ -25,11 +25,6 @@ bool curve_is_set(const struct nigh *cache)
     return atomic_load_explicit(&cache->sample.wanted, memory_order_relaxed) & SAMPLE_FOR_CURVE;
 }
 
-static void note_marks(struct nigh *cache)
-{
-    atomic_store_explicit(&cache->sample.mark_mask, l1_mark_mask(cache->l1), memory_order_relaxed);
-}
-
 void curve_set(struct nigh *cache, bool on)
 {
     if (l1_curve_set(cache->l1, on))
@@ -37,12 +32,12 @@ void curve_set(struct nigh *cache, bool on)
     else
         atomic_fetch_and_explicit(&cache->sample.wanted, ~(uint32_t)SAMPLE_FOR_CURVE,
                                   memory_order_relaxed);
-    note_marks(cache);
 }
 
 /* Fit the curve, and tell it the reads of each space that it is about: all that count in its hit
  * ratio, and probes (NIGH_L1_ONLY), whose hits are among them. Returns in how many nanoseconds to
- * drain it. */
+ * drain it. Who asks (nigh_curve()) may do so at any time between the keeper's turns: a window that
+ * ends early is a piece of the traffic as good as another. */
 static uint64_t fit(struct nigh *cache)
 {
     for (uint32_t i = space_count(cache); i-- > 0;) {
@@ -55,9 +50,7 @@ static uint64_t fit(struct nigh *cache)
                           stats_read(&space->stats, STATS_L1_PROBE_MISS);
         l1_curve_count(cache->l1, space->id, hits, misses);
     }
-    uint64_t pause_ns = l1_curve_keep(cache->l1);
-    note_marks(cache);
-    return pause_ns;
+    return l1_curve_keep(cache->l1);
 }
 
 uint64_t curve_keep(struct nigh *cache)
