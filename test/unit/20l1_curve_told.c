@@ -85,6 +85,43 @@ TEST(reads_of_a_new_space_count_from_the_first_on)
     cache_close(&c);
 }
 
+/* Replay what half is lost of; somebody asks (nigh_curve()) after so many requests, which drains
+ * and fits between the keeper's turns. */
+static void replay_asked(unsigned asked_after, struct l1_curve *ret)
+{
+    struct cache c;
+    uint64_t hits = 0;
+    open_small(&c, NIGH_POLICY_LRU, 500, true);
+    for (unsigned i = 0; i < REQUESTS / 2; i++) {
+        hits += ask(&c, trace[i]);
+        if (i % 64 == 0)
+            cache_reclaim(&c);
+        if (i % 1024 == 0)
+            l1_curve_drain(c.l1);
+        if (i % 8192 == 0 || i % asked_after == 0)
+            keep(&c, hits, i + 1);
+    }
+    REQUIRE(l1_curve_read(c.l1, ret));
+    cache_close(&c);
+}
+
+TEST(who_asks_often_is_told_the_same)
+{
+    struct l1_curve kept, asked;
+    make_trace();
+    replay_asked(REQUESTS, &kept);
+    replay_asked(3000, &asked);
+    CHECK(kept.seen < 0.6 && asked.seen < 0.8);
+    for (uint32_t i = 0; i < L1_CURVE_POINTS; i++) {
+        const struct l1_curve_point *a = &kept.points[i], *b = &asked.points[i];
+        double off = a->ratio > b->ratio ? a->ratio - b->ratio : b->ratio - a->ratio;
+        CHECK_EQ(a->enough, b->enough);
+        if (!CHECK(i == CURVE_NOW ? off < 0.02 : off < a->error + b->error))
+            check_note("size %.2f: %.2f, asked often %.2f, +-%.2f", a->size, 100 * a->ratio,
+                       100 * b->ratio, 100 * (a->error + b->error));
+    }
+}
+
 /* ---- what is told stays told, and is said in time ---- */
 
 #define RATE 1000u /* reads a second */
