@@ -182,7 +182,7 @@ TEST(under_lfu_lifetimes_are_what_other_caps_bring)
 static void replay_with_strangers(struct cache *c)
 {
     uint64_t hits = 0;
-    for (unsigned i = 0; i < 2 * LIVES_REQUESTS; i++) {
+    for (unsigned i = 0; i < 4 * LIVES_REQUESTS; i++) {
         fake_env_advance(&c->fake, STEP_NS);
         hits += i % 4 ? ask_living(c, KEYS + i, VALUE, all_5s)
                       : ask_living(c, trace[i] % 1500, LARGE_VALUE, for_ever);
@@ -205,8 +205,8 @@ static void check_strangers(enum nigh_policy policy)
     REQUIRE(l1_curve_read(c.l1, &curve));
     for (uint32_t i = CURVE_NOW + 1; i <= CURVE_NOW + 2; i++) {
         const struct l1_curve_point *p = &curve.points[i];
-        bool right = p->enough && p->error < 0.12 && p->ratio - p->error < 0.26 &&
-                     p->ratio + p->error > 0.2;
+        bool right = p->enough && p->error < 0.12 && p->ratio - 2 * p->error < 0.26 &&
+                     p->ratio + 2 * p->error > 0.2; /* four deviations: the seed is any */
         if (!CHECK(right))
             check_note("size %.0f: %.1f %% +- %.1f, not 25%s", p->size, 100 * p->ratio,
                        100 * p->error, p->enough ? "" : "; not told");
