@@ -74,10 +74,10 @@ static void store_in(const struct l1 *l1, struct curve_point *p, enum curve_way 
 }
 
 /* Whether a mini cache would have a key that the real cache has, and lacks it only because it has
- * not seen how it came: one that is as large, and has never been full. */
+ * not seen how it came: one that is as large, and has never let anything go. */
 static bool missed_it(const struct curve *c, const struct curve_point *p)
 {
-    return !p->warm && p >= &c->points[CURVE_NOW];
+    return !p->warm && !p->swept && p >= &c->points[CURVE_NOW];
 }
 
 /* Ask a mini cache. Returns whether it hits. */
@@ -223,15 +223,27 @@ static void sweep_mini(struct mini *mini, uint32_t now)
             mini_remove(mini, &mini->nodes[i]);
 }
 
+/* Whether no node of one of a point's mini caches is free. */
+static bool lacks_nodes(const struct curve *c, const struct curve_point *p)
+{
+    bool lacks = false;
+    for (enum curve_way way = CURVE_AS_NOW; way < c->ways && p->sample; way++)
+        lacks |= p->mini[way].free == MINI_NONE;
+    return lacks;
+}
+
 void curve_sweep_locked(const struct l1 *l1, struct curve *c)
 {
     uint32_t now = window_tick(clock_now_ns(l1->env->clock));
     if (now - c->swept < SWEEP_TICKS)
         return;
     c->swept = now;
-    for (uint32_t i = 0; i < L1_CURVE_POINTS; i++)
-        for (enum curve_way way = CURVE_AS_NOW; way < c->ways && c->points[i].warm; way++)
-            sweep_mini(&c->points[i].mini[way], now);
+    for (uint32_t i = 0; i < L1_CURVE_POINTS; i++) {
+        struct curve_point *p = &c->points[i];
+        p->swept |= p->warm || lacks_nodes(c, p);
+        for (enum curve_way way = CURVE_AS_NOW; way < c->ways && p->swept; way++)
+            sweep_mini(&p->mini[way], now);
+    }
 }
 
 /* ---- what happens ---- */

@@ -55,6 +55,7 @@
  *
  * A full mini cache gives the room of what is too old free each second, as the real cache does. One
  * that has never been full keeps it: by that it knows a miss for a key that it has not seen come.
+ * But from when this has taken its last node: else what grew too old would push out what lives.
  * Nor does a miss count for a key's popularity where the value lives much shorter than what is in
  * main (lfu_is_short()): each mini cache knows how long that is for itself.
  *
@@ -116,6 +117,7 @@ struct curve_point {
     uint32_t sample;    /* (l) one key in so many, a power of two; 0: there is no mini cache */
     bool warm;          /* (l) it has been full once */
     bool settled;       /* (l) ... and has forgotten what it counted before */
+    bool swept;         /* (l) what is too old is removed: it was warm, or no node was free */
     bool few;           /* (l) it has room for fewer than ENTRIES_FEW entries */
     double entries;     /* (l) for so many of mean size it has room */
     bool begun;         /* (l) it has seen a value stored, the first in the tick `began` */

@@ -232,7 +232,7 @@ static void follow_cap_locked(struct l1 *l1, struct curve *c) REQUIRES(c->lock)
         return;
     }
     for (uint32_t i = 0; i < L1_CURVE_POINTS; i++)
-        c->points[i].warm = c->points[i].settled = false;
+        c->points[i].warm = c->points[i].settled = c->points[i].swept = false;
     forget_points(c);
     forget_measured(c);
 }
