@@ -10,6 +10,9 @@
  *               present one
  *     crowding  how many keys are in it, for all groups alike: some more than should be, and the
  *               mini cache has a bit less room for them. It brings a part of what a doubling brings
+ *               on the steeper side of the point, or of the present one: a sample may just fit
+ *               where all keys do not, and then nothing is seen between the two. As such a sample
+ *               also shows less of both than there is, they count for as much more as it may lack
  *     learning  lfu learns, and a mini cache that began a minute ago has learnt less than the real
  *               one, or more where it has been full for longer. Then that of the present size does
  *               not hit what the real one hits. What it is off is subtracted; others are off by
@@ -151,22 +154,81 @@ static double doublings_to(uint32_t i)
     return i > NOW ? i - NOW : NOW - i;
 }
 
-/* Returns what so many keys more or less than should be in a sample are worth at a point: two
- * deviations, which of n keys are two roots of n. */
-static double crowding_at(const struct curve *c, uint32_t i, double gain)
+/* What was seen at a point, as shares of all reads, or of those of a space. */
+struct findings {
+    double real;        /* hit now */
+    struct shares more; /* hit more, by the way of the policy that leads */
+    double fills;       /* missed by the mini cache, perhaps because it began late */
+    double gains[L1_CURVE_POINTS]; /* hit more than now by each point's mini cache, as now */
+    uint32_t known;                /* a bit for each point whose gain says something */
+};
+
+static bool is_known(const struct findings *f, uint32_t i)
 {
-    double entries = c->points[i].entries < c->points[NOW].entries ? c->points[i].entries
-                                                                   : c->points[NOW].entries;
-    if (i == NOW || entries <= 0)
-        return 0;
-    return 2 / root(entries) * gain / (LN_2 * doublings_to(i));
+    return f->known >> i & 1;
+}
+
+/* Returns which part of the keys that should be in a sample it may have more or less: two
+ * deviations, which of n keys are two roots of n. */
+static double part_of_sample(const struct curve_point *p)
+{
+    return p->entries > 1 ? 2 / root(p->entries) : 2;
+}
+
+/* ... in the smaller one of the two that are compared. */
+static double part_at(const struct curve *c, uint32_t i)
+{
+    double there = part_of_sample(&c->points[i]), now = part_of_sample(&c->points[NOW]);
+    return there > now ? there : now;
+}
+
+/* Whether a mini cache is full, or would be with as many keys more. */
+static bool may_be_full(const struct curve_point *p)
+{
+    const struct lfu *lfu = &p->mini[CURVE_AS_NOW].lfu;
+    return (double)lfu_weight(lfu) * (1 + part_of_sample(p)) >= (double)lfu->capacity;
+}
+
+/* Returns what the last doubling has brought to a point below which none is known: as if all that
+ * it hits had come in equal steps, one for each doubling from one entry on. */
+static double even_step(const struct curve *c, const struct findings *f, uint32_t i)
+{
+    const struct curve_point *p = &c->points[i];
+    uint64_t entries = (uint64_t)(p->entries * p->sample);
+    bool any = is_known(f, i) && entries > 1 && may_be_full(p);
+    return any ? above_0(f->real + f->gains[i]) / (63 - __builtin_clzll(entries)) : 0;
+}
+
+/* Returns what a doubling brings on the steeper side of a point, as far as that is known. */
+static double slope_at(const struct curve *c, const struct findings *f, uint32_t i)
+{
+    bool below = i > 0 && is_known(f, i) && is_known(f, i - 1);
+    bool above = i + 1 < L1_CURVE_POINTS && is_known(f, i) && is_known(f, i + 1);
+    double down = below ? f->gains[i] - f->gains[i - 1] : even_step(c, f, i);
+    double up = above ? f->gains[i + 1] - f->gains[i] : 0;
+    return above_0(up > down ? up : down);
+}
+
+/* Returns what the chance of how many keys are in a sample is worth at a point. */
+static double crowding_at(const struct curve *c, const struct findings *f, uint32_t i)
+{
+    double there = slope_at(c, f, i), now = slope_at(c, f, NOW);
+    return part_at(c, i) * (there > now ? there : now) / LN_2;
+}
+
+/* Returns two deviations of what is told. What is measured has none. */
+static double chance_at(const struct curve *c, const struct findings *f, uint32_t i,
+                        double deviation)
+{
+    double groups = 2 * deviation, crowding = crowding_at(c, f, i);
+    return i == NOW ? 0 : root(groups * groups + crowding * crowding) * (1 + part_at(c, i));
 }
 
 /* Returns by how much learning makes a point wrong, where the present one's mini cache hits so much
  * more than the real cache. */
-static double learning_at(const struct curve *c, uint32_t i, const struct shares *now)
+static double learning_at(const struct curve *c, const struct findings *f, uint32_t i)
 {
-    double off = sum_of(now).share;
+    double off = f->gains[NOW];
     return c->ways < CURVE_WAYS ? 0 : doublings_to(i) * (off < 0 ? -off : off);
 }
 
@@ -177,25 +239,16 @@ static bool is_filling(const struct curve *c, uint32_t i)
     return i > NOW && !c->points[i].settled && c->points[NOW].warm;
 }
 
-/* What was seen at a point, as shares of all reads, or of those of a space. */
-struct findings {
-    double real;        /* hit now */
-    struct shares more; /* hit more, by the way of the policy that leads */
-    struct shares now;  /* hit more by the mini cache of the present size than is hit now */
-    double fills;       /* missed by the mini cache, perhaps because it began late */
-};
-
 /* Returns what is told of a cap. */
 static struct curve_figure figure(const struct curve *c, uint32_t i, const struct findings *f,
                                   const struct lead *lead)
 {
     struct gain gain = sum_of(&f->more);
     double filling = is_filling(c, i) ? f->fills / 2 : 0;
-    double groups = 2 * gain.deviation, crowding = crowding_at(c, i, gain.share);
-    double chance = root(groups * groups + crowding * crowding);
+    double chance = chance_at(c, f, i, gain.deviation);
     return (struct curve_figure){
         .ratio = (float)within_0_1(f->real + gain.share + filling),
-        .error = (float)(chance + learning_at(c, i, &f->now) + filling + lead->doubt),
+        .error = (float)(chance + learning_at(c, f, i) + filling + lead->doubt),
         .now = (float)f->real,
     };
 }
@@ -205,17 +258,27 @@ static double real_of(const struct curve *c)
     return c->reads > 0 ? c->hits / c->reads : 0;
 }
 
+/* Note what a mini cache hits beyond the real hits, were it too small to be told. */
+static void find_gain(const struct curve *c, struct findings *f, uint32_t i)
+{
+    struct shares shares = {.groups = CURVE_GROUPS};
+    add_point(c, &shares, 1, i, CURVE_AS_NOW);
+    f->gains[i] = sum_of(&shares).share;
+    bool known = c->points[i].seen >= ENOUGH_READS && c->points[i].entries >= 1;
+    f->known |= (uint32_t)known << i;
+}
+
 static struct curve_figure figure_of(const struct curve *c, uint32_t i)
 {
     const struct curve_point *p = &c->points[i];
     struct findings f = {.real = real_of(c),
                          .more = {.groups = CURVE_GROUPS},
-                         .now = {.groups = CURVE_GROUPS},
                          .fills = p->fills / expected(c, p->all, p->sample)};
     struct lead lead = find_lead(c, i);
     add_point(c, &f.more, 1, i, lead.way);
     add_point(c, &f.more, -1, NOW, CURVE_AS_NOW);
-    add_point(c, &f.now, 1, NOW, CURVE_AS_NOW);
+    for (uint32_t at = 0; at < L1_CURVE_POINTS; at++)
+        find_gain(c, &f, at);
     return figure(c, i, &f, &lead);
 }
 
@@ -234,18 +297,28 @@ static void add_part(const struct curve *c, struct shares *shares, double times,
                c->points[i].sample);
 }
 
+static void find_part(const struct curve *c, struct findings *f, const struct curve_space *s,
+                      uint32_t i)
+{
+    struct shares shares = {.groups = CURVE_SPACE_GROUPS};
+    add_part(c, &shares, 1, s, i, CURVE_AS_NOW);
+    f->gains[i] = sum_of(&shares).share;
+    bool known = s->parts[i].seen >= ENOUGH_PART_READS && c->points[i].entries >= 1;
+    f->known |= (uint32_t)known << i;
+}
+
 static struct curve_figure figure_of_space(const struct curve *c, const struct curve_space *s,
                                            uint32_t i)
 {
     double reads = expected(c, all_of_space(c, s, i), c->points[i].sample);
     struct findings f = {.real = s->hits / s->reads,
                          .more = {.groups = CURVE_SPACE_GROUPS},
-                         .now = {.groups = CURVE_SPACE_GROUPS},
                          .fills = s->parts[i].fills / reads};
     struct lead lead = find_lead(c, i);
     add_part(c, &f.more, 1, s, i, lead.way);
     add_part(c, &f.more, -1, s, NOW, CURVE_AS_NOW);
-    add_part(c, &f.now, 1, s, NOW, CURVE_AS_NOW);
+    for (uint32_t at = 0; at < L1_CURVE_POINTS; at++)
+        find_part(c, &f, s, at);
     return figure(c, i, &f, &lead);
 }
 
