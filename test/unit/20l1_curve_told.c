@@ -528,7 +528,8 @@ static void try_strangers(void)
         cache_close(&s.w[cap].c);
 }
 
-/* What "+-" says is right of 19 figures in 20, so one of twelve may be wrong. */
+/* What "+-" says is right of 19 figures in 20, so one of twelve may be wrong. Of 240 that 40 seeds
+ * tell (--seconds 40) 239 are right. */
 TEST(plus_minus_is_honest_where_most_keys_do_not_exist)
 {
     tally = (struct tally){0, 0};
