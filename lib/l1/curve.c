@@ -41,22 +41,11 @@ static struct lfu_choice choice_of(const struct l1 *l1, enum curve_way way)
     return choice;
 }
 
-/* Whether a tick has come. They wrap. */
-static bool has_come(uint32_t tick, uint32_t now)
-{
-    return (int32_t)(now - tick) >= 0;
-}
-
-static bool is_over(const struct mini_node *node, uint32_t now)
-{
-    return has_come(node->until, now);
-}
-
 /* Whether a mini cache would not have loaded what the real one has: it had answered the read from
  * which that came, by a value that was not stale. */
 static bool keeps(const struct mini_node *node, const struct window_event *e)
 {
-    return node->answered && !has_come(node->until - e->stale, e->at);
+    return node->answered && !mini_has_come(node->until - e->stale, e->at);
 }
 
 static void store_in(const struct l1 *l1, struct curve_point *p, enum curve_way way,
@@ -86,7 +75,7 @@ static bool read_mini(const struct l1 *l1, const struct curve *c, struct curve_p
 {
     struct mini *mini = &p->mini[way];
     struct mini_node *node = mini_look(mini, e->hash);
-    bool over = node && is_over(node, e->at);
+    bool over = node && mini_is_over(node, e->at);
     if (node && !over) {
         mini_touch(mini, node);
         node->answered = e->what != WINDOW_HIT;
@@ -219,7 +208,7 @@ uint64_t l1_curve_drain(struct l1 *l1)
 static void sweep_mini(struct mini *mini, uint32_t now)
 {
     for (uint32_t i = 0; i < mini->node_count; i++)
-        if (mini->nodes[i].weight && is_over(&mini->nodes[i], now))
+        if (mini->nodes[i].weight && mini_is_over(&mini->nodes[i], now))
             mini_remove(mini, &mini->nodes[i]);
 }
 

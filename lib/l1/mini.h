@@ -72,10 +72,16 @@ uint64_t mini_spread(uint32_t hash);
 struct mini_node *mini_look(const struct mini *s, uint32_t hash);
 /* Note a hit of a node. */
 void mini_touch(struct mini *s, struct mini_node *node);
-/* Whether a node's time is over. Ticks wrap. */
+/* Whether a tick has come. They wrap. */
+static inline bool mini_has_come(uint32_t tick, uint32_t now)
+{
+    return (int32_t)(now - tick) >= 0;
+}
+
+/* Whether a node's time is over. */
 static inline bool mini_is_over(const struct mini_node *node, uint32_t now)
 {
-    return (int32_t)(now - node->until) >= 0;
+    return mini_has_come(node->until, now);
 }
 /* Store a key that is not there, unless it loses its contest; or give it another weight. Returns
  * its node, or NULL. The owner's part of a new one is 0. */
