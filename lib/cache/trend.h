@@ -37,7 +37,7 @@ struct nigh_space;
 
 enum trend_window { TREND_SECOND, TREND_MINUTE, TREND_HOUR, TREND_WINDOWS };
 
-/* What is told of a window. A tier is named by the first of its three, which are in this order. */
+/* Names what a window tells. A tier is named by the first of its three, which are in this order. */
 enum trend_count {
     TREND_L1,
     TREND_L1_FRESH = TREND_L1,

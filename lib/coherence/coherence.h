@@ -298,7 +298,7 @@ struct coherence_delivery {
 };
 
 #define COHERENCE_WHY_BYTES (L2_PROBLEM_BYTES + 20)
-/* What is over: the last time without trust, the last resync, the last changes that waited. */
+/* Remembers what is over: the last doubt, the last resync, the last changes that waited. */
 struct coherence_past {
     struct {
         char why[COHERENCE_WHY_BYTES]; /* "": trust has never been lost, or never came back */

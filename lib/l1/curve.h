@@ -149,7 +149,7 @@ struct curve_figure {
     float now;   /* share of hits under the present cap, then; CURVE_NOT_KNOWN */
 };
 
-/* What points have said last, for those that have forgotten since. */
+/* Keeps what points have said last, for those that have forgotten since. */
 struct curve_told {
     struct curve_figure figures[L1_CURVE_POINTS];
     uint32_t points; /* a bit for each of which there is one */

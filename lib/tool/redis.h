@@ -45,7 +45,7 @@ extern volatile sig_atomic_t redis_ended;
 /* Open the node, which is zeroed, at the Redis that --redis names. It is trusted then, or the
  * prefix is nobody's. Else a status, and nothing is open. */
 int redis_open(const struct tool_args *args, struct redis_node *n);
-/* The same with these options; o->group_slots becomes what Redis says. */
+/* Opens it with these options; o->group_slots becomes what Redis says. */
 int redis_open_with(const struct tool_args *args, struct nigh_options *o, struct redis_node *n);
 
 /* Whether no node uses the prefix. */
