@@ -3,6 +3,8 @@
  * The commands that ask at control sockets: the words go there as they are, the answers come out.
  * Only those of `invalidate`, which may be many, go in parts, for a line has bounds; what a part
  * was answered is shown of the last, and where it is not as it should be.
+ *
+ * People at a terminal get lines of its width; a pipe gets each line whole, for grep.
  */
 #include "tool/tool.h"
 
@@ -12,6 +14,20 @@
 
 #define PART_WORDS 1000u  /* a process takes 1024 words, */
 #define PART_BYTES 60000u /* and 65536 bytes, in a line */
+
+/* Whether an answer is for programs: JSON, or Prometheus' text. */
+static bool is_data(const char *answer)
+{
+    return *answer == '{' || *answer == '#';
+}
+
+static void put_answer(const char *answer)
+{
+    size_t columns = is_data(answer) ? 0 : fold_columns();
+    char *folded = columns ? fold(answer, columns) : NULL;
+    fputs(folded ? folded : answer, stdout);
+    free(folded);
+}
 
 static void show(const struct tool_args *args, size_t i, const char *answer)
 {
@@ -24,7 +40,7 @@ static void show(const struct tool_args *args, size_t i, const char *answer)
     }
     if (several)
         printf("%s%s:\n", i ? "\n" : "", args->sockets[i]);
-    fputs(answer, stdout);
+    put_answer(answer);
 }
 
 static int show_none(const struct tool_args *args, size_t i, const char *why)

@@ -21,6 +21,7 @@
 
 #define TIMEOUT_MS 5000u
 #define TIMEOUT_MAX_MS 86400000u
+#define HELP_COLUMNS 78
 
 /* Flags, as bits. */
 enum {
@@ -162,27 +163,20 @@ static int help(FILE *out)
     return out == stdout ? TOOL_DONE : TOOL_USAGE;
 }
 
-/* Breaks lines at 78 columns. */
-static void print_folded(FILE *out, const char *text)
+/* Shows a text of one long line, as a paragraph in a pipe, too. */
+static void print_folded(const char *text)
 {
-    size_t column = 0;
-    while (*text) {
-        size_t len = strcspn(text, " ");
-        if (column > 0 && column + 1 + len > 78)
-            column = (size_t)!fputc('\n', out) * 0;
-        column += len + (size_t)(column > 0 ? fprintf(out, " ") : 0);
-        fwrite(text, 1, len, out);
-        text += len + (text[len] == ' ');
-    }
-    fprintf(out, "\n");
+    char *folded = fold(text, HELP_COLUMNS);
+    printf("%s\n", folded ? folded : text);
+    free(folded);
 }
 
 static int help_of(const struct command *c)
 {
     printf("nigh %s%s%s\n\n", c->name, *c->args ? " " : "", c->args);
-    print_folded(stdout, c->help);
+    print_folded(c->help);
     if (c->more)
-        print_folded(stdout, c->more);
+        print_folded(c->more);
     return TOOL_DONE;
 }
 

@@ -67,6 +67,14 @@ bool line_is_error(const char *answer);
 /* Replace what a terminal acts on, but for ends of lines and tabs. */
 void line_make_harmless(char *text, size_t len);
 
+/* ---- fold.c: lines of a text in the width of a terminal ---- */
+
+/* The width of the terminal that stdout is; 0: it is none. */
+size_t fold_columns(void);
+/* Break lines that are longer, between words; what goes on hangs below the line's text. To be
+ * freed; NULL: no memory. */
+char *fold(const char *text, size_t columns);
+
 /* ---- json.c: the numbers of an answer ---- */
 
 struct json;

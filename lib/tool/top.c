@@ -8,6 +8,7 @@
  */
 #include "tool/tool.h"
 
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -262,24 +263,22 @@ static const char *yes_of(double n, size_t count)
     return n >= (double)count ? "yes" : n > 0 ? "some" : "NO";
 }
 
-/* Shows a text that may be longer than a line, broken between words, in so many lines at most. What
- * follows the first begins below it. */
+/* Shows so many lines of a text at most, and frees it. */
+static void print_lines(struct screen *s, char *text, int most)
+{
+    for (char *rest = text, *at; text && most-- > 0 && (at = strsep(&rest, "\n")) && *at;)
+        line(s, "%s", at);
+    free(text);
+}
+
+/* Shows a text that may be longer than a line, in so many at most. */
 static void wrapped(struct screen *s, const char *label, const char *text, size_t len, int most)
 {
-    size_t room = s->columns > LABEL_COLUMNS ? s->columns - LABEL_COLUMNS : 1;
-    for (int i = 0; i < most && len > 0; i++, label = "") {
-        size_t part = len;
-        if (len > room)
-            for (part = room; part > 0 && text[part] != ' ';)
-                part--;
-        part = part > 0 ? part : len;
-        line(s, "%-*s%.*s", LABEL_COLUMNS, label, (int)part, text);
-        text += part;
-        len -= part;
-        size_t blanks = strspn(text, " ");
-        text += blanks < len ? blanks : len;
-        len -= blanks < len ? blanks : len;
-    }
+    char *all = NULL;
+    if (asprintf(&all, "%-*s%.*s", LABEL_COLUMNS, label, (int)len, text) < 0)
+        return;
+    print_lines(s, fold(all, s->columns), most);
+    free(all);
 }
 
 /* Returns how bad the health is that an answer tells: 0 is ok. */
@@ -451,13 +450,6 @@ static void show_spaces(struct screen *s)
         show_space(s, name);
 }
 
-static void print_lines(struct screen *s, char *text)
-{
-    for (char *rest = text, *at; text && (at = strsep(&rest, "\n")) && *at;)
-        line(s, "%s", at);
-    free(text);
-}
-
 /* Shows the keys of each space in what is left of the screen, in equal parts. */
 static void show_hot(struct screen *s)
 {
@@ -471,12 +463,12 @@ static void show_hot(struct screen *s)
         spaces++;
     int left = s->live ? s->rows_left - 2 : ROWS_ONCE;
     size_t rows = spaces && left > 0 ? (size_t)left / spaces : 0;
-    print_lines(s, hot_groups(hot.of, TOOL_SOCKETS_MAX, s->columns));
+    print_lines(s, hot_groups(hot.of, TOOL_SOCKETS_MAX, s->columns), 1);
     for (size_t i = 0; i < spaces && (name = json_name(j, "spaces", i)); i++) {
         char *text = hot_table(hot.of, TOOL_SOCKETS_MAX, name, s->columns, rows > 3 ? rows - 1 : 2);
         if (text)
             line(s, spaces > 1 ? "%.60s" : "%.0s", name);
-        print_lines(s, text);
+        print_lines(s, text, INT_MAX);
     }
     forget(&hot);
 }

@@ -96,9 +96,10 @@ struct terminal {
     size_t len;
 };
 
-static void start_on_terminal(struct terminal *t, struct winsize size, const char *path)
+static void start_on_terminal(struct terminal *t, struct winsize size, const char *command,
+                              const char *path)
 {
-    char *argv[] = {NIGH_TOOL, "top", "-S", (char *)(uintptr_t)path, NULL};
+    char *argv[] = {NIGH_TOOL, (char *)(uintptr_t)command, "-S", (char *)(uintptr_t)path, NULL};
     *t = (struct terminal){.fd = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC)};
     REQUIRE(t->fd >= 0 && grantpt(t->fd) == 0 && unlockpt(t->fd) == 0);
     REQUIRE_EQ(ioctl(t->fd, TIOCSWINSZ, &size), 0);
@@ -150,7 +151,7 @@ TEST(a_narrow_terminal_has_no_line_in_two)
     int status = -1;
     tool_make_folder(&p);
     tool_open_at(&w, &p, "s", NULL);
-    start_on_terminal(&t, (struct winsize){.ws_row = 12, .ws_col = 40}, p.path);
+    start_on_terminal(&t, (struct winsize){.ws_row = 12, .ws_col = 40}, "top", p.path);
     CHECK_WITHIN(WORLD_PATIENCE_MS, shows(&t, "\033[J\033[H")); /* once, and once more */
     CHECK_EQ(longest_line(t.out), 40);
     CHECK(strstr(t.out, "space        read/s"));
@@ -413,6 +414,54 @@ TEST(what_a_process_answers_moves_no_terminal)
     start_liar(&l, "ok: \033]0;title\a\033[2J\xc2\x9b \xc3\xa9\n\n", false, NULL);
     CHECK_EQ(tool_run("health -S %s", l.place.path), 0);
     CHECK_STR(tool_out, "ok: ?]0;title??[2J?? \xc3\xa9\n");
+    stop_liar(&l);
+}
+
+/* Runs a command on a terminal, to its end. What it shows has ends of lines as a terminal has. */
+static void check_shows(unsigned short columns, const char *command, const char *path,
+                        const char *wanted)
+{
+    static struct terminal t;
+    int status = -1;
+    start_on_terminal(&t, (struct winsize){.ws_row = 24, .ws_col = columns}, command, path);
+    if (!CHECK_WITHIN(WORLD_PATIENCE_MS, shows(&t, wanted)))
+        check_note("it shows: %s", t.out);
+    REQUIRE_EQ(waitpid(t.pid, &status, 0), t.pid);
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    close(t.fd);
+}
+
+TEST(a_terminal_has_no_line_that_is_longer_and_a_pipe_has_each_whole)
+{
+    static const char text[] =
+        "ok\nmisses: 6921 of 22711 reads (30.5 %) in the last minute; most are for keys that do "
+        "not exist (61 %)\nhere: this process\n\n";
+    struct liar l;
+    start_liar(&l, text, false, NULL);
+    check_shows(80, "health", l.place.path,
+                "ok\r\n"
+                "misses: 6921 of 22711 reads (30.5 %) in the last minute; most are for keys "
+                "that\r\n"
+                "        do not exist (61 %)\r\n"
+                "here: this process\r\n");
+    check_shows(40, "health", l.place.path,
+                "ok\r\n"
+                "misses: 6921 of 22711 reads (30.5 %) in\r\n"
+                "        the last minute; most are for\r\n"
+                "        keys that do not exist (61 %)\r\n"
+                "here: this process\r\n");
+    CHECK_EQ(tool_run("health -S %s", l.place.path), 0);
+    CHECK_EQ(strlen(tool_out), strlen(text) - 1);
+    CHECK(strncmp(tool_out, text, strlen(tool_out)) == 0);
+    stop_liar(&l);
+}
+
+TEST(what_programs_read_is_never_broken)
+{
+    struct liar l;
+    start_liar(&l, "{\"a\": \"some words that are long\", \"b\": [1, 2, 3]}\n\n", false, NULL);
+    check_shows(20, "stats", l.place.path,
+                "{\"a\": \"some words that are long\", \"b\": [1, 2, 3]}\r\n");
     stop_liar(&l);
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What the program nigh makes of the answers of several processes: quantiles of what has come
-// since, and hot keys added up; and that no answer, however odd, breaks it.
+// since, and hot keys added up; lines of a terminal's width; and that no answer, however odd,
+// breaks it.
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -192,4 +193,42 @@ TEST(odd_rates_and_names_break_no_table)
                "     0.00 a\n");
     check_text(hot_groups(of, 1, 80), "");
     json_free(of[0]);
+}
+
+/* ---- lines ---- */
+
+static void check_fold(const char *text, size_t columns, const char *wanted)
+{
+    char *folded = fold(text, columns);
+    REQUIRE(folded);
+    CHECK_STR(folded, wanted);
+    free(folded);
+}
+
+TEST(a_long_line_goes_on_below_its_text)
+{
+    check_fold("ok\n", 20, "ok\n");
+    check_fold("here: it fits in one", 20, "here: it fits in one");
+    check_fold("room: L1 is full (by its cap): see curve\nok\n", 20,
+               "room: L1 is full (by\n      its cap): see\n      curve\nok\n");
+    check_fold("  limbo    -  removed, but read\n", 28,
+               "  limbo    -  removed, but\n              read\n");
+    check_fold("a text that has no label is all alike: a paragraph", 20,
+               "a text that has no\nlabel is all alike:\na paragraph");
+    check_fold("  two  blanks", 20, "  two  blanks");
+    check_fold("    one that is set in goes on so", 20, "    one that is set\n    in goes on so");
+    check_fold("", 20, "");
+}
+
+TEST(what_fits_is_counted_in_characters_and_words_stay_whole)
+{
+    check_fold("key: \xc3\xa4\xc3\xb6\xc3\xbc \xc3\xa4\xc3\xb6\xc3\xbc \xe2\x82\xac\xe2\x82\xac "
+               "four five", 20,
+               "key: \xc3\xa4\xc3\xb6\xc3\xbc \xc3\xa4\xc3\xb6\xc3\xbc \xe2\x82\xac\xe2\x82\xac "
+               "four\n     five");
+    check_fold("key: /a/path/of/thirty/characters/at/least is whole", 20,
+               "key:\n     /a/path/of/thirty/characters/at/least\n     is whole");
+    check_fold("a                                           b c", 20,
+               "a\nb c"); /* a text needs half of the width */
+    check_fold("narrower than twenty is twenty", 1, "narrower than twenty\nis twenty");
 }
