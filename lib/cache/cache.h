@@ -145,6 +145,7 @@ struct nigh {
     uint32_t processes;                         /* (c) share the caps, this one included */
     struct sample sample;                       /* requests for marked keys, and who wants them */
     struct recording *recording;                /* (c) NULL: none */
+    uint64_t opened_ns;                         /* (c) when, of its clock */
     void (*destroy)(struct nigh *cache);        /* (c) by the last reference: frees the cache */
     _Atomic(struct watch *) watch;              /* (a) pair(cache.watch): nigh_watch() */
     struct commands *commands;                  /* (c) of the control socket; NULL: there is none */

@@ -110,6 +110,7 @@ static int init_env(struct nigh *cache, const struct nigh_options *o,
         cache->clock = (struct clock){clock_hook_ns, &cache->clock_hook};
     }
     *cache->env.clock = cache->clock;
+    cache->opened_ns = clock_now_ns(&cache->clock);
     if (seams) {
         take_seams(&cache->env, seams);
         cache->env.log->fn = o->log;

@@ -157,13 +157,21 @@ static void look_at_ages(struct nigh_space *space)
                           memory_order_relaxed);
 }
 
+static void begin_lag(struct trend_lag *l, uint64_t opened_ns)
+{
+    l->was_ns[0] = l->was_ns[1] = opened_ns;
+    atomic_store_explicit(&l->since_ns, opened_ns, memory_order_relaxed);
+}
+
 static void begin_half_hour(struct trend_lag *l, const struct histogram_sum *sum, uint64_t now_ns)
 {
     memcpy(l->was[0], l->was[1], sizeof(l->was[0]));
     memcpy(l->was[1], sum->buckets, sizeof(l->was[1]));
     l->top[0] = l->top[1];
     l->top[1].ns = 0;
-    l->was_ns = now_ns;
+    l->was_ns[0] = l->was_ns[1];
+    l->was_ns[1] = now_ns;
+    atomic_store_explicit(&l->since_ns, l->was_ns[0], memory_order_relaxed);
 }
 
 /* Notes when the longest came, if one did since the last look. */
@@ -200,9 +208,9 @@ static void look_at_lag(struct nigh *cache, uint64_t now_ns)
     if (sum.count > l->count)
         atomic_store_explicit(&l->heard_ns, now_ns, memory_order_relaxed);
     l->count = sum.count;
-    if (l->was_ns == 0)
-        l->was_ns = now_ns;
-    if (now_ns >= l->was_ns + HALF_HOUR_NS)
+    if (atomic_load_explicit(&l->since_ns, memory_order_relaxed) == 0)
+        begin_lag(l, cache->opened_ns);
+    if (now_ns >= l->was_ns[1] + HALF_HOUR_NS)
         begin_half_hour(l, &sum, now_ns);
     look_at_longest(l, &sum, now_ns);
     sum.count = 0;

@@ -81,13 +81,15 @@ struct trend {
 
 /*
  * How late changes came here in the last half hour to an hour, and when the last one did: what the
- * histogram has gained since the older of two looks at it, which are half an hour apart.
+ * histogram has gained since the older of two looks at it, which are half an hour apart; before the
+ * second of them, since the opening.
  */
 struct trend_lag {
     uint64_t was[2][HISTOGRAM_BUCKETS]; /* (k) the older first */
-    uint64_t was_ns;                    /* (k) when the younger was looked at */
+    uint64_t was_ns[2];                 /* (k) when they were looked at: at first the opening */
     uint64_t count;                     /* (k) of all time, at the last look */
     _Atomic uint64_t median_ns, p99_ns, longest_ns; /* (a) longest_ns 0: none came */
+    _Atomic uint64_t since_ns; /* (a) since when they count: the older look, or the opening */
     _Atomic uint64_t heard_ns; /* (a) the look that found the last one; 0: none ever came */
     uint64_t seen[HISTOGRAM_BUCKETS]; /* (k) at the last look */
     struct {

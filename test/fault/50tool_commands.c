@@ -19,7 +19,7 @@ TEST(a_process_is_asked_and_told)
     tool_open_at(&w, &p, "s", NULL);
     ask_fetch(w.space, "a key", NULL);
     CHECK_EQ(tool_run("health -S %s", p.path), 0);
-    CHECK(tool_says("ok: L1 alone"));
+    CHECK(tool_says("ok: L1 alone") && tool_says(", up for "));
     CHECK_EQ(tool_run("stats -S %s json", p.path), 0);
     CHECK(tool_says("{\"gauges\""));
     CHECK_EQ(tool_run("explain -S %s %s 'a key'", p.path, w.space->name), 0);

@@ -19,7 +19,7 @@
 #include "support/origin.h"
 #include "support/program.h"
 
-static char tool_out[65536]; /* of the last run */
+static char tool_out[262144]; /* of the last run: no answer is longer */
 
 /* Run the program with these words. Returns its exit status. */
 __attribute__((format(printf, 1, 2))) static inline int tool_run(const char *fmt, ...)

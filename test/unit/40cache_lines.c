@@ -82,6 +82,7 @@ static const struct field cache_fields[] = {
     FIELD(nigh, processes, STILL),
     FIELD(nigh, sample, STILL),
     FIELD(nigh, recording, STILL),
+    FIELD(nigh, opened_ns, STILL),
     FIELD(nigh, destroy, STILL),
     FIELD(nigh, watch, STILL),
     FIELD(nigh, commands, STILL),

@@ -245,6 +245,30 @@ TEST(what_was_under_another_cap_does_not_count)
     world_close(&w);
 }
 
+/* An hour of lag is half of one at least, but for what there was before. */
+TEST(how_far_back_the_figures_reach_is_told)
+{
+    struct world w;
+    open_small_as(&w, NIGH_POLICY_LRU, 3600000);
+    uint64_t from_ns = clock_now_ns(&w.cache->clock);
+    world_settle(&w); /* the first look tells nothing */
+    for (int i = 0; i < 800; i++) { /* quarters of a minute */
+        world_advance(&w, 15000);
+        world_settle(&w);
+        int64_t passed_ms = (int64_t)((clock_now_ns(&w.cache->clock) - from_ns) / NS_PER_MS);
+        int64_t lag_ms = of(&w, NULL, "lag_window_ms");
+        bool ok = CHECK_LE(llabs(of(&w, NULL, "uptime_ms") - passed_ms), 1000);
+        bool young = passed_ms < 3600000;
+        int64_t hour_ms = young ? passed_ms : 3600000;
+        ok = CHECK_LE(llabs(of(&w, "s", "window_1h_ms") - hour_ms), 2000) && ok;
+        ok = (young ? CHECK_LE(llabs(lag_ms - passed_ms), 1000)
+                    : CHECK(lag_ms >= 1799000 && lag_ms < 3630000)) && ok;
+        if (!ok)
+            check_note("after %lld ms: %lld", (long long)passed_ms, (long long)lag_ms);
+    }
+    world_close(&w);
+}
+
 /* A host may tick seldom: then what came between two looks is taken to have come evenly. */
 TEST(a_late_look_is_no_burst)
 {

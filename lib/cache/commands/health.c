@@ -14,6 +14,7 @@
 #include "cache/space_l1.h"
 #include "cache/say.h"
 
+#define HOUR_FULL_NS (3570 * NS_PER_S) /* rounds to 60 minutes */
 #define HEARD_LATELY_MS 10000u /* longer ago than that is said */
 
 static bool gauge(struct nigh *cache, const char *name)
@@ -181,6 +182,19 @@ static void say_longest(struct command *c, uint64_t took_ns, uint64_t ago_ns)
                   said_clock(ago_ns).text, outage ? ", when an outage was over" : "");
 }
 
+/* Says of which time the figures of lag are. */
+static void say_hour(struct command *c)
+{
+    uint64_t now_ns = clock_now_ns(&c->cache->clock), since_ns = load(&c->cache->lag.since_ns);
+    uint64_t span_ns = between(since_ns, now_ns);
+    if (since_ns == c->cache->opened_ns)
+        control_print(c->reply, "in the %s since the opening", said_span(span_ns).text);
+    else if (span_ns >= HOUR_FULL_NS)
+        control_print(c->reply, "in the last hour");
+    else
+        control_print(c->reply, "in the last %s", said_span(span_ns).text);
+}
+
 /* Says how late changes came here in the last hour, since when none has, and what is owed now. */
 static void say_lag(struct command *c)
 {
@@ -189,11 +203,12 @@ static void say_lag(struct command *c)
     uint64_t ago_ms = between(heard_ns, now_ns) / NS_PER_MS;
     int64_t behind_ms = nigh_stats_value(c->cache, NULL, "behind_ms");
     if (load(&lag->longest_ns) > 0)
-        control_print(c->reply, "lag: changes came here within %s (median), %s (p99) in the last "
-                                "hour", said_span(load(&lag->median_ns)).text,
-                      said_span(load(&lag->p99_ns)).text);
+        control_print(c->reply, "lag: changes came here within %s (median), %s (p99) ",
+                      said_span(load(&lag->median_ns)).text, said_span(load(&lag->p99_ns)).text);
     else if (heard_ns)
-        control_print(c->reply, "lag: no change came here in the last hour");
+        control_print(c->reply, "lag: no change came here ");
+    if (heard_ns)
+        say_hour(c);
     if (heard_ns && ago_ms >= HEARD_LATELY_MS)
         control_print(c->reply, "; nothing was heard for %s", span_of(ago_ms).text);
     if (heard_ns)
@@ -430,7 +445,7 @@ static void say_past(struct command *c)
     say_delivered(c, &past.delivery);
 }
 
-/* Says how late changes come, what should be changed about the server, and who answers here. */
+/* Says how late changes come, and what should be changed about the server. */
 static void say_around(struct command *c)
 {
     struct l2_server server;
@@ -440,6 +455,10 @@ static void say_around(struct command *c)
     for (unsigned i = 0; i < L2_ADVICE; i++)
         if (server.advice[i])
             control_print(c->reply, "advice: redis: %s\n", server.advice[i]);
+}
+
+static void say_here(struct command *c)
+{
     control_print(c->reply, "here: ");
     command_version(c);
 }
@@ -466,4 +485,5 @@ void command_health(struct command *c)
         say_past(c);
         say_around(c);
     }
+    say_here(c);
 }

@@ -6,6 +6,8 @@
 
 #include <unistd.h>
 
+#include "cache/say.h"
+
 struct report {
     struct nigh *cache;
     enum nigh_stats_format format;
@@ -131,5 +133,6 @@ void command_version(struct command *c)
                   NIGH_VERSION_PATCH, (int)getpid());
     if (g.node)
         control_print(c->reply, ", node %04x", cache_node_name(g.node));
-    control_print(c->reply, ", host %s\n", host);
+    control_print(c->reply, ", host %s, up for %s\n", host,
+                  said_span(clock_now_ns(&c->cache->clock) - c->cache->opened_ns).text);
 }

@@ -43,6 +43,8 @@ static void read_lag(struct nigh *cache, struct gauges *g)
     uint64_t now_ns = clock_now_ns(&cache->clock), at_ns = load_relaxed(&cache->lag.longest_at_ns);
     g->lag_longest_ms = load_relaxed(&cache->lag.longest_ns) / NS_PER_MS;
     g->lag_longest_ago_ms = at_ns && now_ns > at_ns ? (now_ns - at_ns) / NS_PER_MS : 0;
+    uint64_t since_ns = load_relaxed(&cache->lag.since_ns);
+    g->lag_window_ms = since_ns && now_ns > since_ns ? (now_ns - since_ns) / NS_PER_MS : 0;
 }
 
 static void read_curve(struct nigh *cache, struct gauges *g)
@@ -59,6 +61,7 @@ static void read_curve(struct nigh *cache, struct gauges *g)
 void gauges_read(struct nigh *cache, unsigned ask, struct gauges *g)
 {
     memset(g, 0, sizeof(*g));
+    g->uptime_ms = (clock_now_ns(&cache->clock) - cache->opened_ns) / NS_PER_MS;
     l1_gauges_read(cache->l1, ask & L1_GAUGE_ALL, &g->l1);
     g->log_lost = log_lost(cache->env.log);
     g->async = atomic_load_explicit(&cache->queues.count, memory_order_relaxed);
@@ -83,6 +86,7 @@ void gauges_read(struct nigh *cache, unsigned ask, struct gauges *g)
 
 /* X(name, what is asked, value, what it is) */
 #define GAUGES(X)                                                                                  \
+    X(uptime_ms, ASK_CHEAP, g->uptime_ms, "since the cache was opened")                            \
     X(memory_bytes, L1_GAUGE_USED, g->l1.used_bytes, "everything that counts against the cap")     \
     X(memory_peak_bytes, ASK_CHEAP, g->l1.peak_bytes, "the highest since l1.memory was set")       \
     X(memory_cap_bytes, ASK_CHEAP, g->l1.cap_bytes, "l1.memory")                                   \
@@ -134,6 +138,8 @@ void gauges_read(struct nigh *cache, unsigned ask, struct gauges *g)
     X(lag_longest_ms, ASK_PAST, g->lag_longest_ms,                                                 \
       "the longest coherence_lag of the last hour; 0: no change came")                             \
     X(lag_longest_ago_ms, ASK_PAST, g->lag_longest_ago_ms, "since that change came")               \
+    X(lag_window_ms, ASK_PAST, g->lag_window_ms,                                                   \
+      "the last hour, or less: half of one at least, or since the cache was opened")               \
     X(listeners, ASK_COHERENCE, g->coherence.listeners,                                            \
       "connections that heard this node's last change, its own among them")                        \
     X(following, ASK_COHERENCE, g->coherence.identity != 0,                                        \
@@ -239,6 +245,8 @@ static bool is_loader_cheaper(struct nigh_space *space)
       "reads of the last minute, of which l1_hits_1m_ppm is")                                      \
     X(window_1m_ms, NEEDS_NOTHING, trend_span_ns(&space->trend, TREND_MINUTE) / NS_PER_MS,         \
       "the last minute, or less: it begins when the space is opened, or a cap is set")             \
+    X(window_1h_ms, NEEDS_NOTHING, trend_span_ns(&space->trend, TREND_HOUR) / NS_PER_MS,           \
+      "the last hour, or less, in the same way")                                                   \
     X(evicted_age_ms, NEEDS_NOTHING, evicted_age_ns(space) / NS_PER_MS,                            \
       "a tenth of those evicted in the last minute or so were younger; 0: none was evicted")       \
     X(evicted_1m, NEEDS_NOTHING, trend_lately(&space->trend, TREND_EVICTED),                       \

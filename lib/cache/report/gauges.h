@@ -13,6 +13,7 @@
 
 /* Everything that gauges are made of; what was not asked is 0. */
 struct gauges {
+    uint64_t uptime_ms;
     struct l1_gauges l1;
     struct l2_gauges l2;
     struct coherence_gauges coherence;
@@ -23,7 +24,7 @@ struct gauges {
     uint64_t deferred;
     uint64_t stats_bytes;
     struct coherence_past past;
-    uint64_t lag_longest_ms, lag_longest_ago_ms;
+    uint64_t lag_longest_ms, lag_longest_ago_ms, lag_window_ms;
     bool curve_known;
     double curve_twice, curve_error; /* in hits of all reads */
 };
