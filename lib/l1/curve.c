@@ -176,6 +176,14 @@ static void feed_locked(const struct l1 *l1, struct curve *c, const struct windo
         read_locked(l1, c, e);
 }
 
+/* Count the reads that were lost since the last drain, of `lost` ever: none where that is less than
+ * before, for one thread took back what others of its stripe had counted (window.h). */
+static void count_lost(struct curve *c, uint64_t lost)
+{
+    c->lost += lost > c->lost_before ? (double)(lost - c->lost_before) : 0;
+    c->lost_before = lost;
+}
+
 uint64_t curve_drain_locked(const struct l1 *l1, struct curve *c)
 {
     struct window_packed events[WINDOW_EVENTS];
@@ -187,8 +195,7 @@ uint64_t curve_drain_locked(const struct l1 *l1, struct curve *c)
             feed_locked(l1, c, &event);
         }
     }
-    c->lost += (double)(lost - c->lost_before);
-    c->lost_before = lost;
+    count_lost(c, lost);
     return window_open(&c->window);
 }
 

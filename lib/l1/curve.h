@@ -188,7 +188,7 @@ struct curve {
     double cap;           /* (l) that all this is about */
     uint64_t seen;        /* (l) reads of marked keys that fell into windows */
     double lost;          /* (l) and those that did not */
-    uint64_t lost_before; /* (l) as counted last; never fading */
+    uint64_t lost_before; /* (l) ever, as counted last; never fading */
     struct window window; /* what has happened since the last drain; (d) is (l) here */
     struct curve_space *spaces; /* (l) by number of the space */
     uint32_t space_count;       /* (l) */

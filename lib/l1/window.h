@@ -79,7 +79,7 @@ _Static_assert(sizeof(struct window_packed) == 24 && L1_SPACES_MAX < 1 << 10 &&
 struct window_stripe {
     _Alignas(CACHE_LINE_BYTES) struct turn turn;
     uint32_t count;        /* (t) */
-    _Atomic uint64_t lost; /* (a) reads; only rises. Threads that share the stripe may lose some */
+    _Atomic uint64_t lost; /* (a) reads; where threads share the stripe it may fall: lose_read() */
     struct window_packed events[WINDOW_EVENTS]; /* (t) */
 };
 

@@ -51,6 +51,26 @@ TEST(what_was_lost_before_it_was_off_is_forgotten)
     cache_close(&c);
 }
 
+/* Threads that share a stripe take back what others have counted: as if this one had rested, in the
+ * middle of its first lost read, until there had been a drain. */
+TEST(a_count_of_lost_reads_that_falls_says_nothing)
+{
+    struct cache c;
+    struct l1_curve before, after;
+    open_watched(&c, NIGH_POLICY_LFU, CAP);
+    l1_curve_drain(c.l1);
+    for (unsigned k = 0; k < 20 * WINDOW_EVENTS; k++)
+        ask(&c, k);
+    l1_curve_drain(c.l1);
+    REQUIRE(l1_curve_read(c.l1, &before));
+    CHECK(before.seen > 0.01 && before.seen < 0.9);
+    atomic_store(&c.l1->curve.window.stripes[thread_stripe()].lost, 1);
+    l1_curve_drain(c.l1);
+    REQUIRE(l1_curve_read(c.l1, &after));
+    CHECK(after.seen >= before.seen && after.seen <= before.seen);
+    cache_close(&c);
+}
+
 /* Another thread, which keeps the curve all the time. */
 struct keeper {
     struct cache c;
