@@ -60,7 +60,7 @@
  * main (lfu_is_short()): each mini cache knows how long that is for itself.
  *
  * Sizes are those of the cap, with all bookkeeping: what is left of a cap for entries is measured
- * now and then (curve_keep()), and a mini cache holds as much by its entries' charges.
+ * now and then (l1_curve_keep()), and a mini cache holds as much by its entries' charges.
  *
  * How many keys are marked follows the number of entries that the cap has room for (marks.h): one
  * in 64 of many, one in two of some hundred. l1_curve_keep() changes it, and then all mini caches
@@ -80,9 +80,9 @@
  * Requests wait for none of this: they leave events behind (window.h), and a busy cache is watched
  * in part of the time. The lock is for those who drain, fit and read.
  *
- * Memory: a thousandth of the cap, but at least CURVE_BYTES_LEAST, under lfu twice that; 560
- * to 1,120 bytes for each space; and 195 KiB for what threads leave. It is general memory, beside
- * the cap, and is kept when the curve is turned off.
+ * Memory: a thousandth of the cap, but at least CURVE_BYTES_LEAST and at most 7 MiB, or under lfu
+ * twice these; 576 to 1,152 bytes for each space; and 195 KiB for what threads leave. It is general
+ * memory, beside the cap, and is kept when the curve is turned off.
  *
  * Keys: (l) lock  (a) atomic, relaxed
  *

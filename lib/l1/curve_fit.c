@@ -14,7 +14,7 @@
 #include "l1/policy.h"
 
 #define ENTRIES_LEAST 64u       /* before that nothing is known of their size */
-#define SAMPLE_MOST (1u << 20)
+#define SAMPLE_MOST (1u << WINDOW_SAMPLE_BITS)
 /* Of a mini cache's nodes, so many hundredths are taken by the entries of mean size that it is made
  * for: the rest is for times when they are smaller. */
 #define NODES_USED 60u
@@ -117,7 +117,7 @@ static void fit_point(const struct l1 *l1, struct curve *c, uint32_t i, const st
     uint32_t least = l1_mark_mask(l1) + 1, sample = least;
     while (sample < SAMPLE_MOST && entries / sample > most)
         sample *= 2;
-    bool starves = note_starved(c, p);
+    bool starves = note_starved(c, p) && p->sample < SAMPLE_MOST;
     if (starves)
         sample = p->sample * 2 > sample ? p->sample * 2 : sample;
     if (p->sample < least || starves || sample > 2 * p->sample || 4 * sample < p->sample)

@@ -238,6 +238,7 @@ static void *carve(char **at, size_t size)
 
 void mini_init(struct mini *s, char **at, uint32_t nodes, bool by_count)
 {
+    NIGH_DCHECK(nodes <= MINI_NODES_MOST);
     lfu_init(&s->lfu, &mini_nodes, s, by_count);
     s->nodes = carve(at, nodes * sizeof(struct mini_node));
     s->lfu.links = carve(at, nodes * sizeof(struct lfu_link));

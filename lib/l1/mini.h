@@ -33,6 +33,7 @@ struct mini_node {
 
 #define MINI_WEIGHT_MAX ((UINT32_C(1) << 28) - 1)
 #define MINI_NONE UINT32_MAX /* no node */
+#define MINI_NODES_MOST UINT16_MAX /* the index has 16 bits for each */
 #define MINI_BORN_EVERY 16u
 
 /* A value to be stored. */
@@ -58,7 +59,8 @@ struct mini {
 
 /* Bytes of the memory that a mini cache needs beside the struct, a multiple of 8. */
 size_t mini_bytes(uint32_t nodes);
-/* Empty it, in the memory at *at, which moves on behind it. Its capacity is in `lfu`. */
+/* Empty it, in the memory at *at, which moves on behind it, with up to MINI_NODES_MOST nodes. Its
+ * capacity is in `lfu`. */
 void mini_init(struct mini *s, char **at, uint32_t nodes, bool by_count);
 
 /* The hash of a key, for the other calls: all that a sample has left of it. */

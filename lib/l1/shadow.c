@@ -18,7 +18,7 @@
 /* More nodes are wanted when they were short for so many requests, as a share of a period. */
 #define STARVED_SHARE 16u
 #define SAMPLE_FINE 64u
-#define SAMPLE_FINEST 65536u
+#define SAMPLE_FINEST (1u << 24) /* suffices for 17e9 entries */
 
 /* Shadows are made anew when the cache has so many times more or fewer entries. */
 #define GROWN 2u

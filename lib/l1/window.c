@@ -28,8 +28,8 @@ size_t window_bytes(const struct window *w)
 
 /* ---- leaving an event ---- */
 
-/* A load and a store: a thread that rests between the two takes back what others of its stripe count
- * meanwhile. */
+/* A load and a store: a thread that rests between them takes back what others of its stripe have
+ * counted meanwhile. */
 static void lose_read(struct window_stripe *s)
 {
     uint64_t lost = atomic_load_explicit(&s->lost, memory_order_relaxed);

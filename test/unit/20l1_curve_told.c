@@ -5,9 +5,10 @@
 #include "support/l1_curve.h"
 
 /* A cap is not touched before values come, so a large one costs nothing. */
-TEST(it_takes_a_thousandth_of_the_cap_or_its_least)
+TEST(it_takes_a_thousandth_of_the_cap_within_bounds)
 {
-    static const uint64_t caps[] = {CAP, UINT64_C(256) << 20, UINT64_C(600) << 20};
+    static const uint64_t caps[] = {CAP, UINT64_C(256) << 20, UINT64_C(600) << 20,
+                                    UINT64_C(64) << 30};
     for (size_t i = 0; i < ARRAY_COUNT(caps); i++) {
         struct cache c;
         struct l1_curve curve;
@@ -20,12 +21,33 @@ TEST(it_takes_a_thousandth_of_the_cap_or_its_least)
         REQUIRE(c.l1->curve.made);
         CHECK_EQ(c.l1->curve.ways, CURVE_WAYS);
         uint64_t most = u64_max(caps[i] / 1000, CURVE_WAYS * CURVE_BYTES_LEAST);
+        most = u64_min(most, CURVE_WAYS * (UINT64_C(7) << 20));
         CHECK_GE(curve.own_bytes, most / 2);
         uint64_t buffers = THREAD_STRIPES * sizeof(struct window_stripe);
         CHECK_LE(curve.own_bytes, most + 2 * 40 * sizeof(struct curve_space) + buffers);
         CHECK_GT(curve.own_bytes, c.l1->curve.block_bytes + buffers);
         cache_close(&c);
     }
+}
+
+/* Else the reads that a mini cache is taken to have missed would double each second. */
+TEST(a_sample_is_as_fine_as_events_say_and_no_finer)
+{
+    struct cache c;
+    open_watched(&c, NIGH_POLICY_LRU, CAP);
+    for (unsigned k = 0; k < 500; k++)
+        ask(&c, k);
+    keep(&c, 0, 500);
+    struct curve_point *p = &c.l1->curve.points[3];
+    uint32_t most = 1u << WINDOW_SAMPLE_BITS;
+    for (p->sample = most / 2; p->sample < most;) {
+        p->mini[CURVE_AS_NOW].starved = UINT32_MAX;
+        keep(&c, 0, 500);
+    }
+    p->mini[CURVE_AS_NOW].starved = UINT32_MAX;
+    keep(&c, 0, 500);
+    CHECK_LE(p->sample, most);
+    cache_close(&c);
 }
 
 TEST(caps_with_room_for_few_values_are_not_told)

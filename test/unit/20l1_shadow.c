@@ -390,6 +390,7 @@ TEST(they_take_no_more_than_their_part)
     shadows_init(&s, false);
     for (uint64_t cap = 256u << 10; cap <= UINT64_C(1) << 40; cap *= 2) {
         struct shadows_size size = shadows_size_for(&s, mem, cap / 200, cap);
+        CHECK_LE(size.nodes, 1544); /* of 5e9 entries, too */
         if (size.nodes)
             CHECK_LE(mem_charge(mem, shadows_bytes(&s, size.nodes)), cap / 64);
         else
