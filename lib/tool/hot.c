@@ -3,6 +3,9 @@
  * The hottest keys of all processes together, in columns: what is hit, missed and changed most in a
  * space, and which tags and spaces are invalidated most.
  *
+ * A list of which there is nothing to say has no column: who invalidates by tags has no keys that
+ * change, and the others have room for longer names.
+ *
  * A key that stands out in one process and not in another counts there for nothing: its rate is
  * rather too low, by what each process leaves out as noise.
  */
@@ -19,6 +22,7 @@
 #define GROUP_COLUMNS 48 /* at most, of a tag or a space: "  12345678/s space ", its name */
 
 struct list {
+    const char *name;
     struct json_hot *keys; /* hottest first */
     size_t count, size;
     double rate, most; /* of all keys; what no key has more of */
@@ -95,7 +99,7 @@ static void read_list(struct json *const *of, size_t count, const char *space, c
 {
     struct json_hot key;
     bool sums = name && name != names[CHANGES];
-    *ret = (struct list){.keys = NULL};
+    *ret = (struct list){.name = name};
     for (size_t i = 0; i < count; i++) {
         for (size_t k = 0; of[i] && json_hot(of[i], space, name, k, &key); k++)
             if (key.rate >= key.error)
@@ -136,12 +140,18 @@ static char *put_rate(char *to, double rate, int columns)
     return to + sprintf(to, rate < 9.95 ? "%*.2f" : rate < 99.5 ? "%*.1f" : "%*.0f", columns, rate);
 }
 
+/* Whether no key has as much as half of what all have: then the list says how even it is. */
+static bool is_even(const struct list *l)
+{
+    return l->most > 0 && 2 * l->most <= l->rate;
+}
+
 /* Says in the first cell of a list in which no key stands out how even it is. */
 static char *put_even(char *to, const struct list *l, size_t columns)
 {
     char text[80] = "";
     double among = l->most > 0 ? l->rate / l->most : 0;
-    if (l->most > 0 && 2 * l->most <= l->rate)
+    if (is_even(l))
         snprintf(text, sizeof(text), "%*snone above 1 in %u", RATE_COLUMNS - 9, "",
                  (unsigned)(among < RATE_MAX ? among : RATE_MAX));
     return hot_put_name(to, text, columns);
@@ -168,22 +178,23 @@ static char *end_line(char *start, char *to)
     return to;
 }
 
-static char *put_heading(char *to, size_t columns)
+static char *put_heading(char *to, const struct list *lists, size_t count, size_t columns)
 {
-    for (int i = 0; i < LISTS; i++)
-        to += sprintf(to, "%*s/s %*s", RATE_COLUMNS - 3, names[i], (int)columns - RATE_COLUMNS, "");
+    for (size_t i = 0; i < count; i++)
+        to += sprintf(to, "%*s/s %*s", RATE_COLUMNS - 3, lists[i].name,
+                      (int)columns - RATE_COLUMNS, "");
     return to;
 }
 
-static char *table_of(const struct list lists[LISTS], size_t width, size_t rows)
+static char *table_of(const struct list *lists, size_t count, size_t width, size_t rows)
 {
-    char *text = malloc((rows + 1) * LISTS * (RATE_COLUMNS + 4 * width + 1));
+    char *text = malloc((rows + 1) * count * (RATE_COLUMNS + 4 * width + 1));
     if (!text)
         return NULL;
-    char *to = end_line(text, put_heading(text, width));
+    char *to = end_line(text, put_heading(text, lists, count, width));
     for (size_t row = 0; row < rows; row++) {
         char *start = to;
-        for (int i = 0; i < LISTS; i++)
+        for (size_t i = 0; i < count; i++)
             to = put_cell(to, &lists[i], row, width);
         to = end_line(start, to);
     }
@@ -194,18 +205,18 @@ char *hot_table(struct json *const *of, size_t count, const char *space, size_t 
                 size_t rows)
 {
     struct list lists[LISTS];
-    size_t width = columns / LISTS;
-    size_t most = 0;
-    bool even = false;
+    size_t shown = 0, most = 0;
     for (int i = 0; i < LISTS; i++) {
-        read_list(of, count, space, names[i], &lists[i]);
-        most = lists[i].count > most ? lists[i].count : most;
-        even |= lists[i].most > 0 && 2 * lists[i].most <= lists[i].rate;
+        struct list *l = &lists[shown];
+        read_list(of, count, space, names[i], l);
+        size_t cells = l->count > 0 ? l->count : is_even(l);
+        most = cells > most ? cells : most;
+        shown += cells > 0; /* what has none has no memory, either */
     }
-    most = most == 0 && even ? 1 : most;
     most = most + 1 < rows ? most : rows - 1;
-    char *text = most > 0 && width > RATE_COLUMNS ? table_of(lists, width, most) : NULL;
-    for (int i = 0; i < LISTS; i++)
+    size_t width = shown > 0 ? columns / shown : 0;
+    char *text = most > 0 && width > RATE_COLUMNS ? table_of(lists, shown, width, most) : NULL;
+    for (size_t i = 0; i < shown; i++)
         free(lists[i].keys);
     return text;
 }

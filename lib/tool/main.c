@@ -58,16 +58,19 @@ struct command {
 /* clang-format off */
 static const struct command commands[] = {
     {"top", "", "what goes on now: rates, latencies, memory, trust", 0, 0, ONCE, 0, top_run,
-     "Shows every second what the processes do, until q is typed; with --once, or where the output "
-     "is no terminal, one second of it. Several sockets are added up. L1 % is of that second, and "
-     "of the last minute, as spaces has it; p99 is of that second, in the process where it is "
-     "worst. Of what was evicted in the last minute a tenth was younger than the evict age; what "
-     "more l1.memory would bring says curve. Of the misses it says how many were for keys that do "
-     "not exist, and, in percent of a sample, what L1 had of the key: nothing, that it does not "
-     "exist until that expired (absent), or a value that expired, was evicted or refused, or "
-     "changed. Other memory is what was removed but may still be read, or is not stored. Flights "
-     "are keys being brought now. While the breaker is open redis is asked only now and then, for "
-     "it was slow or failed. A resync turned all that was stored stale."},
+     "Shows every second what the processes do, until q is typed; with --once, or where the "
+     "output is no terminal, one second of it. Several sockets are added up. L1% is the share of "
+     "reads that L1 answered, in that second and in the last minute, as spaces has it; stale% and "
+     "L2% are of that second, of all reads; so is p99, in the process where it is worst, of "
+     "requests to Redis and of loads (stats has the latency of hits, too). Of what was evicted in "
+     "the last minute a tenth was younger than the age; what more l1.memory would bring says "
+     "curve. Of the misses it says how many were for keys that do not exist, and, in percent of a "
+     "sample, why L1 did not have the key: it was new, or is forgotten; that it does not exist "
+     "was known until that expired; or it had a value that expired, was evicted or refused, or "
+     "changed. Other memory is what was removed but may still be read, or is not stored. While "
+     "the breaker is open redis is asked only now and then, for it was slow or failed. Messages "
+     "are heard of all nodes: changes, and fills that were waited for. A resync turned all that "
+     "was stored stale."},
     {"health", "", "ok, degraded or doubt, and why", 0, 0, 0, 0, ask_health,
      "The exit status is 0 for ok, 1 for degraded, 2 for doubt (nothing stored is called fresh). "
      "Of L1 it says when it is full and evicts at present, and what twice the cap would bring; "

@@ -113,7 +113,8 @@ const char *json_name(const struct json *j, const char *a, size_t i);
 /* ---- hot.c: the hottest keys of several processes, from what `hot json` answers ---- */
 
 /* Those of a space, as a table of at most so many rows, with its heading; a list in which none
- * stands out says how even it is. To be freed; NULL: there is nothing to say. */
+ * stands out says how even it is, and one without keys has no column. To be freed; NULL: there is
+ * nothing to say. */
 char *hot_table(struct json *const *of, size_t count, const char *space, size_t columns,
                 size_t rows);
 /* The tags and spaces that are invalidated most, in one line. To be freed, as above. */

@@ -40,7 +40,7 @@ struct moment {
 struct screen {
     struct tool_args args;
     struct moment before, now; /* each process has the same place in both */
-    char who[48];              /* the process, where it is one alone: ", process 7, node 17c2" */
+    char who[48];              /* the process, where it is one alone: "process 7, node 17c2" */
     bool live;
     int rows_left;
     size_t columns;            /* of what is shown */
@@ -117,7 +117,7 @@ static void ask_who(struct screen *s)
     if (s->args.socket_count == 1)
         lines_ask(s->args.sockets, 1, "version", patience_ms(&s->args), &a);
     if (a.text && sscanf(a.text, "nigh %*[^,], process %u, node %8[0-9a-f]", &process, node) >= 1)
-        snprintf(s->who, sizeof(s->who), ", process %u%s%s", process, *node ? ", node " : "", node);
+        snprintf(s->who, sizeof(s->who), "process %u%s%s", process, *node ? ", node " : "", node);
     free(a.text);
 }
 
@@ -212,20 +212,21 @@ static const char *time_text(double ns)
     static const struct {
         double unit;
         const char *name;
-    } units[] = {{3600e9, "h"}, {60e9, "m"}, {1e9, "s"}, {1e6, "ms"}, {1e3, "us"}, {1, "ns"}};
+    } units[] = {{86400e9, "d"}, {3600e9, "h"}, {60e9, "m"}, {1e9, "s"},
+                 {1e6, "ms"},    {1e3, "us"},   {1, "ns"}};
     char *text = texts[next++ % 16];
     size_t i = 0;
     if (ns <= 0)
         return "-";
-    while (i < 5 && ns < units[i].unit)
+    while (i < 6 && ns < units[i].unit)
         i++;
     double n = ns / units[i].unit;
     snprintf(text, sizeof(texts[0]), n < 10 ? "%.1f%s" : "%.0f%s", n, units[i].name);
     return text;
 }
 
-/* The p99 since the last look, of that process in which it is worst. */
-static const char *latency(const struct screen *s, const char *space, const char *name)
+/* The p99 since the last look, in ns, of that process in which it is worst; 0: none was timed. */
+static double latency_ns(const struct screen *s, const char *space, const char *name)
 {
     double worst = 0;
     for (size_t i = 0; i < TOOL_SOCKETS_MAX; i++) {
@@ -234,7 +235,12 @@ static const char *latency(const struct screen *s, const char *space, const char
         double ns = json_quantile_since(s->before.of[i], s->now.of[i], space, name, 0.99);
         worst = ns > worst ? ns : worst;
     }
-    return time_text(worst);
+    return worst;
+}
+
+static const char *latency(const struct screen *s, const char *space, const char *name)
+{
+    return time_text(latency_ns(s, space, name));
 }
 
 /* The lowest of those processes that have one, which is not 0. */
@@ -271,14 +277,19 @@ static void print_lines(struct screen *s, char *text, int most)
     free(text);
 }
 
-/* Shows a text that may be longer than a line, in so many at most. */
-static void wrapped(struct screen *s, const char *label, const char *text, size_t len, int most)
+/* Shows what may be longer than a line, in so many at most. */
+__attribute__((format(printf, 3, 4))) static void row(struct screen *s, int most, const char *fmt,
+                                                      ...)
 {
-    char *all = NULL;
-    if (asprintf(&all, "%-*s%.*s", LABEL_COLUMNS, label, (int)len, text) < 0)
+    char *text = NULL;
+    va_list args;
+    va_start(args, fmt);
+    int len = vasprintf(&text, fmt, args);
+    va_end(args);
+    if (len < 0)
         return;
-    print_lines(s, fold(all, s->columns), most);
-    free(all);
+    print_lines(s, fold(text, s->live ? s->width : s->columns), most);
+    free(text);
 }
 
 /* Returns how bad the health is that an answer tells: 0 is ok. */
@@ -306,27 +317,37 @@ static void show_health(struct screen *s)
             worst = answers[i].text;
     }
     if (worst && bad > 0 && s->now.count > 1)
-        line(s, "health   %zu of %zu processes %s not well; the worst:", bad, s->now.count,
-             bad == 1 ? "is" : "are");
+        row(s, 2, "health   %zu of %zu processes %s not well; the worst:", bad, s->now.count,
+            bad == 1 ? "is" : "are");
     if (worst)
-        wrapped(s, bad > 0 && s->now.count > 1 ? "" : "health", worst, strcspn(worst, "\n"), 3);
+        row(s, 3, "%-*s%.*s", LABEL_COLUMNS, bad > 0 && s->now.count > 1 ? "" : "health",
+            (int)strcspn(worst, "\n"), worst);
     for (size_t i = 0; i < s->args.socket_count; i++)
         free(answers[i].text);
+}
+
+/* Says how late changes came in this second, if some did. */
+static void show_lag(struct screen *s)
+{
+    double lag = latency_ns(s, NULL, "coherence_lag"), own = latency_ns(s, NULL, "latency_change");
+    if (lag <= 0 && own <= 0)
+        row(s, 2, "lag      no change in this second");
+    else
+        row(s, 2, "lag      p99: changes come here after %s; own accepted %s, heard %s",
+            time_text(lag), time_text(own), latency(s, NULL, "latency_heard"));
 }
 
 static void show_link(struct screen *s)
 {
     size_t n = s->now.count;
-    line(s, "redis    connected %-5s breaker %-7s in flight %-6s requests/s %s",
-         yes_of(gauge(s, "connected"), n), gauge(s, "breaker") > 0 ? "OPEN" : "closed",
-         count_text(gauge(s, "in_flight")), count_text(rate(s, NULL, "l2_request")));
-    line(s, "trust    trusted %-4s listening %-4s queued %-6s frames/s %-5s resync/s %s",
-         yes_of(gauge(s, "trusted"), n), yes_of(gauge(s, "listening"), n),
-         count_text(gauge(s, "queued")), count_text(rate(s, NULL, "frame")),
-         count_text(rate(s, NULL, "resync")));
-    line(s, "lag, p99 changes come here after %s; own ones: accepted %s, heard %s",
-         latency(s, NULL, "coherence_lag"), latency(s, NULL, "latency_change"),
-         latency(s, NULL, "latency_heard"));
+    row(s, 2, "redis    connected %s, breaker %s; requests %s/s, %s under way",
+        yes_of(gauge(s, "connected"), n), gauge(s, "breaker") > 0 ? "OPEN" : "closed",
+        count_text(rate(s, NULL, "l2_request")), count_text(gauge(s, "in_flight")));
+    row(s, 2, "trust    trusted %s, listening %s; messages %s/s, resyncs %s/s, queued %s",
+        yes_of(gauge(s, "trusted"), n), yes_of(gauge(s, "listening"), n),
+        count_text(rate(s, NULL, "frame")), count_text(rate(s, NULL, "resync")),
+        count_text(gauge(s, "queued")));
+    show_lag(s);
 }
 
 static const struct json *first_of(const struct moment *m)
@@ -347,24 +368,42 @@ static double rate_of_all(const struct screen *s, const char *name)
     return all;
 }
 
-/* Says what the misses of this second were for, as they ended, and what L1 had of their keys, by a
- * sample as they began: two questions, each with answers of its own. */
+/* Says what L1 had of the keys that were missed in this second, by a sample as the misses began. */
+static void show_causes(struct screen *s)
+{
+    static const struct {
+        const char *counter, *words;
+    } causes[] = {
+        {"miss_of_new", "new or forgotten"},
+        {"miss_of_absent", "\"does not exist\" expired"},
+        {"miss_of_expired", "expired"},
+        {"miss_of_evicted", "evicted or refused"},
+        {"miss_of_changed", "changed"},
+        {"miss_of_other", "other"},
+    };
+    enum { CAUSES = sizeof(causes) / sizeof(causes[0]) };
+    double of[CAUSES], sum = 0;
+    char text[CAUSES * 40] = "", *to = text;
+    for (size_t i = 0; i < CAUSES; i++)
+        sum += of[i] = rate_of_all(s, causes[i].counter);
+    for (size_t i = 0; i < CAUSES; i++)
+        if (200 * of[i] >= sum && sum > 0)
+            to += sprintf(to, "%s%s %.0f %%", to == text ? "" : ", ", causes[i].words,
+                          100 * of[i] / sum);
+    if (sum > 0)
+        row(s, 2, "because  %s", text);
+}
+
+/* Says what the misses of this second were for, as they ended. */
 static void show_misses(struct screen *s)
 {
-    static const char *const causes[] = {"miss_of_new",     "miss_of_absent",  "miss_of_expired",
-                                         "miss_of_evicted", "miss_of_changed", "miss_of_other"};
-    double of[6], sum = 0, all = rate_of_all(s, "l1_miss"), absent = rate_of_all(s, "miss_absent");
-    for (size_t i = 0; i < 6; i++)
-        sum += of[i] = rate_of_all(s, causes[i]);
-    if (all <= 0 || sum <= 0)
-        return;
+    double all = rate_of_all(s, "l1_miss"), absent = rate_of_all(s, "miss_absent");
     absent = absent < all ? absent : all; /* of earlier ones, too */
-    line(s, "misses   %s/s, %s of them (%.0f %%) for keys that do not exist", count_text(all),
-         count_text(absent), 100 * absent / all);
-    line(s, "L1 had   nothing %.0f %%, absent %.0f, expired %.0f, evicted %.0f, changed "
-            "%.0f, other %.0f",
-         100 * of[0] / sum, 100 * of[1] / sum, 100 * of[2] / sum, 100 * of[3] / sum,
-         100 * of[4] / sum, 100 * of[5] / sum);
+    if (all <= 0)
+        return;
+    row(s, 2, "misses   %s/s, %s of them (%.0f %%) for keys that do not exist", count_text(all),
+        count_text(absent), 100 * absent / all);
+    show_causes(s);
 }
 
 /* Says what is used of the cap, by parts that add up, in the unit of the cap. */
@@ -375,32 +414,43 @@ static void show_memory(struct screen *s)
     double unstored = gauge(s, "unstored_bytes"), values = used - tables - limbo - unstored;
     bool large = cap >= 1024. * 1024 * 1024;
     double unit = large ? 1024. * 1024 * 1024 : 1024. * 1024;
-    line(s, "memory   %.1f of %.1f %s (%.0f %%): values %.1f, tables %.1f, other %.1f",
-         used / unit, cap / unit, large ? "GiB" : "MiB", cap > 0 ? 100 * used / cap : 0,
-         (values > 0 ? values : 0) / unit, tables / unit, (limbo + unstored) / unit);
-    line(s, "entries  %s, resident %s   flights %s now, %s deferred, %s pending",
-         count_text(gauge(s, "entries")), bytes_text(gauge(s, "resident_bytes")),
-         count_text(gauge(s, "flights")), count_text(gauge(s, "deferred")),
-         count_text(gauge(s, "async")));
+    row(s, 2, "memory   %.1f of %.1f %s (%.0f %%): values %.1f, tables %.1f, other %.1f",
+        used / unit, cap / unit, large ? "GiB" : "MiB", cap > 0 ? 100 * used / cap : 0,
+        (values > 0 ? values : 0) / unit, tables / unit, (limbo + unstored) / unit);
+    row(s, 2, "entries  %s, resident %s; loading %s keys, %s deferred, %s calls pending",
+        count_text(gauge(s, "entries")), bytes_text(gauge(s, "resident_bytes")),
+        count_text(gauge(s, "flights")), count_text(gauge(s, "deferred")),
+        count_text(gauge(s, "async")));
 }
 
-static void show_head(struct screen *s)
+/* Says who is shown, and for how long it is up: of several the one that was started last. */
+static void show_who(struct screen *s)
 {
-    char when[16];
+    char when[16], who[64], up[40] = "";
+    double up_ns = 1e6 * lowest(s, "gauges", "uptime_ms", NULL);
     time_t t = time(NULL);
     struct tm local;
     localtime_r(&t, &local);
     strftime(when, sizeof(when), "%H:%M:%S", &local);
-    line(s, "nigh top   %zu of %zu processes%s   %s%s", s->now.count, s->args.socket_count, s->who,
-         when, s->live ? "   q quits" : "");
+    snprintf(who, sizeof(who), "%zu of %zu processes", s->now.count, s->args.socket_count);
+    if (up_ns > 0)
+        snprintf(up, sizeof(up), ", %s %s", s->now.count > 1 ? "youngest up for" : "up for",
+                 time_text(up_ns));
+    line(s, "nigh top   %s%s   %s%s", *s->who ? s->who : who, up, when,
+         s->live ? "   q quits" : "");
+}
+
+static void show_head(struct screen *s)
+{
+    show_who(s);
     if (s->now.count == 0) {
         line(s, "%s", "");
         line(s, "no process answers%s%s: one that does is shown as soon as it is there",
              s->now.why ? ": " : "", s->now.why ? s->now.why : "");
         return;
     }
-    show_memory(s);
     show_health(s);
+    show_memory(s);
     if (gauge(s, "following") + gauge(s, "connected") > 0 || has_problem(s, "redis_problem"))
         show_link(s);
     show_misses(s);
@@ -428,26 +478,43 @@ static void show_space(struct screen *s, const char *name)
     double l2 = rate(s, name, "l2_fresh") + rate(s, name, "l2_stale");
     char shown[4 * SPACE_COLUMNS + 1];
     hot_put_name(shown, name, SPACE_COLUMNS);
-    line(s, "%s %6s %5.1f %5.1f %5.1f %5.1f %5s %6s %5s %5s %5s %5s", shown, count_text(reads),
+    line(s, "%s %7s %5.1f %5.1f %6.1f %5.1f %7s %7s %5s %6s %5s", shown, count_text(reads),
          reads > 0 ? 100 * (fresh + stale) / reads : 0, hits_1m(s, name),
          reads > 0 ? 100 * stale / reads : 0, reads > 0 ? 100 * l2 / reads : 0,
          count_text(rate(s, name, "load")), count_text(rate(s, name, "l1_evict")),
-         latency(s, name, "latency_l1"), latency(s, name, "latency_l2"),
-         latency(s, name, "latency_load"),
-         time_text(1e6 * lowest(s, "spaces", name, "evicted_age_ms")));
+         time_text(1e6 * lowest(s, "spaces", name, "evicted_age_ms")),
+         latency(s, name, "latency_l2"), latency(s, name, "latency_load"));
 }
 
+/* Returns the seconds of the last minute of a space, or of as much of it as is told: the most of
+ * all processes. */
+static double minute_s(const struct screen *s, const char *space)
+{
+    double most = 0;
+    for (size_t i = 0; i < TOOL_SOCKETS_MAX; i++) {
+        double ms = s->now.of[i] ? json_number(s->now.of[i], "spaces", space, "window_1m_ms") : 0;
+        most = ms > most ? ms : most;
+    }
+    return most / 1000;
+}
+
+/* Shows the spaces, and what the heads of the columns do not say. */
 static void show_spaces(struct screen *s)
 {
     const struct json *j = first_of(&s->now);
     const char *name;
+    char minute[16];
+    double seconds = 0;
+    for (size_t i = 0; i < SPACES_MAX && (name = json_name(j, "spaces", i)); i++)
+        seconds = minute_s(s, name) > seconds ? minute_s(s, name) : seconds;
+    snprintf(minute, sizeof(minute), "%.0f s", seconds < 9999 ? seconds : 9999);
     line(s, "%s", "");
-    line(s, "%-12s %6s %5s %5s %5s %5s %5s %6s %17s %5s", "", "", "L1 %", "", "stale", "", "", "",
-         "p99 of a second", "evict");
-    line(s, "%-12s %6s %5s %5s %5s %5s %5s %6s %5s %5s %5s %5s", "space", "read/s", "1 s", "60 s",
-         "%", "L2 %", "ld/s", "evic/s", "L1", "L2", "load", "age");
+    line(s, "%-12s %7s %5s %5s %6s %5s %7s %7s %5s %6s %5s", "space", "reads/s", "L1%", minute,
+         "stale%", "L2%", "loads/s", "evict/s", "age", "p99 L2", "load");
     for (size_t i = 0; i < SPACES_MAX && (name = json_name(j, "spaces", i)); i++)
         show_space(s, name);
+    line(s, "L1%%: of this second, of %s; age: a tenth of the evicted was younger; -: none",
+         minute);
 }
 
 /* Shows the keys of each space in what is left of the screen, in equal parts. */

@@ -51,7 +51,8 @@ TEST(a_process_is_asked_and_told)
     CHECK_EQ(tool_run("send -S %s help", p.path), 0);
     CHECK(tool_says("invalidate key SPACE KEY..."));
     CHECK_EQ(tool_run("top --once -S %s", p.path), 0);
-    CHECK(tool_says("1 of 1 processes") && tool_says("health   ok: L1 alone"));
+    CHECK(tool_says("nigh top   process ") && tool_says(", up for "));
+    CHECK(tool_says("\nhealth   ok: L1 alone, without redis.uri\nmemory   "));
     CHECK(tool_says(w.space->name));
     world_close(&w);
     rmdir(p.folder);
@@ -154,7 +155,7 @@ TEST(a_narrow_terminal_has_no_line_in_two)
     start_on_terminal(&t, (struct winsize){.ws_row = 12, .ws_col = 40}, "top", p.path);
     CHECK_WITHIN(WORLD_PATIENCE_MS, shows(&t, "\033[J\033[H")); /* once, and once more */
     CHECK_EQ(longest_line(t.out), 40);
-    CHECK(strstr(t.out, "space        read/s"));
+    CHECK(strstr(t.out, "space        reads/s   L1%"));
     kill(t.pid, SIGTSTP); /* as ^Z does */
     CHECK_WITHIN(WORLD_PATIENCE_MS, waitpid(t.pid, &status, WUNTRACED | WNOHANG) == t.pid);
     CHECK(WIFSTOPPED(status));
@@ -356,6 +357,7 @@ struct liar {
     const char *text;
     bool again;       /* without an end */
     const char *only; /* the command that is answered so; NULL: each is */
+    const char *later; /* what is answered from the second time on; NULL: the same */
     int fd;
     pthread_t thread;
 };
@@ -370,22 +372,30 @@ static void *lie(void *arg)
             ;
         bool knows = !l->only || strncmp(line, l->only, strlen(l->only)) == 0;
         const char *text = knows ? l->text : "error: it ends\n\n";
+        if (knows && l->later)
+            l->text = l->later;
         while (dial_send(fd, text, strlen(text)) && l->again)
             ;
     }
     return NULL;
 }
 
-static void start_liar(struct liar *l, const char *text, bool again, const char *only)
+/* Starts one that knows what it says. */
+static void start_prepared(struct liar *l)
 {
     struct sockaddr_un at = {.sun_family = AF_UNIX};
-    *l = (struct liar){.text = text, .again = again, .only = only};
     tool_make_folder(&l->place);
     snprintf(l->place.path, sizeof(l->place.path), "%s/s", l->place.folder);
     strcpy(at.sun_path, l->place.path);
     l->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     REQUIRE(bind(l->fd, (struct sockaddr *)(void *)&at, sizeof(at)) == 0 && listen(l->fd, 5) == 0);
     REQUIRE_EQ(pthread_create(&l->thread, NULL, lie, l), 0);
+}
+
+static void start_liar(struct liar *l, const char *text, bool again, const char *only)
+{
+    *l = (struct liar){.text = text, .again = again, .only = only};
+    start_prepared(l);
 }
 
 static void stop_liar(struct liar *l)
@@ -497,11 +507,12 @@ TEST(a_full_pipe_that_does_not_block_loses_nothing)
 TEST(top_shows_what_there_is_without_hot_keys)
 {
     static const char stats[] =
-        "{\"gauges\": {\"entries\": 7, \"memory_bytes\": 1048576000, "
+        "{\"gauges\": {\"uptime_ms\": 125000, \"entries\": 7, \"memory_bytes\": 1048576000, "
         "\"memory_cap_bytes\": 1072693248, \"tables_bytes\": 104857600, "
         "\"limbo_bytes\": 62914560, \"unstored_bytes\": 41943040}, "
         "\"spaces\": {\"users\": "
-        "{\"load\": 1, \"l1_reads_1m\": 40, \"l1_hits_1m_ppm\": 275000}}}\n\n";
+        "{\"load\": 1, \"l1_reads_1m\": 40, \"l1_hits_1m_ppm\": 275000, "
+        "\"window_1m_ms\": 18400, \"evicted_age_ms\": 3800}}}\n\n";
     struct liar l;
     start_liar(&l, stats, false, "stats json");
     CHECK_EQ(tool_run("top -S %s --once", l.place.path), 0);
@@ -509,6 +520,34 @@ TEST(top_shows_what_there_is_without_hot_keys)
     CHECK(tool_says("1000.0 of 1023.0 MiB (98 %): values 800.0, tables 100.0, other 100.0\n"));
     for (const char *at = tool_out; *at; at += strcspn(at, "\n") + 1)
         CHECK_LE(strcspn(at, "\n"), 80);
-    CHECK(tool_says("\nusers             0   0.0  27.5 "));
+    CHECK(tool_says("nigh top   1 of 1 processes, up for 2.1m   "));
+    CHECK(tool_says(
+        "\n"
+        "space        reads/s   L1%  18 s stale%   L2% loads/s evict/s   age p99 L2  load\n"
+        "users              0   0.0  27.5    0.0   0.0       0       0  3.8s      -     -\n"
+        "L1%: of this second, of 18 s; age: a tenth of the evicted was younger; -: none\n"));
+    stop_liar(&l);
+}
+
+TEST(top_says_what_was_missed_and_why)
+{
+    static const char stats[] = "{\"gauges\": {\"connected\": 1, \"following\": 1, "
+                                "\"trusted\": 1, \"listening\": 1}, \"cache\": {}, "
+                                "\"spaces\": {\"users\": {}}}\n\n";
+    static const char later[] =
+        "{\"gauges\": {\"connected\": 1, \"following\": 1, \"trusted\": 1}, \"cache\": {}, "
+        "\"spaces\": {\"users\": {\"l1_miss\": 1000, \"miss_absent\": 400, "
+        "\"miss_of_new\": 500, \"miss_of_absent\": 300, \"miss_of_expired\": 2, "
+        "\"miss_of_changed\": 198}}}\n\n";
+    struct liar l = {.text = stats, .only = "stats json", .later = later};
+    start_prepared(&l);
+    CHECK_EQ(tool_run("top -S %s --once", l.place.path), 0);
+    CHECK(tool_says("\nredis    connected yes, breaker closed; requests 0/s, 0 under way\n"
+                    "trust    trusted yes, listening NO; messages 0/s, resyncs 0/s, queued 0\n"
+                    "lag      no change in this second\n"
+                    "misses   "));
+    CHECK(tool_says(" of them (40 %) for keys that do not exist\n"
+                    "because  new or forgotten 50 %, \"does not exist\" expired 30 %, "
+                    "changed 20 %\n"));
     stop_liar(&l);
 }
