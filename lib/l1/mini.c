@@ -96,13 +96,15 @@ static void drop(struct mini *s, uint32_t node)
     put_free(s, node);
 }
 
-/* Note the age of the node that was main's rival, as the policy does (policy_lfu.c). */
+/* Note the age of the node that was main's rival, as the policy does (policy_lfu.c). Requests of
+ * several threads come out of order: one that is older than the rival knows of no age. */
 static void note_age(struct mini *s, uint32_t now)
 {
     uint32_t rival = s->lfu.rival;
     if (rival == LFU_NONE || rival % MINI_BORN_EVERY)
         return;
-    int32_t more = (int32_t)(now - s->born[rival / MINI_BORN_EVERY] - s->residence);
+    int32_t age = (int32_t)(now - s->born[rival / MINI_BORN_EVERY]);
+    int32_t more = (age > 0 ? age : 0) - (int32_t)s->residence;
     s->residence += (uint32_t)(more / RESIDENCE_SHARE);
 }
 
