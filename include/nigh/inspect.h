@@ -20,15 +20,18 @@ extern "C" {
  * The first line of the text, and "why" in JSON, is the reason in one sentence. Then follow: what
  * nigh_get() and nigh_fetch() would give now; the value in L1 and in Redis with what is left of
  * their lifetimes, or what became of it last (evicted, expired, invalidated and by whom, refused);
- * the load that is under way, here or in another process; the floors over the value, that is, the
- * last invalidations of its tags, its space, and all; and how far Redis is trusted. "reason" and
- * "redis" in JSON are words from a fixed list, for programs; "schemas" are those in which Redis has
- * values of the space, as this node has last learnt.
+ * the load that is under way, here or in another process; the last invalidation of its tags, its
+ * space or all; and how far Redis is trusted. Text leaves out what there is nothing to say of; JSON
+ * has all, also stamps and floors. "reason" and "redis" in JSON are words from a fixed list, for
+ * programs; "schemas" are those in which Redis has values of the space, as this node has last
+ * learnt; "reach" says how far back what became of the key would be remembered (null: to the
+ * opening).
  *
  * Nothing changes by it: the policy is not told of a hit, no read is counted, no lease taken. What
  * became of a key is remembered in a table of limited size: of some thousands of keys, and when, to
- * a second or so. Nodes are named by the first four digits of the number that each draws when it
- * opens; "here" in the text, and "node" in JSON, is this one.
+ * a second or so. A change that another node made is dated by when this one heard of it, which is
+ * later after an outage, for no message carries a time. Nodes are named by the first four digits of
+ * the number that each draws when it opens; "here" in the text, and "node" in JSON, is this one.
  *
  * @param format   NIGH_STATS_TEXT or NIGH_STATS_JSON
  * @param buffer   may be NULL: then only the length is returned

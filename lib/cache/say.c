@@ -34,9 +34,16 @@ void say_ago(struct text *w, uint64_t ns)
     text_add(w, " ago");
 }
 
-void say_clock(struct text *w, uint64_t ago_ns)
+/* The coarse clock moves at the ticks at which the one moves by which ages are counted. */
+uint64_t say_wall_ns(void)
 {
-    time_t now = time(NULL), then = now - (time_t)(ago_ns / NS_PER_S);
+    return clock_kernel_ns(CLOCK_REALTIME_COARSE);
+}
+
+void say_clock_at(struct text *w, uint64_t wall_ns, uint64_t ago_ns)
+{
+    time_t now = (time_t)(wall_ns / NS_PER_S);
+    time_t then = (time_t)((wall_ns - u64_min(ago_ns, wall_ns)) / NS_PER_S);
     struct tm today, day;
     char text[32];
     gmtime_r(&now, &today);
@@ -44,6 +51,11 @@ void say_clock(struct text *w, uint64_t ago_ns)
     bool dated = day.tm_yday != today.tm_yday || day.tm_year != today.tm_year;
     strftime(text, sizeof(text), dated ? "%Y-%m-%d %H:%M:%S UTC" : "%H:%M:%S UTC", &day);
     text_add(w, "%s", text);
+}
+
+void say_clock(struct text *w, uint64_t ago_ns)
+{
+    say_clock_at(w, say_wall_ns(), ago_ns);
 }
 
 void say_when(struct text *w, uint64_t ago_ns)

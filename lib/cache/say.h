@@ -15,7 +15,13 @@
 void say_span(struct text *w, uint64_t ns);
 /* Say how long ago something was. What is less than a second ago is not known better than that. */
 void say_ago(struct text *w, uint64_t ns);
-/* Say the time of day that was so long ago: "02:31:07 UTC"; what was on another day has a date. */
+/* The wall clock's time, for say_clock_at(): whoever reads it where he reads the ages that he tells
+ * says the same time of day of an event, however often he is asked. */
+uint64_t say_wall_ns(void);
+/* Say the time of day so long before `wall_ns`: "02:31:07 UTC"; what was on another day has a
+ * date. */
+void say_clock_at(struct text *w, uint64_t wall_ns, uint64_t ago_ns);
+/* Say the time of day that was so long ago. */
 void say_clock(struct text *w, uint64_t ago_ns);
 /* Say both: "4 min ago, 02:31:07 UTC". */
 void say_when(struct text *w, uint64_t ago_ns);

@@ -75,16 +75,19 @@ void l1_note_fate(struct l1 *l1, const struct l1_key *key, enum l1_fate fate, ui
     fates_note(l1->fates, key->hash, fate, who);
 }
 
-static uint64_t ago_ns(uint64_t word, uint32_t now)
+/* Returns how long ago the tick of a word began: so the time of an event is the same whenever it is
+ * asked for. */
+static uint64_t ago_ns(uint64_t word, uint64_t now_ns)
 {
+    uint32_t now = (uint32_t)(now_ns >> FATE_TICK_SHIFT);
     uint32_t ticks = (now - FIELD(word, FATE_TIME_SHIFT, FATE_TIME_BITS)) & FATE_TICK_LAST;
     if (ticks > FATE_TICK_LAST - FATE_TICKS_AHEAD)
-        ticks = 0;
-    return (uint64_t)ticks << FATE_TICK_SHIFT;
+        return 0;
+    return ((uint64_t)ticks << FATE_TICK_SHIFT) + (now_ns & ((1u << FATE_TICK_SHIFT) - 1));
 }
 
 /* Takes what a word says, if it tells of the key. */
-static void take(uint64_t word, uint64_t hash, uint32_t now, struct l1_fated *ret)
+static void take(uint64_t word, uint64_t hash, uint64_t now_ns, struct l1_fated *ret)
 {
     enum l1_fate fate = (enum l1_fate)FIELD(word, 0, FATE_FATE_BITS);
     if (((word ^ hash) >> FATE_TAG_SHIFT) != 0 || fate == L1_FATE_NONE)
@@ -92,7 +95,7 @@ static void take(uint64_t word, uint64_t hash, uint32_t now, struct l1_fated *re
     *ret = (struct l1_fated){
         .fate = fate,
         .who = (uint16_t)FIELD(word, FATE_WHO_SHIFT, FATE_WHO_BITS),
-        .ago_ns = ago_ns(word, now),
+        .ago_ns = ago_ns(word, now_ns),
     };
 }
 
@@ -119,26 +122,26 @@ static struct l1_fated last_of(const struct l1_fated of[FATES_TABLES])
 
 /* Returns how far back the key's place reaches: what had become of the key since its word was
  * written would have taken that word's place. */
-static uint64_t reach_ns(uint64_t word, uint32_t now)
+static uint64_t reach_ns(uint64_t word, uint64_t now_ns)
 {
-    return word ? ago_ns(word, now) : UINT64_MAX;
+    return word ? ago_ns(word, now_ns) : UINT64_MAX;
 }
 
 struct l1_fated l1_fate_of(const struct l1 *l1, const struct l1_key *key)
 {
     const struct l1_fates *f = l1->fates;
-    uint32_t now = (uint32_t)(clock_coarse_ns(l1->env->clock) >> FATE_TICK_SHIFT);
+    uint64_t now_ns = clock_coarse_ns(l1->env->clock);
     struct l1_fated of[FATES_TABLES] = {{.fate = L1_FATE_NONE}};
     uint64_t words[FATES_TABLES];
     for (int i = 0; i < FATES_TABLES; i++) {
         words[i] = atomic_load_explicit(fates_place(&f->of[i], key->hash), memory_order_relaxed);
-        take(words[i], key->hash, now, &of[i]);
+        take(words[i], key->hash, now_ns, &of[i]);
         of[i].absent = i == FATES_ABSENT;
     }
     struct l1_fated last = last_of(of);
-    last.reach_ns = reach_ns(words[FATES_OFTEN], now);
-    last.absent_reach_ns = reach_ns(words[FATES_ABSENT], now);
-    last.rare_reach_ns = reach_ns(words[FATES_RARE], now);
+    last.reach_ns = reach_ns(words[FATES_OFTEN], now_ns);
+    last.absent_reach_ns = reach_ns(words[FATES_ABSENT], now_ns);
+    last.rare_reach_ns = reach_ns(words[FATES_RARE], now_ns);
     last.forgotten = last.fate >= L1_FATE_RARE && of[FATES_OFTEN].fate == L1_FATE_NONE &&
                      last.reach_ns < last.ago_ns;
     return last;

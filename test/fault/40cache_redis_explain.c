@@ -65,7 +65,7 @@ TEST(redis_has_it_or_not_and_who_may_load_it)
     CHECK_REASON(a.space, "k", "no_trace", "another process has the right to load it");
     CHECK_WHERE(a.space, "k", "redis_leased");
     CHECK_REASON(b.space, "k", "loading", "this process has the right to load it");
-    CHECK(strstr(explain_of(a.space, "k", NIGH_STATS_TEXT), "waits for whoever has the right"));
+    CHECK(explain_says(a.space, "k", "; one that may load waits for whoever has the right to "));
     origin_let_go(&a.origin);
     asker_join(&asker);
     CHECK_WITHIN(WORLD_PATIENCE_MS, is_where(&a, "k", "redis_fresh"));
@@ -73,6 +73,7 @@ TEST(redis_has_it_or_not_and_who_may_load_it)
     CHECK(explain_has(a.space, "k", "get", "NIGH_FRESH"));
     CHECK_EQ(world_count(&a, "l2_fresh"), 0); /* it was not read */
     CHECK_ANSWER(ask_get(a.space, "k", NULL), NIGH_FRESH, "k=1");
+    CHECK(explain_says(a.space, "k", "\nRedis      the same, kept for "));
     end();
 }
 
@@ -210,7 +211,7 @@ TEST(a_key_was_changed_by_another_node_which_is_named)
     ask_fetch(a.space, "k", NULL);
     CHECK_EQ(invalidate(&b, NIGH_TARGET_KEY, "k", 0), 0);
     CHECK_WITHIN(WORLD_PATIENCE_MS, explain_has(a.space, "k", "reason", "changed"));
-    snprintf(words, sizeof(words), "by node %s", name);
+    snprintf(words, sizeof(words), "by node %s, heard of just now, ", name);
     CHECK_REASON(a.space, "k", "changed", words);
     CHECK_REASON(b.space, "k", "changed", "by this process");
     end();
@@ -317,6 +318,41 @@ TEST(redis_is_slow_and_then_not_asked)
                      is_where(&a, "changed", "redis_covered"));
     CHECK(times_out(&wire));
     CHECK_WITHIN(WORLD_PATIENCE_MS, is_where(&a, "k", "redis_breaker"));
+    world_close(&a);
+    relay_close(&wire);
+    redis_stop(&server);
+}
+
+/* A node that was cut off hears of a change as it is back, and dates it by that. */
+static bool hears_late(struct relay *wire)
+{
+    bool seen = false;
+    for (unsigned i = 0; i < 20 && !seen; i++) {
+        relay_stop(wire);
+        CHECK_WITHIN(WORLD_PATIENCE_MS, nigh_health(a.cache) != NIGH_FRESH);
+        CHECK_EQ(invalidate(&b, NIGH_TARGET_KEY, "k", 0), 0);
+        relay_cut(wire);
+        relay_go(wire);
+        CHECK_WITHIN(WORLD_PATIENCE_MS, nigh_health(a.cache) == NIGH_FRESH);
+        seen = explain_says(a.space, "k", " UTC (when trust was back after ");
+    }
+    return seen;
+}
+
+TEST(a_change_is_dated_by_when_it_was_heard_of)
+{
+    struct relay wire;
+    redis_start(&server, NULL);
+    relay_open(&wire, &server);
+    struct nigh_options o = node_options(&server);
+    o.redis_uri = wire.uri;
+    origin_init(&a.origin);
+    world_open_with(&a, &o, NULL, &a.origin);
+    patient_open(&b, &server, &a.origin, NULL);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, nigh_health(a.cache) == NIGH_FRESH);
+    CHECK(hears_late(&wire));
+    CHECK_REASON(a.space, "k", "changed", ", heard of ");
+    world_close(&b);
     world_close(&a);
     relay_close(&wire);
     redis_stop(&server);

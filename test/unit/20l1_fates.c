@@ -54,6 +54,21 @@ TEST(the_younger_of_a_frequent_and_a_rare_cause_counts)
     cache_close(&c);
 }
 
+/* Its clock is coarse, but says the same each time. */
+TEST(a_cause_was_at_one_time_whenever_it_is_told)
+{
+    struct cache c;
+    cache_open(&c, 4 << 20, 1);
+    fake_env_advance(&c.fake, NS_PER_S);
+    note(&c, 1, L1_FATE_CHANGED, FRIEND);
+    uint64_t at_ns = clock_now_ns(c.fake.env.clock) - fate_of(&c, 1).ago_ns;
+    for (unsigned i = 0; i < 100; i++) {
+        fake_env_advance(&c.fake, 37 * NS_PER_MS);
+        CHECK_EQ(clock_now_ns(c.fake.env.clock) - fate_of(&c, 1).ago_ns, at_ns);
+    }
+    cache_close(&c);
+}
+
 /* The sweep's clock is finer than that of who asks. */
 TEST(a_cause_of_the_next_tick_is_not_weeks_old)
 {

@@ -3,6 +3,7 @@
 // and that a look changes nothing.
 
 #include "base/base.h"
+#include "cache/say.h"
 #include "support/explain.h"
 #include "support/origin.h"
 
@@ -21,8 +22,7 @@ TEST(a_key_that_was_never_asked_for_has_no_trace)
     struct world w;
     world_open_exact(&w);
     CHECK_REASON(w.space, "k", "no_trace",
-                 "no trace of it: it was not evicted, refused, expired or changed since the cache "
-                 "was opened");
+                 "no trace of it: it was never here since the opening.");
     CHECK_WHERE(w.space, "k", "no_redis");
     CHECK(explain_has(w.space, "k", "get", "NIGH_MISS"));
     CHECK(strstr(explain_of(w.space, "k", NIGH_STATS_TEXT), "calls the loader"));
@@ -39,7 +39,9 @@ TEST(a_value_is_fresh_then_stale_then_over_then_expired)
     world_advance(&w, 1200);
     CHECK_REASON(w.space, "k", "stale", "it has been stale for 20");
     CHECK(explain_has(w.space, "k", "fetch", "NIGH_STALE"));
-    CHECK(strstr(explain_of(w.space, "k", NIGH_STATS_TEXT), "and refreshes it behind"));
+    CHECK(explain_says(w.space, "k", "read now   gives the value, stale (NIGH_STALE); one that may "
+                                     "load refreshes it behind the call\n"));
+    CHECK(explain_says(w.space, "k", "; stale since 20"));
     world_advance(&w, 400);
     CHECK_REASON(w.space, "k", "over", "Its lifetimes ended 100 ms ago");
     CHECK(explain_has(w.space, "k", "get", "NIGH_MISS"));
@@ -72,7 +74,7 @@ TEST(an_absence_is_known_until_something_outdates_it)
     world_settle(&w);
     CHECK_REASON(w.space, "k", "absent_expired", "such an answer is kept for 5.0 s (space.absent"
                                              "_ttl), and would be there still if kept for 6.");
-    CHECK(explain_says(w.space, "k", "last       the answer \"does not exist\" expired"));
+    CHECK(!strstr(explain_of(w.space, "k", NIGH_STATS_TEXT), "\nlast ")); /* it is said above */
     ask_fetch(w.space, "k", NULL);
     invalidate_group(&w, NIGH_TARGET_SPACE, true);
     CHECK_REASON(w.space, "k", "absent_outdated", "the space was invalidated");
@@ -92,14 +94,16 @@ TEST(how_far_back_absences_are_remembered_is_said)
     world_advance(&w, 6000);
     world_settle(&w);
     CHECK_REASON(w.space, "k", "no_trace",
-                 "no value of it was evicted, refused or expired since the cache was opened, nor "
-                 "an answer \\u0022does not exist\\u0022 in at most the last 1.0 s (before ");
+                 "no trace of it: it was never here, or that is forgotten.");
+    CHECK(explain_says(w.space, "k", "\nlast       nothing, as far back as is remembered: of "
+                                     "values since the opening, of answers \"does not exist\" at "
+                                     "most the last 1.0 s, of changes since the opening\n"));
+    CHECK(strstr(explain_of(w.space, "k", NIGH_STATS_JSON), "\"reach\": {\"value_ms\": null, "));
     world_advance(&w, 1500);
     world_settle(&w);
-    CHECK_REASON(w.space, "k", "no_trace", "; so it is with 100 % of what the space missed in ");
-    CHECK_REASON(w.space, "k", "no_trace", "and 100 % was for keys that do not exist");
-    CHECK_REASON(w.space, "k", "no_trace",
-                 ", nor was the key itself changed since the cache was opened");
+    CHECK(explain_says(w.space, "k", "\nmisses     of all that the space missed in the "));
+    CHECK(explain_says(w.space, "k", " since the opening, 100 % was for keys that do not exist, "
+                                     "and of 100 % L1 had no trace\n"));
     world_close(&w);
 }
 
@@ -158,7 +162,7 @@ TEST(a_key_was_changed_by_this_process)
     CHECK_EQ(nigh_invalidate(w.space, "k", 1, NULL), 0);
     CHECK_REASON(w.space, "k", "changed", "by this process just now");
     world_advance(&w, 5000);
-    CHECK_REASON(w.space, "k", "changed", "by this process 4.");
+    CHECK_REASON(w.space, "k", "changed", "by this process 5.");
     world_close(&w);
 }
 
@@ -222,7 +226,7 @@ TEST(a_failed_load_spares_the_origin_and_is_remembered_after_that)
     CHECK(explain_has(w.space, "k", "fetch", "NIGH_ELOADER"));
     CHECK(explain_has(w.space, "k", "get", "NIGH_MISS"));
     world_advance(&w, 2000);
-    CHECK_REASON(w.space, "k", "load_failed_before", "Its last load failed 1.");
+    CHECK_REASON(w.space, "k", "load_failed_before", "Its last load failed 2.");
     world_close(&w);
 }
 
@@ -441,6 +445,83 @@ TEST(a_space_that_moved_began_empty)
     CHECK_REASON(w.space, "k", "fresh", "");
     CHECK_EQ(nigh_invalidate(w.space, "k", 1, NULL), 0); /* its table's fates are those of all */
     CHECK_REASON(w.space, "k", "changed", "");
+    world_close(&w);
+}
+
+/* ---- what is said, and how much ---- */
+
+static unsigned lines_of(const char *text)
+{
+    unsigned lines = 0;
+    for (; *text; text++)
+        lines += *text == '\n';
+    return lines;
+}
+
+TEST(a_healthy_key_takes_few_lines)
+{
+    struct world w;
+    world_open_exact(&w);
+    w.origin.script = tagged;
+    invalidate_group(&w, NIGH_TARGET_TAG, false);
+    ask_fetch(w.space, "k", NULL);
+    CHECK(explain_says(w.space, "k", "\nread now   gives the value, fresh (NIGH_FRESH)\nL1  "));
+    CHECK(explain_says(w.space, "k", " B, 1 tag, loaded 0 ms ago; fresh for 1.0 s more, then stale "
+                                     "for 500 ms\n"));
+    CHECK(explain_says(w.space, "k", "\ngroups     tag \"tag\" was invalidated by this process "
+                                     "just now, "));
+    CHECK(explain_says(w.space, "k", " UTC, before the value was loaded\nhere "));
+    CHECK_LE(lines_of(explain_of(w.space, "k", NIGH_STATS_TEXT)), 8);
+    world_close(&w);
+}
+
+/* The reason names one group that outdates the value; others are told, but nothing twice. */
+TEST(what_outdates_a_value_is_said_once)
+{
+    struct world w;
+    world_open_exact(&w);
+    w.origin.script = tagged;
+    ask_fetch(w.space, "k", NULL);
+    invalidate_group(&w, NIGH_TARGET_TAG, true);
+    CHECK(!strstr(explain_of(w.space, "k", NIGH_STATS_TEXT), "\noutdated "));
+    invalidate_group(&w, NIGH_TARGET_SPACE, true);
+    CHECK(explain_says(w.space, "k", ", too\n"));
+    CHECK(!strstr(explain_of(w.space, "k", NIGH_STATS_TEXT), "\ngroups "));
+    world_close(&w);
+}
+
+/* Two looks at a clock, between which a second begins, say the same of what was before. */
+TEST(an_event_has_one_time_of_day)
+{
+    static const uint64_t event_ns = UINT64_C(1790000000) * NS_PER_S;
+    for (uint64_t ago_ns = 0; ago_ns < 5 * NS_PER_S; ago_ns += 100 * NS_PER_MS) {
+        char text[64] = "";
+        struct text t = text_into(text, sizeof(text));
+        say_clock_at(&t, event_ns + ago_ns, ago_ns);
+        CHECK_STR(text, "14:13:20 UTC");
+    }
+}
+
+/* Clients that ask for what there is not make a cause each, and take the place of no value's. */
+TEST(a_flood_of_absences_leaves_what_became_of_values)
+{
+    struct world w;
+    struct nigh_options o = world_options(&w);
+    o.l1_memory = 4 << 20;
+    world_open(&w, &o, NULL);
+    ask_fetch(w.space, "expired", NULL);
+    ask_fetch(w.space, "changed", NULL);
+    CHECK_EQ(nigh_invalidate(w.space, "changed", 7, NULL), 0);
+    world_advance(&w, 150000); /* soft_ttl and stale are 60 s each, and 10 % more */
+    world_settle(&w);
+    w.origin.script = absent;
+    for (unsigned i = 0; i < 5000; i++)
+        ask_fetch(w.space, key_numbered(i), NULL);
+    world_advance(&w, 10000);
+    world_settle(&w);
+    CHECK_GT(count_of(&w, "absent_expired", 5000), 100);
+    CHECK_REASON(w.space, "expired", "expired", "L1 removed it 10 s ago, ");
+    CHECK_REASON(w.space, "changed", "changed", "by this process 160 s ago, ");
     world_close(&w);
 }
 

@@ -11,6 +11,7 @@
 #include "cache/caller.h"
 #include "cache/inspect/explain.h"
 #include "cache/load/leases.h"
+#include "cache/say.h"
 #include "cache/space_l1.h"
 #include "cache/value/lookup.h"
 
@@ -93,7 +94,7 @@ static void add_floor(struct explanation *x, enum explain_floor_of of, uint16_t 
     f->covers_hard = x->l1.present && x->l1.stamp < f->hard;
     f->is_known = bumps_find(&cache->bumps, slot, f->covers_hard ? f->hard : f->any, &f->bump);
     if (f->is_known)
-        f->ago_ns = clock_coarse_ns(&cache->clock) - f->bump.at_ns;
+        f->ago_ns = x->now_ns - u64_min(x->now_ns, f->bump.at_ns);
 }
 
 /* Adds the tags of what Redis has, as many as are told. */
@@ -147,11 +148,21 @@ static void look_at_loads(struct explanation *x)
 
 /* ---- the surroundings ---- */
 
+static void look_back(struct explanation *x)
+{
+    struct coherence_past past;
+    coherence_past_read(x->space->cache->coherence, &past);
+    x->doubt_ago_ns = past.doubt.ago_ms * NS_PER_MS;
+    x->doubt_ns = past.doubt.lasted_ms * NS_PER_MS;
+}
+
 static void look_around(struct explanation *x)
 {
     struct nigh *cache = x->space->cache;
     uint64_t now_ns = clock_coarse_ns(&cache->clock);
     uint64_t until_ns = freshness_trusted_until(cache);
+    x->now_ns = now_ns;
+    x->wall_ns = say_wall_ns();
     x->position = l1_ticket(cache->l1);
     x->trusted = now_ns < until_ns;
     x->never_trusted = until_ns == 0;
@@ -159,6 +170,7 @@ static void look_around(struct explanation *x)
     x->closing = cache_is_closing(cache);
     if (!cache->l2)
         return;
+    look_back(x);
     coherence_gauges_read(cache->coherence, &x->coherence);
     l2_gauges_read(cache->l2, &x->link);
     l2_problem_read(cache->l2, &x->problem);
@@ -280,7 +292,7 @@ static void expect_fetch(struct explanation *x)
     const struct explain_value *found = x->l1.outcome != NIGH_MISS ? &x->l1 : &x->l2;
     bool refreshes = found->verdict == VERDICT_STALE && x->space->loader && !x->failed_ns &&
                      !x->closing;
-    const char *behind = refreshes ? "and refreshes it behind the call" : "";
+    const char *behind = refreshes ? "refreshes it behind the call" : "";
     x->fetch = NIGH_PENDING;
     if (x->l1.outcome != NIGH_MISS) {
         x->fetch = x->l1.outcome;
@@ -292,10 +304,10 @@ static void expect_fetch(struct explanation *x)
         x->fetch_does = behind;
     } else if (x->failed_ns) {
         x->fetch = NIGH_ELOADER;
-        x->fetch_does = "without calling the loader";
+        x->fetch_does = "does not call the loader";
     } else if (!x->space->loader) {
         x->fetch = NIGH_MISS;
-        x->fetch_does = "for the space has no loader";
+        x->fetch_does = "has none to call: the space has no loader";
     } else if (x->lease_ms) {
         x->fetch_does = "waits for whoever has the right to load it, then loads";
     } else {

@@ -4,7 +4,7 @@
  *
  *     collect.c   looks at every tier and changes none: fills a struct explanation
  *     reasons.h   chooses the reason: a table, one row for each that there is
- *     explain.c   the struct as text for people, and as JSON
+ *     explain.c, explain_json.c   the struct as text for people, and as JSON
  */
 #ifndef NIGH_CACHE_INSPECT_EXPLAIN_H
 #define NIGH_CACHE_INSPECT_EXPLAIN_H
@@ -68,6 +68,9 @@ struct explanation {
     struct l1_key key;
 
     /* the surroundings */
+    uint64_t now_ns, wall_ns;           /* one moment, by which the times of events are told */
+    uint64_t doubt_ago_ns;              /* since trust was back last; 0: it never came back */
+    uint64_t doubt_ns;                  /* ... and how long it had been lost */
     uint64_t position;                  /* of this node */
     bool trusted;
     int64_t trust_ns;                   /* what trust has left; negative: lost so long ago */
@@ -112,12 +115,14 @@ struct explanation {
     /* what calls would give now */
     int get;                            /* enum nigh_result, or an error */
     int fetch;                          /* the same; NIGH_PENDING: `fetch_does` */
-    const char *fetch_does;             /* what it does beside, or instead; "": nothing */
+    const char *fetch_does;             /* what it does beside, or instead: "calls the loader" */
 };
 
 /* Look at everything. Asks Redis, if that may be asked, and waits for the answer. */
 void explain_collect(struct nigh_space *space, const void *key, size_t key_len,
                      struct explanation *ret);
+
+void explain_json(struct text *w, const struct explanation *x);
 
 /* Whether a value that was found is one that a read would return. */
 static inline bool explain_answers(const struct explain_value *v)

@@ -9,7 +9,6 @@
 
 #include <nigh/nigh.h>
 
-
 struct row {
     const char *name;
     const char *sentence;
@@ -53,7 +52,7 @@ static const struct explain_floor *outdating(const struct explanation *x)
 /* Returns the last invalidation that is remembered of what is over the value in Redis. It need not
  * be what outdated the value: one that is forgotten may be, or another clock, while this one may be
  * older than the value, which has a position of Redis' and none of this node's. NULL: none. */
-static const struct explain_floor *last_raised(const struct explanation *x)
+const struct explain_floor *reason_last_raised(const struct explanation *x)
 {
     const struct explain_floor *last = NULL;
     for (uint32_t i = 0; i < x->floor_count; i++) {
@@ -94,7 +93,7 @@ static enum reason reason_present(const struct explanation *x)
     return v->trust == TRUST_HELD ? REASON_FRESH : REASON_LEARNT;
 }
 
-static enum reason reason_missing(const struct explanation *x)
+static enum reason reason_fated(const struct l1_fated *f)
 {
     static const enum reason by_fate[L1_FATE_COUNT] = {
         [L1_FATE_NONE] = REASON_NO_TRACE,
@@ -121,16 +120,27 @@ static enum reason reason_missing(const struct explanation *x)
         [L1_FATE_REFUSED_FLOOR] = REASON_REFUSED_FLOOR,
         [L1_FATE_REFUSED_LARGE] = REASON_REFUSED_LARGE,
     };
+    return f->absent ? by_fate_of_absent[f->fate] : by_fate[f->fate];
+}
+
+static enum reason reason_missing(const struct explanation *x)
+{
     if (x->flies)
         return REASON_LOADING;
-    if (x->failed_ns)
-        return REASON_FAILED;
-    return x->fate.absent ? by_fate_of_absent[x->fate.fate] : by_fate[x->fate.fate];
+    return x->failed_ns ? REASON_FAILED : reason_fated(&x->fate);
 }
 
 enum reason reason_of(const struct explanation *x)
 {
     return x->l1.present ? reason_present(x) : reason_missing(x);
+}
+
+const struct explain_floor *reason_floor(const struct explanation *x)
+{
+    enum reason reason = reason_of(x);
+    bool is = reason == REASON_GONE_FLOOR || reason == REASON_STALE_FLOOR ||
+              reason == REASON_ABSENT_FLOOR;
+    return is ? outdating(x) : NULL;
 }
 
 /* Whether the reason is what became of the key, and more may have become of it since. */
@@ -225,6 +235,37 @@ void say_doubt(struct text *w, const struct explanation *x)
                  x->problem.text[0] ? x->problem.text : "it has not answered yet");
 }
 
+/* Says when an event was: both times from one look at the clocks. */
+static void say_event(struct text *w, const struct explanation *x, uint64_t ago_ns)
+{
+    say_ago(w, ago_ns);
+    text_add(w, ", ");
+    say_clock_at(w, x->wall_ns, ago_ns);
+}
+
+#define LATE_NS (NS_PER_S / 2) /* times of events are coarse */
+
+/* Whether this node heard of it as Redis was back: then it may have been made long before. */
+static bool heard_late(const struct explanation *x, uint64_t ago_ns)
+{
+    return x->doubt_ago_ns && ago_ns + LATE_NS > x->doubt_ago_ns &&
+           ago_ns < x->doubt_ago_ns + LATE_NS;
+}
+
+/* Says by whom a change was made, and when: frames carry no time, so of another node's it is known
+ * when it was heard of. */
+static void say_maker(struct text *w, const struct explanation *x, uint16_t name, uint64_t ago_ns)
+{
+    say_node(w, name);
+    text_add(w, name ? ", heard of " : " ");
+    say_event(w, x, ago_ns);
+    if (!name || !heard_late(x, ago_ns))
+        return;
+    text_add(w, " (when trust was back after ");
+    say_span(w, x->doubt_ns);
+    text_add(w, ": it may be as much older)");
+}
+
 void say_node(struct text *w, uint16_t name)
 {
     if (name)
@@ -240,7 +281,7 @@ void say_flight_end(struct text *w, const struct explanation *x)
     text_add(w, x->flight_ns < 0 ? " ago: is its loader stuck?" : "");
 }
 
-void say_floor(struct text *w, const struct explain_floor *f)
+static void say_floor(struct text *w, const struct explain_floor *f)
 {
     const char *of = f->of == FLOOR_TAG ? "tag" : f->of == FLOOR_SPACE ? "the space" : "all";
     text_add(w, "%s", f->of == FLOOR_ALL ? "everything" : of);
@@ -289,91 +330,49 @@ static void say_outdating(struct text *w, const struct explanation *x)
         text_add(w, "one of its tags"); /* raised since they were looked at */
 }
 
-static void say_floor_ago(struct text *w, const struct explanation *x)
+static void say_raiser(struct text *w, const struct explanation *x, const struct explain_floor *f)
 {
-    const struct explain_floor *f = outdating(x);
-    if (f && f->is_known)
-        say_ago(w, f->ago_ns);
-    else
-        text_add(w, "some time ago");
+    if (!f || !f->is_known) {
+        text_add(w, " at a time that is forgotten");
+        return;
+    }
+    text_add(w, " by ");
+    say_maker(w, x, cache_node_name(f->bump.node), f->ago_ns);
 }
 
-static void say_floor_who(struct text *w, const struct explanation *x)
+void say_raised(struct text *w, const struct explanation *x, const struct explain_floor *f)
 {
-    const struct explain_floor *f = outdating(x);
-    if (!f || !f->is_known)
-        return;
-    text_add(w, " by ");
-    say_node(w, cache_node_name(f->bump.node));
+    bool soft = f->is_known ? f->bump.soft : f->covers && !f->covers_hard;
+    say_floor(w, f);
+    text_add(w, " was invalidated%s", soft ? " softly" : "");
+    say_raiser(w, x, f);
 }
 
 /* Says what is remembered last of what may have outdated what Redis has: the key's own change, or
- * a group's. No more is known of it. */
+ * a group's, unless it is the reason already. No more is known of it. */
 static void say_redis_floor(struct text *w, const struct explanation *x)
 {
-    const struct explain_floor *f = last_raised(x);
-    if (x->fate.fate == L1_FATE_CHANGED && (!f || x->fate.ago_ns < f->ago_ns)) {
-        text_add(w, " (remembered last: the key was invalidated, put or written by ");
-        say_node(w, x->fate.who);
-        text_add(w, " ");
-        say_ago(w, x->fate.ago_ns);
-        text_add(w, ")");
-    } else if (f) {
-        text_add(w, " (remembered last: ");
-        say_floor(w, f);
-        text_add(w, " was invalidated%s by ", f->bump.soft ? " softly" : "");
-        say_node(w, cache_node_name(f->bump.node));
-        text_add(w, " ");
-        say_ago(w, f->ago_ns);
-        text_add(w, ")");
-    }
-}
-
-/* Says how far back it is known that nothing became of the key. */
-static void say_reach_of(struct text *w, uint64_t reach_ns)
-{
-    if (reach_ns == UINT64_MAX) {
-        text_add(w, "since the cache was opened");
+    const struct explain_floor *f = reason_last_raised(x);
+    bool of_key = x->fate.fate == L1_FATE_CHANGED && (!f || x->fate.ago_ns < f->ago_ns);
+    if ((!of_key && !f) || (!of_key && f == reason_floor(x)) || (of_key && !x->l1.present))
         return;
+    text_add(w, " (remembered last: ");
+    if (of_key) {
+        text_add(w, "the key was invalidated, put or written by ");
+        say_maker(w, x, x->fate.who, x->fate.ago_ns);
+    } else {
+        say_raised(w, x, f);
     }
-    text_add(w, reach_ns < NS_PER_S ? "in at most the last " : "in the last ");
-    say_span(w, u64_max(reach_ns, NS_PER_S)); /* the times of causes are as coarse */
-    text_add(w, " (before that is forgotten)");
+    text_add(w, ")");
 }
 
-/* Says since when nothing became of the key. Each of the three is remembered so far back as others
- * have not taken its place. */
+/* Says whether it is known that nothing ever became of the key: each of the three is remembered
+ * so far back as others have not taken its place. */
 static void say_untraced(struct text *w, const struct l1_fated *f)
 {
-    if (u64_min(f->reach_ns, u64_min(f->absent_reach_ns, f->rare_reach_ns)) == UINT64_MAX) {
-        text_add(w, "it was not evicted, refused, expired or changed since the cache was opened");
-        return;
-    }
-    text_add(w, "no value of it was evicted, refused or expired ");
-    say_reach_of(w, f->reach_ns);
-    text_add(w, ", nor an answer \"does not exist\" ");
-    say_reach_of(w, f->absent_reach_ns);
-    text_add(w, ", nor was the key itself changed ");
-    say_reach_of(w, f->rare_reach_ns);
-}
-
-#define MISSES_MANY 100u /* fewer say nothing */
-
-/* Says what the space misses beside this key, most of it: a key without a trace is as they are,
- * more likely than not. */
-static void say_others_of(struct text *w, const struct trend *t)
-{
-    uint64_t misses = trend_lately(t, TREND_L1_MISS), sum = 0;
-    uint64_t absent = u64_min(trend_lately(t, TREND_MISS_ABSENT), misses);
-    uint64_t new = trend_lately(t, TREND_MISS_OF);
-    for (unsigned i = TREND_MISS_OF; i < TREND_COUNTS; i++)
-        sum += trend_lately(t, (enum trend_count)i);
-    if (misses < MISSES_MANY || sum == 0)
-        return;
-    text_add(w, "; so it is with %" PRIu64 " %% of what the space missed ", 100 * new / sum);
-    say_minute(w, t);
-    text_add(w, " (asked for here for the first time, or forgotten), and %" PRIu64
-                " %% was for keys that do not exist", 100 * absent / misses);
+    bool whole = u64_min(f->reach_ns, u64_min(f->absent_reach_ns, f->rare_reach_ns)) == UINT64_MAX;
+    text_add(w, whole ? "it was never here since the opening"
+                      : "it was never here, or that is forgotten");
 }
 
 /* Returns how much longer than until it was evicted a value would have stayed, at most: by what
@@ -435,11 +434,11 @@ static void say_problem(struct text *w, const struct explanation *x)
 SAYS(say_fresh, say_either_way(w, x->l1.fresh_ns))
 SAYS(say_stale, say_either_way(w, x->l1.stale_ns))
 SAYS(say_redis_fresh, say_either_way(w, x->l2.fresh_ns))
-SAYS(say_fate_ago, say_ago(w, x->fate.ago_ns))
-SAYS(say_fate_who, say_node(w, x->fate.who))
+SAYS(say_fate_ago, say_event(w, x, x->fate.ago_ns))
+SAYS(say_changer, say_maker(w, x, x->fate.who, x->fate.ago_ns))
+SAYS(say_raised_by, say_raiser(w, x, outdating(x)))
 SAYS(say_kept, say_absent_ttl(w, x->space))
 SAYS(say_traces, say_untraced(w, &x->fate))
-SAYS(say_others, say_others_of(w, &x->space->trend))
 SAYS(say_flight_state, text_add(w, "%s", say_state(&x->flight)))
 SAYS(say_flight_waiters, say_waiters(w, &x->flight))
 SAYS(say_flight_left, say_flight_end(w, x))
@@ -460,15 +459,13 @@ static const struct {
     {"stale", say_stale},
     {"redis fresh", say_redis_fresh},
     {"ago", say_fate_ago},
-    {"who", say_fate_who},
+    {"changer", say_changer},
     {"more", say_more},
     {"absent ttl", say_kept},
     {"longer", say_longer},
     {"traces", say_traces},
-    {"others", say_others},
     {"floor", say_outdating},
-    {"floor ago", say_floor_ago},
-    {"floor who", say_floor_who},
+    {"raised", say_raised_by},
     {"trust", say_trust},
     {"doubt", say_doubt},
     {"state", say_flight_state},
@@ -505,6 +502,11 @@ static void say_row(struct text *w, const struct explanation *x, const char *sen
             at += len;
         }
     }
+}
+
+void reason_say_fate(struct text *w, const struct explanation *x)
+{
+    say_row(w, x, reasons[reason_fated(&x->fate)].sentence);
 }
 
 void reason_say(struct text *w, const struct explanation *x)

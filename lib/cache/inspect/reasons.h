@@ -8,13 +8,13 @@
  *
  *     {fresh} {stale}      what the value in L1 has left, or how long ago that ended
  *     {redis fresh} ...    the same of the value in Redis
- *     {ago} {who}          of the fate: what became of the key
+ *     {ago}                of the fate: when that became of the key
+ *     {changer}            who changed the key, and when that was done, or heard of
  *     {more}               whether a larger cap would have kept the value to this moment; which
  *     {absent ttl}         for how long the space keeps the answer that a key does not exist
  *     {longer}             for how long it would have to, for this key
- *     {traces}             since when nothing has, as far as is known
- *     {others}             what other misses of the space are for
- *     {floor} {floor ago} {floor who}    the group that outdates the value in L1
+ *     {traces}             whether it is known that there never was any
+ *     {floor} {raised}     the group that outdates the value in L1; by whom and when
  *     {redis floor}        what is remembered last of what is over the value in Redis
  *     {trust} {doubt}      for how long trust has been lost, and why
  *     {state} {waiters} {flight}         of the load that is under way, and what time it has left
@@ -36,7 +36,7 @@
     X(STALE, "stale",                                                                              \
       "L1 has it, but it has been stale for {fresh}, since its lifetime ended (space.soft_ttl)")   \
     X(STALE_FLOOR, "stale_floor",                                                                  \
-      "L1 has it, but it is stale: {floor} was invalidated softly {floor ago}{floor who}")         \
+      "L1 has it, but it is stale: {floor} was invalidated softly{raised}")                        \
     X(STALE_CLOCK, "stale_clock",                                                                  \
       "L1 has it, but it is stale: it was loaded before this process met another clock in Redis "  \
       "(a restart, a failover, a lost trail)")                                                     \
@@ -49,9 +49,9 @@
     X(DOUBT_ABSENT, "doubt_absent",                                                                \
       "L1 has it as absent, but does not believe that: trust {trust}: {doubt}")                    \
     X(GONE_FLOOR, "invalidated_group",                                                             \
-      "{floor} was invalidated {floor ago}{floor who}: what L1 has of it is older, and gone")      \
+      "{floor} was invalidated{raised}: what L1 has of it is older, and gone")                     \
     X(ABSENT_FLOOR, "absent_outdated",                                                             \
-      "L1 has it as absent, but {floor} was invalidated {floor ago}{floor who}")                   \
+      "L1 has it as absent, but {floor} was invalidated{raised}")                                  \
     X(ABSENT_CLOCK, "absent_clock",                                                                \
       "L1 has it as absent, but learnt that before this process met another clock in Redis "       \
       "(a restart, a failover, a lost trail)")                                                     \
@@ -78,20 +78,20 @@
     X(ABSENT_REFUSED, "absent_refused",                                                            \
       "it was found not to exist {ago}, but that was not stored in L1: what is there is worth "    \
       "more, or cannot be evicted")                                                                \
-    X(CHANGED, "changed", "it was invalidated, put or written by {who} {ago}")                     \
+    X(CHANGED, "changed", "it was invalidated, put or written by {changer}")                       \
     X(REFUSED_FLOOR, "outdated_on_its_way",                                                        \
       "it was brought {ago}, but not stored in L1: it was invalidated while it was on its way")    \
     X(REFUSED_LARGE, "too_large",                                                                  \
       "it was brought {ago}, but not stored in L1: it is larger than 1/8 of l1.memory")            \
     X(OVERSIZE, "oversize",                                                                        \
       "it was brought {ago}, but not stored: it is larger than space.value_max ({limit})")         \
-    X(MOVED, "moved", "{ago} the space got memory of its own (space.memory), and began empty")     \
+    X(MOVED, "moved", "{ago}, the space got memory of its own (space.memory), and began empty")    \
     X(FAILED_BEFORE, "load_failed_before", "its last load failed {ago}")                           \
     X(PUT_REFUSED, "put_refused",                                                                  \
       "its last put was refused {ago}: there was one as new, its ticket was no longer good, "      \
       "or it was too large")                                                                       \
     X(NO_TRACE, "no_trace",                                                                        \
-      "L1 has no trace of it: {traces}{others}")
+      "L1 has no trace of it: {traces}")
 
 /* Tells what Redis has to say, if L1 does not answer. */
 #define WHERES(X)                                                                                  \
@@ -145,6 +145,15 @@ const char *where_name(enum where where);
  * is. */
 void reason_say(struct text *w, const struct explanation *x);
 
+/* Say what became of the key, whatever else is the reason. */
+void reason_say_fate(struct text *w, const struct explanation *x);
+/* Returns the group whose invalidation is the reason. NULL: it is another one. */
+const struct explain_floor *reason_floor(const struct explanation *x);
+/* Returns the last invalidation that is remembered of what is over the key. NULL: none. */
+const struct explain_floor *reason_last_raised(const struct explanation *x);
+
+/* Say that a group was invalidated, and what is known of it. */
+void say_raised(struct text *w, const struct explanation *x, const struct explain_floor *floor);
 /* Say of which time the figures of the last minute are: "in the last minute", or less of one. */
 void say_minute(struct text *w, const struct trend *t);
 /* Say since when there is no trust: "was lost 3 s ago". */
@@ -159,6 +168,5 @@ void say_absent_ttl(struct text *w, const struct nigh_space *space);
 void say_doubt(struct text *w, const struct explanation *x);
 /* Say who a node is: "this process", or "node 17c2". */
 void say_node(struct text *w, uint16_t name);
-void say_floor(struct text *w, const struct explain_floor *floor);
 
 #endif
