@@ -150,12 +150,17 @@ static const char *letter_of(const struct flag *flag)
     return flag->bit == SOCKET ? "-S, " : "";
 }
 
+static void list(FILE *out, const struct command *c)
+{
+    fprintf(out, "  %-11s %s\n", c->name, c->help);
+}
+
 static int help(FILE *out)
 {
     fprintf(out, "nigh: asks processes that have a control.socket, or Redis alone\n\n"
                  "usage: nigh COMMAND [FLAGS] [WORD...]     nigh help COMMAND\n\n");
     for (size_t i = 0; i < COMMAND_COUNT; i++)
-        fprintf(out, "  %-11s %s\n", commands[i].name, commands[i].help);
+        list(out, &commands[i]);
     fprintf(out, "\n");
     for (size_t i = 0; i < FLAG_COUNT; i++)
         fprintf(out, "  %s%-*s %-5s %s\n", letter_of(&flags[i]), flags[i].bit == SOCKET ? 9 : 13,
@@ -464,13 +469,27 @@ static void move_command(int argc, char **argv)
     argv[1] = command;
 }
 
+/* Lists what a word that is no command may have meant; if nothing, all that there are. */
+static int refuse(const char *word)
+{
+    bool any = false;
+    for (size_t i = 0; i < COMMAND_COUNT; i++)
+        any = any || near_to(word, commands[i].name, commands[i].help);
+    fprintf(stderr, "nigh: there is no command %s; %s:\n", word,
+            any ? "did you mean" : "there are");
+    for (size_t i = 0; i < COMMAND_COUNT; i++)
+        if (!any || near_to(word, commands[i].name, commands[i].help))
+            list(stderr, &commands[i]);
+    return TOOL_USAGE;
+}
+
 static int run_words(int argc, char **argv)
 {
     move_command(argc, argv);
     const char *word = argv[1];
     const struct command *asked = argc > 2 ? find(argv[2]) : NULL;
-    if (strcmp(word, "help") == 0 && asked)
-        return help_of(asked);
+    if (strcmp(word, "help") == 0 && argc > 2 && !is_flag(argv[2]))
+        return asked ? help_of(asked) : refuse(argv[2]);
     if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0)
         return help(stdout);
     if (strcmp(word, "--man") == 0)
@@ -480,7 +499,7 @@ static int run_words(int argc, char **argv)
     if (find(word))
         return run(find(word), argc - 2, argv + 2);
     return is_flag(word) ? wrong("which command? Nothing but flags was given:", word)
-                         : wrong("there is no command", word);
+                         : refuse(word);
 }
 
 /* Says that not all could be written. A disk that was full may have room again by now. */

@@ -75,6 +75,11 @@ size_t fold_columns(void);
  * freed; NULL: no memory. */
 char *fold(const char *text, size_t columns);
 
+/* ---- near.c: words that name nothing ---- */
+
+/* Whether a word may have meant a name, by its letters or by what the name means. */
+bool near_to(const char *word, const char *name, const char *meaning);
+
 /* ---- json.c: the numbers of an answer ---- */
 
 struct json;

@@ -247,6 +247,16 @@ TEST(what_is_wrong_has_clear_words_and_a_status)
     CHECK_EQ(tool_run("health"), 64);
     CHECK(tool_says("NIGH_SOCKET"));
     CHECK_EQ(tool_run("nonsense"), 64);
+    CHECK(tool_says("there is no command nonsense; there are:\n  top "));
+    CHECK(tool_says("\n  send "));
+    CHECK_EQ(tool_run("-S /tmp/x why pages k"), 64); /* by what it means, ... */
+    CHECK(tool_says("there is no command why; did you mean:\n  health "));
+    CHECK(tool_says("\n  explain     where a key is, and why it misses\n"));
+    CHECK(!tool_says("\n  send "));
+    CHECK_EQ(tool_run("explian"), 64); /* ... its letters, ... */
+    CHECK(tool_says("did you mean:\n  explain "));
+    CHECK_EQ(tool_run("help inval"), 64); /* ... or how it begins */
+    CHECK(tool_says("did you mean:\n  invalidate "));
     CHECK_EQ(tool_run("health --nonsense"), 64);
     CHECK_EQ(tool_run("explain -S /tmp/x one"), 64);
     CHECK_EQ(tool_run("get --redis unix:///tmp/nigh-there-is-none --timeout 100 k"), 64);

@@ -366,7 +366,9 @@ TEST(what_is_wrong_is_said_and_does_nothing)
     static const struct {
         const char *line, *error;
     } rows[] = {
-        {"nonsense\n", "error: no such command"},
+        {"nonsense\n", "error: no such command: nonsense; there are: help, version, health, "},
+        {"why s k\n", "error: no such command: why; did you mean: health, explain (help says"},
+        {"inval\\x00\n", "error: no such command: inval\\x00; did you mean: invalidate (help says"},
         {"stats yaml\n", "error: no such format: yaml; there are text, json and"},
         {"stats s\n", "error: s is a space, and this is not told of one space alone"},
         {"hot nope\n", "error: no space of this name is open; open are: s\n"},

@@ -4,6 +4,8 @@
  */
 #include "cache/commands/command.h"
 
+#include <ctype.h>
+
 bool command_is_word(struct bytes word, const char *text)
 {
     return bytes_equal(word, bytes_of_string(text));
@@ -41,6 +43,22 @@ struct nigh_space *command_space(struct command *c, struct bytes name)
     if (!space)
         refuse_space(c);
     return space;
+}
+
+/* Whether the text has the word, and no longer one that begins or ends so. */
+static bool has_word(const char *text, const char *word)
+{
+    size_t len = strlen(word);
+    for (const char *at = text; (at = strstr(at, word)); at += len)
+        if ((at == text || !isalnum((unsigned char)at[-1])) && !isalnum((unsigned char)at[len]))
+            return true;
+    return false;
+}
+
+void command_meant_add(struct command_meant *m, const char *name, const char *meaning)
+{
+    if (m->word[0] && (strstr(name, m->word) || has_word(meaning, m->word)))
+        text_add(&m->names, "%s%s", m->names.needed ? ", " : "", name);
 }
 
 void command_append(struct command *c, control_write_fn write, void *arg)

@@ -38,6 +38,13 @@ bool command_is_word(struct bytes word, const char *text);
 const char *command_string(struct command *c, struct bytes word);
 /* The space of that name. NULL: an error has been answered. */
 struct nigh_space *command_space(struct command *c, struct bytes name);
+/* Those that a word may have meant which is no name, as many as there is room for. */
+struct command_meant {
+    const char *word;
+    struct text names;
+};
+/* Add a name, if the word is a part of it or a word of its meaning. */
+void command_meant_add(struct command_meant *m, const char *name, const char *meaning);
 /* Answer an error of the library. */
 void command_fail(struct command *c, int rc);
 /* Answer what `write` writes (control.h), or its error. */

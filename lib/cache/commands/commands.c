@@ -18,6 +18,7 @@
 #define HELP_COLUMN 36
 #define NOTED_WORDS 4u /* of a command in the log, each cut at so many bytes */
 #define NOTED_BYTES 40u
+#define NAMES_BYTES 256u /* of all commands */
 
 struct row {
     const char *name;
@@ -82,6 +83,22 @@ static const struct row *find(struct bytes name)
     return NULL;
 }
 
+/* Says which commands a word that is none may have meant; if nothing, which there are. */
+static void refuse(struct control_reply *reply, struct bytes word)
+{
+    char said[4 * NOTED_BYTES + 1] = "", names[NAMES_BYTES] = "";
+    struct text shown = text_into(said, sizeof(said));
+    struct command_meant meant = {word.data, text_into(names, sizeof(names))};
+    text_add_name(&shown, bytes_of(word.data, u64_min(word.len, NOTED_BYTES)));
+    for (size_t i = 0; i < ARRAY_COUNT(table); i++)
+        command_meant_add(&meant, table[i].name, table[i].help);
+    bool any = meant.names.needed > 0;
+    for (size_t i = 0; !any && i < ARRAY_COUNT(table); i++)
+        text_add(&meant.names, "%s%s", i ? ", " : "", table[i].name);
+    control_error(reply, "no such command: %s; %s: %s (help says what they do)", said,
+                  any ? "did you mean" : "there are", names);
+}
+
 /* Whether more was changed than what keys or tags name: all, a space, an option. */
 static bool is_broad(const struct control_request *q)
 {
@@ -119,7 +136,7 @@ static void answer(void *arg, const struct control_request *q, struct control_re
     struct caller caller;
     caller_enter(&caller);
     if (!row)
-        control_error(reply, "no such command: help lists them");
+        refuse(reply, q->words[0]);
     else if (c.count < row->min || c.count > row->max)
         control_error(reply, "%s %s", row->name, row->args);
     else

@@ -5,7 +5,6 @@
  */
 #include "cache/commands/command.h"
 
-#include <ctype.h>
 #include <inttypes.h>
 
 #include "cache/report/formats.h"
@@ -128,41 +127,19 @@ static bool print_word(struct command *c, const char *name)
 
 /* ---- a name that there is not ---- */
 
-/* The names that a word may have meant, as many as there is room for. */
-struct meant {
-    const char *word;
-    struct text names;
-};
-
-/* Whether the text has the word, and no longer one that begins or ends so. */
-static bool has_word(const char *text, const char *word)
-{
-    size_t len = strlen(word);
-    for (const char *at = text; (at = strstr(at, word)); at += len)
-        if ((at == text || !isalnum((unsigned char)at[-1])) && !isalnum((unsigned char)at[len]))
-            return true;
-    return false;
-}
-
-static void add_if_meant(struct meant *m, const char *name, const char *what)
-{
-    if (m->word[0] && (strstr(name, m->word) || has_word(what, m->word)))
-        text_add(&m->names, "%s%s", m->names.needed ? ", " : "", name);
-}
-
 /* Says that there is none of this name, and of which names or meanings the word is a part. */
 static void refuse_name(struct command *c, bool of_space, const char *name, const char *refusal)
 {
     char text[300] = "";
-    struct meant m = {name, text_into(text, sizeof(text))};
+    struct command_meant m = {name, text_into(text, sizeof(text))};
     const char *option, *why;
     for (size_t i = 0; (option = options_name(i, &why)); i++)
         if (!of_space || strncmp(option, "space.", 6) == 0)
-            add_if_meant(&m, option, why);
+            command_meant_add(&m, option, why);
     for (size_t i = 0; !of_space && i < gauges_of_cache_count; i++)
-        add_if_meant(&m, gauges_of_cache[i].name, gauges_of_cache[i].what);
+        command_meant_add(&m, gauges_of_cache[i].name, gauges_of_cache[i].what);
     for (size_t i = 0; of_space && i < gauges_of_space_count; i++)
-        add_if_meant(&m, gauges_of_space[i].name, gauges_of_space[i].what);
+        command_meant_add(&m, gauges_of_space[i].name, gauges_of_space[i].what);
     if (m.names.needed)
         control_error(c->reply, "%s; some have to do with it: %s%s", refusal, text,
                       m.names.needed >= sizeof(text) ? " ..." : "");
