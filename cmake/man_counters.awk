@@ -2,15 +2,25 @@
 # Makes nigh_counters(7): awk -v version=V -v date=D -f man_counters.awk counters.h gauges.c
 #
 # A table is what follows "#define ...(X)" up to a line without a backslash. An entry's name is the
-# first text in quotes, or the word after "X(" where there is but one; its meaning is the last.
+# first text in quotes, or the word after "X(" where there is but one; its meaning is the last. What
+# is neither an entry nor a title ends it with an error, for a page that lacks one looks whole.
 
 function prose(s) {
     gsub(/\\/, "\\e", s)
+    gsub(quote, "\"", s)
     return s
 }
+function refuse(s) {
+    sub(/^[ \t]+/, "", s)
+    if (s == "") return
+    print "man_counters.awk: " FILENAME ":" FNR ": no entry of a table: " s >"/dev/stderr"
+    exit 1
+}
 function entries(s,    entry, name, what) {
+    gsub(/\\"/, quote, s)
     gsub(/"[ \t]+"/, "", s) # one text in two lines
     while (match(s, /\/\*[^*]*\*\/|X\([^"]*"[^"]*"(, "[^"]*")?\)/)) {
+        refuse(substr(s, 1, RSTART - 1))
         entry = substr(s, RSTART, RLENGTH)
         s = substr(s, RSTART + RLENGTH)
         if (entry ~ /^\//) { # a title within the table
@@ -29,9 +39,11 @@ function entries(s,    entry, name, what) {
         }
         print ".TP 22\n\\fB" name "\\fP\n" prose(what)
     }
+    refuse(s)
 }
 
 BEGIN {
+    quote = "\001" # stands for one within a text
     print ".\\\" Made from lib/stats/counters.h and lib/cache/report/gauges.c: do not edit."
     print ".TH NIGH_COUNTERS 7 \"" date "\" \"nigh " version "\" \"nigh\""
     print ".nh\n.ad l\n.SH NAME\nnigh_counters \\- what nigh counts and gauges"

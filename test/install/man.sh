@@ -46,6 +46,17 @@ for name in $(sed -n 's/^ *X([A-Z0-9_]*, "\([a-z0-9_]*\)".*/\1/p' "$source/lib/s
     grep -qx "\\\\fB$name\\\\fP" "$man/man7/nigh_counters.7" || complain "nigh_counters lacks $name"
 done
 
+# counters TABLE: the page of it.
+counters() {
+    printf '#define A_TABLE(X) \\\n    %s \\\n    X(LAST, "last", "it")\n' "$1" >"$work/counters.h"
+    awk -v version=0 -v date=0 -f "$source/cmake/man_counters.awk" "$work/counters.h" 2>&1
+}
+counters 'X(FIRST, "first", "a \"b\" c")' | grep -qx 'a "b" c' ||
+    complain "nigh_counters loses what has quotes"
+! counters 'X(FIRST, "first", SOME_TEXT)' >"$work/page" || complain "nigh_counters lost a row"
+grep -qF 'no entry of a table: X(FIRST, "first", SOME_TEXT)' "$work/page" ||
+    complain "nigh_counters does not say which row it cannot read"
+
 # warned TOOL PAGE. (Not of lines that groff could not fill well: that depends on its version.)
 warned() {
     case $1 in
