@@ -165,16 +165,35 @@ nigh_build_dir() {
     echo "${NIGH_BUILD:-$NIGH_CACHE/build-$id}/$1"
 }
 
-nigh_build() {
-    build=$(nigh_build_dir "$1")
+# What a folder was configured with: the options, and what was missing then, which CMake would look
+# for again. A file of CMake's that has changed is seen by the build itself.
+nigh_configuration() {
+    printf '%s\n' "$@" "${CC:-}" "${CXX:-}" "${CFLAGS:-}" "${CXXFLAGS:-}" "${LDFLAGS:-}"
+    (nigh_wants= && nigh_missing && nigh_wants='bench input report' && nigh_missing)
+}
+
+# nigh_configure FOLDER [CMAKE OPTION...]: seconds, so not where nothing of that has changed.
+nigh_configure() {
+    build=$1
     shift
-    mkdir -p "$build" || return 1
-    echo "nigh: building in $build"
+    configuration=$(nigh_configuration "$@")
+    [ ! -e "$build/build.ninja" ] || [ ! -e "$build/configured" ] ||
+        [ "$(cat "$build/configured")" != "$configuration" ] || return 0
+    rm -f "$build/configured"
     cmake -S "$NIGH_SOURCE" -B "$build" -G Ninja "$@" >"$build/configure.log" 2>&1 || {
         cat "$build/configure.log" >&2
         nigh_fail "cmake failed"
         return 1
     }
+    echo "$configuration" >"$build/configured"
+}
+
+nigh_build() {
+    build=$(nigh_build_dir "$1")
+    shift
+    mkdir -p "$build" || return 1
+    echo "nigh: building in $build"
+    nigh_configure "$build" "$@" || return 1
     cmake --build "$build" ${NIGH_TARGET:+--target "$NIGH_TARGET"} || nigh_fail "the build failed"
 }
 

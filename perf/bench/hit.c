@@ -225,11 +225,6 @@ static void case_name(const struct size *size, enum keys_order order, unsigned t
                  threads, threads > 1 ? "s" : "");
 }
 
-static bool is_wanted(const struct bench_settings *s, const char *name)
-{
-    return !s->only || strstr(name, s->only);
-}
-
 static void lookups_of(const struct bench_settings *s, const struct size *size,
                        struct nigh_space *const spaces[ENTRANTS], enum keys_order order)
 {
@@ -240,7 +235,7 @@ static void lookups_of(const struct bench_settings *s, const struct size *size,
     for (const unsigned *threads = s->threads; *threads; threads++)
         for (int free = 0; free < 2; free++) {
             case_name(size, order, *threads, !free, name, sizeof(name));
-            if (!is_wanted(s, name))
+            if (!result_wanted(s->only, name))
                 continue;
             if (!headed)
                 print_heading(size->name, order == KEYS_ZIPF ? "zipf" : "uniform");
@@ -248,7 +243,7 @@ static void lookups_of(const struct bench_settings *s, const struct size *size,
             measure_all(s, name, spaces, &sequence, !free, *threads, size->count);
         }
     case_name(size, order, BATCH, false, name, sizeof(name));
-    if (is_wanted(s, name))
+    if (result_wanted(s->only, name))
         measure_batches(s, name, spaces, &sequence, size->count);
     sequence_free(&sequence);
 }
@@ -275,11 +270,11 @@ static bool order_wanted(const struct bench_settings *s, const struct size *size
 {
     char name[56];
     case_name(size, order, BATCH, false, name, sizeof(name));
-    bool wanted = is_wanted(s, name);
+    bool wanted = result_wanted(s->only, name);
     for (const unsigned *threads = s->threads; *threads && !wanted; threads++)
         for (int chain = 0; chain < 2; chain++) {
             case_name(size, order, *threads, chain, name, sizeof(name));
-            wanted = wanted || is_wanted(s, name);
+            wanted = wanted || result_wanted(s->only, name);
         }
     return wanted;
 }
@@ -299,10 +294,10 @@ static unsigned count_lookups(const struct bench_settings *s, const struct size 
         for (const unsigned *threads = s->threads; *threads; threads++)
             for (int chain = 0; chain < 2; chain++) {
                 case_name(size, order, *threads, chain, name, sizeof(name));
-                count += is_wanted(s, name);
+                count += result_wanted(s->only, name);
             }
         case_name(size, order, BATCH, false, name, sizeof(name));
-        count += is_wanted(s, name);
+        count += result_wanted(s->only, name);
     }
     return count;
 }
@@ -314,11 +309,11 @@ static unsigned count_parts(const struct bench_settings *s, size_t size_count)
         count += count_lookups(s, &sizes[i]);
     for (const unsigned *threads = s->threads; *threads; threads++)
         several += *threads > 1;
-    if (is_wanted(s, "sharing"))
+    if (result_wanted(s->only, "sharing"))
         count += several * (s->quick ? 1 : 3);
-    if (is_wanted(s, "features"))
+    if (result_wanted(s->only, "features"))
         count += s->quick ? 1 : 2;
-    return count + is_wanted(s, "telemetry");
+    return count + result_wanted(s->only, "telemetry");
 }
 
 void bench_hit(const struct bench_settings *s)
@@ -328,10 +323,10 @@ void bench_hit(const struct bench_settings *s)
     for (size_t i = 0; i < count; i++)
         if (size_wanted(s, &sizes[i]))
             bench_size(s, s->quick ? &quick_size : &sizes[i]);
-    if (is_wanted(s, "sharing"))
+    if (result_wanted(s->only, "sharing"))
         bench_sharing(s);
-    if (is_wanted(s, "features"))
+    if (result_wanted(s->only, "features"))
         bench_features(s);
-    if (is_wanted(s, "telemetry"))
+    if (result_wanted(s->only, "telemetry"))
         bench_telemetry(s);
 }

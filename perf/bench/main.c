@@ -75,7 +75,7 @@ int main(int argc, char **argv)
     arenas_begin();
     ending_catch();
     if (settings.bench.quick)
-        printf("--quick: a smoke run; its figures mean nothing\n");
+        printf("--quick: a smoke run of the smallest cases; its figures mean nothing\n");
     int status = run(&settings.bench);
     bench_goals();
     results_output(&settings.output);

@@ -84,6 +84,11 @@ const struct result *result_find(const char *bench, const char *name, const char
                                  const char *baseline);
 /* Tell the goal of a result that was found: of its ratio or, without a baseline, of its value. */
 void result_set_goal(const struct result *r, double goal);
+/* Remember a case that is not measured because of --only: results_output() names it if none was. */
+void result_leave_out(const char *name);
+/* Returns whether `only`, a part of a case's name (NULL: any), has this one measured; else it is
+ * left out. */
+bool result_wanted(const char *only, const char *name);
 /* All so far, as a JSON array. */
 void results_write(const char *path);
 /* The same as far as it is wanted, and the page of it. The end of the process if there are none. */

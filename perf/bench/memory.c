@@ -131,7 +131,7 @@ void bench_memory(const struct bench_settings *s)
             entries = (s->quick ? 64u << 20 : 400u << 20) / sizes[i];
         char name[56];
         snprintf(name, sizeof(name), "%u B values", sizes[i]);
-        if (s->only && !strstr(name, s->only)) {
+        if (!result_wanted(s->only, name)) {
             progress_next();
             progress_next();
             continue;

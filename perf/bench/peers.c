@@ -181,7 +181,7 @@ static void bench_size(const struct bench_settings *s, const struct size *size)
     for (const unsigned *threads = s->threads; *threads; threads++) {
         snprintf(name, sizeof(name), "%s uniform, %u thread%s", size->name, *threads,
                  *threads > 1 ? "s" : "");
-        if (!s->only || strstr(name, s->only))
+        if (result_wanted(s->only, name))
             measure(s, all, size, &sequence, *threads, name);
     }
     for (size_t i = 0; i < PEERS; i++)

@@ -79,6 +79,40 @@ void result_set_goal(const struct result *r, double goal)
     results[r - results].goal = goal;
 }
 
+/* ---- those that --only leaves out ---- */
+
+static char **left_out;
+static size_t left_out_count;
+
+void result_leave_out(const char *name)
+{
+    for (size_t i = 0; i < left_out_count; i++)
+        if (strcmp(left_out[i], name) == 0)
+            return;
+    left_out = must_grow(left_out, left_out_count + 1, sizeof(*left_out));
+    left_out[left_out_count++] = must_print("%s", name);
+}
+
+bool result_wanted(const char *only, const char *name)
+{
+    if (!only || strstr(name, only))
+        return true;
+    result_leave_out(name);
+    return false;
+}
+
+static _Noreturn void fail_empty(const struct output *o)
+{
+    if (left_out_count == 0)
+        fail("nothing was measured");
+    fprintf(stderr, "The cases of perf/run %s, with these options:\n", o->command);
+    for (size_t i = 0; i < left_out_count; i++)
+        fprintf(stderr, "  %s\n", left_out[i]);
+    fail("nothing was measured: what --only says is in the name of none of these");
+}
+
+/* ---- JSON ---- */
+
 /* JSON has no infinities. */
 static void write_number(FILE *out, const char *name, double value)
 {
@@ -141,7 +175,7 @@ void results_write(const char *path)
 void results_output(struct output *o)
 {
     if (result_count == 0)
-        fail("nothing was measured: no case of perf/run %s has what --only says", o->command);
+        fail_empty(o);
     const char *path = output_json(o);
     if (path)
         results_write(path);

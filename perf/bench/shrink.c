@@ -330,7 +330,7 @@ void bench_shrink(const struct bench_settings *s)
                                      .load = load, .from_bytes = from, .to_bytes = to};
             snprintf(it.name, sizeof(it.name), "%s, %s", cases[i].name, load_names[load]);
             progress_share(0, "shrink: %s", it.name);
-            if (!s->only || strstr(it.name, s->only))
+            if (result_wanted(s->only, it.name))
                 measure(&it);
             progress_next();
         }

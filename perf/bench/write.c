@@ -333,8 +333,8 @@ static bool choose_case(const struct bench_settings *s, const struct write_case 
     bool mixed = wc->kind == MIXED;
     snprintf(ret_name, CASE_NAME_MAX, mixed ? "%s, %u thread%s" : "%s", wc->name, threads,
              threads == 1 ? "" : "s");
-    return !(s->quick && wc->entries > 10000) && (!s->only || strstr(ret_name, s->only)) &&
-           (mixed || threads == 1);
+    return !(s->quick && wc->entries > 10000) && (mixed || threads == 1) &&
+           result_wanted(s->only, ret_name);
 }
 
 static void bench_threads(const struct bench_settings *s, unsigned threads)

@@ -104,7 +104,10 @@ static void parse(struct settings *s, struct output *ret_output, int argc, char 
 
 static bool is_wanted(const struct settings *s, const char *name)
 {
-    return s->all || regexec(&s->only, name, 0, NULL, 0) == 0;
+    if (s->all || regexec(&s->only, name, 0, NULL, 0) == 0)
+        return true;
+    result_leave_out(name);
+    return false;
 }
 
 /* ---- what is asked for ---- */

@@ -54,14 +54,15 @@ for command in 'nodes nodes' 'tune tune' 'load load' 'bench hit' 'bench trace' '
 done
 try 2 '--seconds: a value is missing' load load --seconds
 try 2 'a number from' load load --seconds ten
+try 2 '--log: a value is missing' tune tune --cache "$folder/none" --log
 try 2 '--l1-memory 1k: from 4m to ' load load --l1-memory 1k
 try 2 '--set: wrong=1: no option of this name' load load --set wrong=1
 
-"$(dirname "$0")/../../perf/run" --help >"$folder/out" || fail "perf/run --help fails"
+perf=$(cd "$(dirname "$0")/../../perf" && pwd)
+"$perf/run" --help >"$folder/out" || fail "perf/run --help fails"
 awk 'length > 80 { exit 1 }' "$folder/out" || fail "perf/run --help: wider than 80 columns"
 
 # The page names no command that is not there, and each that is.
-perf=$(cd "$(dirname "$0")/../../perf" && pwd)
 there=$(sed -n "/^commands='/,/^'/s/|.*//p" "$perf/run")
 for name in $(grep -o 'perf/run [a-z]\+' "$perf/README.md" | sort -u | sed 's,perf/run ,,'); do
     grep -qx -- "$name" <<<"$there" || fail "perf/README.md: there is no command '$name'"
@@ -70,6 +71,16 @@ for name in $there; do
     grep -q "perf/run $name\|^- \`$name\`\|\[$name\]" "$perf/README.md" ||
         fail "perf/README.md does not name '$name'"
 done
+
+# What perf/run says of a command without building it is what its program says.
+[ "$(sort <<<"$there")" = "$(ls "$perf/help")" ] || fail "perf/help has not one text per command"
+while IFS='|' read -r name program _; do
+    [ -n "$program" ] && [ -x "$programs/perf_$program" ] || continue
+    "$programs/perf_$program" "$name" --help >"$folder/out"
+    NIGH_CACHE=$folder/none "$perf/run" "$name" --help | cmp -s - "$folder/out" ||
+        fail "perf/help/$name: renew it by perf_$program $name --help"
+done < <(sed -n "/^commands='/,/^'/p" "$perf/run")
+[ ! -e "$folder/none" ] || fail "perf/run COMMAND --help builds something"
 
 # A load with two nodes, a Redis, writes and invalidations; how it scales, and how sure that is.
 measure 'answered by L1' load load --nodes 2 --threads 1,2 --rounds 2 --seconds 0.3 --keys 500 \
@@ -138,11 +149,12 @@ if [ "$build" != Debug ]; then
     stopped load load --seconds 60
 fi
 
-# A case that is not there was not measured.
+# A case that is not there was not measured: those that are there are named.
 if [ "$build" != Debug ]; then
     try 2 'nothing was measured' link link --only 'no such row'
+    has "$folder/out" '  a miss, 16 threads'
     [ ! -x "$programs/perf_bench" ] ||
-        try 2 'nothing was measured' bench hit --only 'no such case' --json "$folder/never.json"
+        try 2 '  10k zipf, batch' bench hit --quick --only 1M --json "$folder/never.json"
     [ ! -e "$folder/never.json" ] || fail "a file of no figures"
 fi
 
