@@ -303,14 +303,16 @@ static void explain_policy(const struct tune *t, FILE *out)
 static void explain_no_shards(const struct shards_result *r, FILE *out)
 {
     fprintf(out,
-            "  l1.shards  left out: no measurable difference between %u and %u with %u thread%s",
-            r->all[0].shards, r->all[r->count - 1].shards, r->threads, r->threads > 1 ? "s" : "");
+            "  l1.shards  left out, and nigh's default stays, which follows CPUs and memory:\n");
     if (r->rounds == 1)
-        fprintf(out, "\n             (one round cannot tell; try --rounds 25)");
+        fprintf(out, "             one round cannot tell; try --rounds 9\n");
     else if (r->noise > SHARDS_TOLERANCE_MOST)
-        fprintf(out, "\n             (a busy machine: rounds differ by +- %.2f; try --rounds 25)",
-                r->noise);
-    fprintf(out, "; nigh's\n             default follows CPUs and memory\n");
+        fprintf(out, "             this machine is too busy to tell: rounds differ by +- %.2f, and "
+                     "%.2f\n             would do; try --round-time 500ms, or when it is idle\n",
+                r->noise, SHARDS_TOLERANCE_MOST);
+    else
+        fprintf(out, "             none from %u to %u differs from the best by more than rounds do\n",
+                r->all[0].shards, r->all[r->count - 1].shards);
 }
 
 static void explain_shards(const struct tune *t, FILE *out)
@@ -461,7 +463,8 @@ void tune_results(const struct tune *t)
     for (unsigned i = 0; i < t->shards_count; i++)
         for (unsigned j = 0; j < t->shards[i].count; j++) {
             const struct shards_result *r = &t->shards[i];
-            snprintf(name, sizeof(name), "%u threads, %u shards", r->threads, r->all[j].shards);
+            snprintf(name, sizeof(name), "%u thread%s, %u shard%s", r->threads,
+                     r->threads > 1 ? "s" : "", r->all[j].shards, r->all[j].shards > 1 ? "s" : "");
             result_add("tune", name, "requests", "1/s", r->all[j].ops, "the best",
                        r->all[j].of_best > 0 ? r->all[j].ops / r->all[j].of_best : 0);
         }

@@ -191,7 +191,8 @@ void shards_measure(struct shards_result *ret, const struct replay_source *src, 
     sample_take(&s, src->in, scale.rate, src->seed);
     for (unsigned i = 0; i < ret->count; i++) {
         ret->all[i].shards = candidates[i];
-        snprintf(names[i], sizeof(names[i]), "%u shards", candidates[i]);
+        snprintf(names[i], sizeof(names[i]), "%u shard%s", candidates[i],
+                 candidates[i] > 1 ? "s" : "");
         progress("shards: filling a cache of %s", names[i]);
         teams[i].sample = &s;
         teams[i].threads = threads;
