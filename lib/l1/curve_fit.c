@@ -73,10 +73,11 @@ static bool make(struct l1 *l1, struct curve *c)
     uint32_t nodes = 64;
     while (nodes < 32768 && L1_CURVE_POINTS * c->ways * mini_bytes(nodes + nodes / 8) <= bytes)
         nodes += nodes / 8;
-    c->block_bytes = L1_CURVE_POINTS * c->ways * mini_bytes(nodes);
-    c->block = mem_alloc(l1->env->mem, NULL, c->block_bytes);
-    c->nodes = nodes;
+    size_t size = L1_CURVE_POINTS * c->ways * mini_bytes(nodes);
+    c->block = mem_alloc(l1->env->mem, NULL, size);
     c->made = c->block;
+    c->block_bytes = c->made ? size : 0;
+    c->nodes = nodes;
     return c->made;
 }
 

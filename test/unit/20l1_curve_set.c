@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 
+#include "base/fault.h"
 #include "support/l1_curve.h"
 
 TEST(it_is_off_until_it_is_on_and_needs_a_model)
@@ -29,6 +30,37 @@ TEST(it_is_off_until_it_is_on_and_needs_a_model)
     CHECK(!curve.has_model);
     cache_close(&c);
 }
+
+#if NIGH_FAULTS
+/* Each of its three blocks is missed once: it is off, then lacks the reads of a space, then is not
+ * made; and is all there when it is kept next. */
+TEST(without_memory_it_is_made_the_next_time)
+{
+    struct cache c;
+    struct l1_curve curve;
+    fake_env_init(&c.fake, check_seed());
+    cache_open_config(&c, cache_config(&c, CAP, 1));
+    for (unsigned k = 0; k < 500; k++)
+        ask(&c, k);
+    fault_arm(FAULT_ALLOC, 1);
+    CHECK(!l1_curve_set(c.l1, true));
+    CHECK(!l1_curve_read(c.l1, &curve));
+    CHECK(l1_curve_set(c.l1, true));
+    fault_arm(FAULT_ALLOC, 1);
+    l1_curve_count(c.l1, 1, 0, 500);
+    CHECK_EQ(c.l1->curve.space_count, 0);
+    fault_arm(FAULT_ALLOC, 1);
+    l1_curve_keep(c.l1);
+    fault_arm(FAULT_ALLOC, 0);
+    REQUIRE(l1_curve_read(c.l1, &curve));
+    CHECK(!c.l1->curve.made);
+    CHECK_EQ(curve.own_bytes, window_bytes(&c.l1->curve.window));
+    keep(&c, 0, 500);
+    CHECK(c.l1->curve.made);
+    CHECK_GT(c.l1->curve.space_count, 1);
+    cache_close(&c);
+}
+#endif
 
 /* What was lost belongs to the reads that were counted meanwhile, and goes with them. */
 TEST(what_was_lost_before_it_was_off_is_forgotten)
