@@ -30,6 +30,7 @@
  */
 #include <string.h>
 
+#include "base/root.h"
 #include "l1/core.h"
 #include "l1/policy.h"
 
@@ -48,14 +49,6 @@ double curve_cap(struct l1 *l1)
 {
     return l1->shard_entries_max ? l1->shard_entries_max * (l1->shard_mask + 1.0)
                                  : (double)cap_goal(l1);
-}
-
-static double root(double x)
-{
-    double r = x > 1 ? x : 1;
-    for (int i = 0; i < 40 && r * r > x; i++) /* Newton, from above */
-        r = (r + x / r) / 2;
-    return r;
 }
 
 static double within_0_1(double x)
@@ -118,7 +111,7 @@ static struct gain sum_of(const struct shares *s)
         sum += s->of[g];
     for (uint32_t g = 0; g < s->groups; g++)
         squares += (s->of[g] - sum / s->groups) * (s->of[g] - sum / s->groups);
-    return (struct gain){sum, root(squares * s->groups / (s->groups - 1))};
+    return (struct gain){sum, root_of(squares * s->groups / (s->groups - 1))};
 }
 
 /* How the policy would work under a cap. */
@@ -172,7 +165,7 @@ static bool is_known(const struct findings *f, uint32_t i)
  * deviations, which of n keys are two roots of n. */
 static double part_of_sample(const struct curve_point *p)
 {
-    return p->entries > 1 ? 2 / root(p->entries) : 2;
+    return p->entries > 1 ? 2 / root_of(p->entries) : 2;
 }
 
 /* ... in the smaller one of the two that are compared. */
@@ -221,7 +214,7 @@ static double chance_at(const struct curve *c, const struct findings *f, uint32_
                         double deviation)
 {
     double groups = 2 * deviation, crowding = crowding_at(c, f, i);
-    return i == NOW ? 0 : root(groups * groups + crowding * crowding) * (1 + part_at(c, i));
+    return i == NOW ? 0 : root_of(groups * groups + crowding * crowding) * (1 + part_at(c, i));
 }
 
 /* Returns by how much learning makes a point wrong, where the present one's mini cache hits so much

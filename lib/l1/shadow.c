@@ -8,6 +8,8 @@
 
 #include <string.h>
 
+#include "base/root.h"
+
 /* Nodes per shadow: at least _LEAST while a sample of 1/SAMPLE_FINE suffices for it, and never more
  * than _MOST: what many shadows cost per sampled request is their misses in the CPU's cache. */
 #define NODES_LEAST 128u
@@ -155,18 +157,10 @@ static void sweep(struct shadows *s, uint32_t now)
 
 /* ---- the choice ---- */
 
-static double root(double x)
-{
-    double r = x > 1 ? x : 1;
-    for (int i = 0; i < 24 && r * r > x; i++) /* Newton, from above */
-        r = (r + x / r) / 2;
-    return r;
-}
-
 static double lead_needed(const struct shadows *s, uint32_t i, uint32_t current)
 {
     bool other = choices[i].exponent_thirds != choices[current].exponent_thirds;
-    return (other ? LEAD_DEVIATIONS_OTHER : LEAD_DEVIATIONS) * root(s->doubt[i]) +
+    return (other ? LEAD_DEVIATIONS_OTHER : LEAD_DEVIATIONS) * root_of(s->doubt[i]) +
            (other ? LEAD_PART_OTHER : LEAD_PART) * s->score[current];
 }
 

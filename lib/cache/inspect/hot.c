@@ -15,6 +15,7 @@
 
 #include <nigh/inspect.h>
 
+#include "base/root.h"
 #include "cache/cache.h"
 #include "cache/hot.h"
 #include "cache/space.h"
@@ -40,15 +41,6 @@ static struct top *list_of(struct nigh_space *space, int list)
     return all[list];
 }
 
-/* Returns a square root: by Newton, for libm is not linked for this. */
-static double root(double x)
-{
-    double r = x > 1 ? x : 1;
-    for (int i = 0; i < 60 && r * r - x > 1e-9 * x; i++)
-        r = (r + x / r) / 2;
-    return r;
-}
-
 /* A key as it is shown. */
 struct shown {
     double rate, off;
@@ -60,7 +52,7 @@ static struct shown show(const struct top_rate *r)
 {
     return (struct shown){
         .rate = r->rate - r->error / 2,
-        .off = r->error / 2 + 2 * root(r->variance),
+        .off = r->error / 2 + 2 * root_of(r->variance),
         .key = bytes_of(r->key, u64_min(r->key_len, TOP_KEY_BYTES)),
         .cut = r->key_len > TOP_KEY_BYTES,
     };
@@ -69,7 +61,7 @@ static struct shown show(const struct top_rate *r)
 /* Returns the share of all keys' rate that no key has more of, by chance hardly; 1: not known. */
 static double share_of(const struct top_whole *whole)
 {
-    double most = whole->most + 2 * root(whole->variance);
+    double most = whole->most + 2 * root_of(whole->variance);
     return most < whole->rate ? most / whole->rate : 1;
 }
 
