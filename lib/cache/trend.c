@@ -138,6 +138,11 @@ uint64_t trend_span_ns(const struct trend *t, enum trend_window window)
     return atomic_load_explicit(&t->past[window].span_ns, memory_order_relaxed);
 }
 
+bool trend_is_longer(const struct trend *a, const struct trend *b)
+{
+    return trend_span_ns(a, TREND_MINUTE) > trend_span_ns(b, TREND_MINUTE);
+}
+
 /* ---- ages, lag ---- */
 
 static void look_at_ages(struct nigh_space *space)

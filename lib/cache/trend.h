@@ -113,6 +113,8 @@ uint32_t trend_hits_ppm(const struct trend *t, enum trend_count tier, enum trend
 uint64_t trend_reads(const struct trend *t, enum trend_count tier, enum trend_window window);
 /* Returns how far a window reaches back: less than its time since it began anew. */
 uint64_t trend_span_ns(const struct trend *t, enum trend_window window);
+/* Whether the last minute of one is told over more time than that of the other. */
+bool trend_is_longer(const struct trend *a, const struct trend *b);
 /* Keeper: look, if a second has passed. */
 void trend_keep(struct nigh *cache);
 /* Begin the windows of a space that is being opened, before anyone else finds it: all that it

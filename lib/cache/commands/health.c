@@ -1,17 +1,13 @@
 // SPDX-License-Identifier: MIT
 /*
  * The command health: ok, degraded or doubt, as the first word says; why, and what callers get now.
+ * Then, each in its file, how L1 does; what is over; how late changes come; and who answers here.
  */
-#include "cache/commands/command.h"
+#include "cache/commands/health.h"
 
 #include <inttypes.h>
 #include <string.h>
 
-#include "cache/inspect/curve.h"
-#include "cache/inspect/reasons.h"
-#include "cache/inspect/room.h"
-#include "cache/report/gauges.h"
-#include "cache/space_l1.h"
 #include "cache/say.h"
 
 #define HOUR_FULL_NS (3570 * NS_PER_S) /* rounds to 60 minutes */
@@ -147,11 +143,6 @@ static void say_delivered(struct command *c, const struct coherence_delivery *d)
         control_print(c->reply, "; none was dropped\n");
 }
 
-static double ms_of(uint64_t ns)
-{
-    return (double)ns / NS_PER_MS;
-}
-
 static uint64_t load(const _Atomic uint64_t *ns)
 {
     return atomic_load_explicit(ns, memory_order_relaxed);
@@ -234,202 +225,6 @@ static void say_evictions(struct command *c, const struct l2_server *server)
                                      : "values leave it before their time");
 }
 
-#define NEXT_TO_NOTHING 0.01 /* of all reads: where no more than that can be, nobody cares */
-
-/* Says what twice the cap would bring, if that is known: a gain that may be chance alone is none
- * that is known, unless it is small at most. */
-static void say_twice(struct command *c, bool apart)
-{
-    struct curve_twice twice;
-    if (apart || !curve_is_set(c->cache))
-        control_print(c->reply, "\n"); /* nobody knows */
-    else if (!curve_twice(c->cache, &twice))
-        control_print(c->reply, "; what more would bring is not known: see curve\n");
-    else if (twice.more + twice.error < NEXT_TO_NOTHING)
-        control_print(c->reply, "; twice as much would bring next to no more hits: see curve\n");
-    else if (twice.more <= twice.error)
-        control_print(c->reply, "; what twice as much would bring is not sure yet (%.1f +- %.1f %% "
-                                "of all reads): see curve\n",
-                      100 * twice.more, 100 * twice.error);
-    else
-        control_print(c->reply, "; twice as much would bring %.0f more hits a second, %.1f +- %.1f "
-                                "%% of all reads: see curve\n",
-                      twice.per_second, 100 * twice.more, 100 * twice.error);
-}
-
-/* Says that the table of a space is full, if it is. `gone`: what it has not kept lately. */
-static void say_full(struct command *c, const struct nigh_space *space, uint64_t gone)
-{
-    char text[4 * NIGH_NAME_MAX + 200] = "";
-    struct text w = text_into(text, sizeof(text));
-    bool apart = space_l1_apart(space);
-    struct room room;
-    room_look(space, &room);
-    if (!room.is_full)
-        return;
-    text_add(&w, "room: L1 is full");
-    if (apart)
-        text_add(&w, " for space ");
-    if (apart)
-        text_add_name(&w, bytes_of(space->name, space->name_len));
-    text_add(&w, " (");
-    room_say(&w, &room);
-    text_add(&w, "): %" PRIu64 " evicted or refused ", gone);
-    say_minute(&w, &space->trend);
-    control_print(c->reply, "%s", text);
-    say_twice(c, apart);
-}
-
-/* Returns the space of which the last minute is told over more time. */
-static const struct nigh_space *longer(const struct nigh_space *a, const struct nigh_space *b)
-{
-    return a && trend_span_ns(&a->trend, TREND_MINUTE) >= trend_span_ns(&b->trend, TREND_MINUTE)
-               ? a : b;
-}
-
-/* Says where there is no room at present: in the table that spaces share, or in one's own. */
-static void say_room(struct command *c)
-{
-    const struct nigh_space *shared = NULL;
-    uint64_t gone = 0;
-    for (uint32_t i = 0; i < space_count(c->cache); i++) {
-        const struct nigh_space *space = c->cache->spaces[i];
-        uint64_t lately = trend_lately(&space->trend, TREND_EVICTED) +
-                          trend_lately(&space->trend, TREND_REFUSED);
-        if (!room_is_wanted(space))
-            continue;
-        if (space_l1_apart(space)) {
-            say_full(c, space, lately);
-        } else {
-            shared = longer(shared, space);
-            gone += lately;
-        }
-    }
-    if (shared)
-        say_full(c, shared, gone);
-}
-
-/* ---- misses ---- */
-
-#define MISSES_MANY 100u /* fewer say nothing, and hurt nobody */
-#define SHARE_SAID 5.0   /* of a hundred */
-
-/* Returns what the spaces count together, lately. */
-static uint64_t lately(struct command *c, enum trend_count which)
-{
-    uint64_t sum = 0;
-    for (uint32_t i = 0; i < space_count(c->cache); i++)
-        sum += trend_lately(&c->cache->spaces[i]->trend, which);
-    return sum;
-}
-
-/* Says what L1 had of the keys that were missed: of a sample. */
-static void say_causes(struct command *c)
-{
-    static const char *const words[] = {
-        "nothing (or it is forgotten)",
-        "\"does not exist\" that expired",
-        "a value that expired",
-        "one that was evicted or refused",
-        "one that was invalidated or changed",
-        "one not good enough or too large, or a failed load",
-    };
-    const char *before = "misses: what L1 had of their keys: ";
-    uint64_t sum = 0;
-    for (unsigned i = 0; i < ARRAY_COUNT(words); i++)
-        sum += lately(c, TREND_MISS_OF + i);
-    for (unsigned i = 0; i < ARRAY_COUNT(words) && sum > 0; i++) {
-        double share = 100.0 * (double)lately(c, TREND_MISS_OF + i) / (double)sum;
-        if (share < SHARE_SAID)
-            continue;
-        control_print(c->reply, "%s%s %.0f %%", before, words[i], share);
-        before = ", ";
-    }
-    control_print(c->reply, sum > 0 ? "\n" : "");
-}
-
-/* Returns the space with the most misses of keys that do not exist; NULL: there are none. */
-static const struct nigh_space *most_absent(struct command *c)
-{
-    const struct nigh_space *found = NULL;
-    uint64_t most = 0;
-    for (uint32_t i = 0; i < space_count(c->cache); i++) {
-        uint64_t count = trend_lately(&c->cache->spaces[i]->trend, TREND_MISS_ABSENT);
-        found = count > most ? c->cache->spaces[i] : found;
-        most = u64_max(most, count);
-    }
-    return found;
-}
-
-/* Returns how many of a hundred misses of a space came after "does not exist" had expired: or more,
- * for where there are many that is soon forgotten. */
-static uint64_t percent_expired(const struct trend *t)
-{
-    uint64_t sum = 0, expired = trend_lately(t, TREND_MISS_OF_ABSENT);
-    for (unsigned i = TREND_MISS_OF; i < TREND_COUNTS; i++)
-        sum += trend_lately(t, (enum trend_count)i);
-    return sum > 0 ? 100 * expired / sum : 0;
-}
-
-/* Says that most of them are for keys that do not exist; and for how long that is known, where
- * longer is seen to help. */
-static void say_absent(struct command *c, const struct nigh_space *space, uint64_t percent)
-{
-    char text[NIGH_NAME_MAX * 4 + 200] = "";
-    struct text w = text_into(text, sizeof(text));
-    uint64_t expired = percent_expired(&space->trend);
-    control_print(c->reply, "; most are for keys that do not exist (%" PRIu64 " %%)", percent);
-    if ((double)expired < SHARE_SAID)
-        return;
-    if (space_count(c->cache) > 1) {
-        text_add(&w, " in space ");
-        text_add_name(&w, bytes_of(space->name, space->name_len));
-    }
-    text_add(&w, " ");
-    say_absent_ttl(&w, space);
-    control_print(c->reply, ": that answer%s, longer would spare %" PRIu64 " %% of the misses or "
-                            "more", text, expired);
-}
-
-/* Says where misses come from, if there are some. */
-static void say_misses(struct command *c)
-{
-    uint64_t misses = lately(c, TREND_L1_MISS), absent = lately(c, TREND_MISS_ABSENT);
-    uint64_t reads = misses + lately(c, TREND_L1_FRESH) + lately(c, TREND_L1_STALE);
-    const struct nigh_space *space = most_absent(c), *oldest = NULL;
-    char when[60] = "";
-    struct text w = text_into(when, sizeof(when));
-    if (misses < MISSES_MANY)
-        return;
-    for (uint32_t i = 0; i < space_count(c->cache); i++)
-        oldest = longer(oldest, c->cache->spaces[i]);
-    say_minute(&w, &oldest->trend);
-    control_print(c->reply, "misses: %" PRIu64 " of %" PRIu64 " reads (%.1f %%) %s", misses, reads,
-                  100.0 * (double)misses / (double)reads, when);
-    if (space && absent > misses / 2)
-        say_absent(c, space, u64_min(100, 100 * absent / misses));
-    control_print(c->reply, "\n");
-    say_causes(c);
-}
-
-/* Says where a load takes less than asking Redis before it, and what to do about that. */
-static void say_cheaper(struct command *c)
-{
-    for (uint32_t i = 0; i < space_count(c->cache); i++) {
-        struct nigh_space *space = c->cache->spaces[i];
-        char name[4 * NIGH_NAME_MAX + 1] = "";
-        struct text w = text_into(name, sizeof(name));
-        uint64_t load_ns, l2_ns;
-        if (space->rules.invalidations_only || !gauges_is_loader_cheaper(space, &load_ns, &l2_ns))
-            continue;
-        text_add_name(&w, bytes_of(space->name, space->name_len));
-        control_print(c->reply, "hint: space %s: a load takes %.2f ms, less than the %.2f ms of "
-                                "asking redis for the value (medians): opened with "
-                                "space.l2=invalidations each process would load its own at once\n",
-                      name, ms_of(load_ns), ms_of(l2_ns));
-    }
-}
-
 /* Says what is over. */
 static void say_past(struct command *c)
 {
@@ -476,10 +271,10 @@ void command_health(struct command *c)
     else if (!say_degraded(c))
         control_print(c->reply, "ok\n");
     if (!away) {
-        say_room(c);
-        say_misses(c);
+        health_say_room(c);
+        health_say_misses(c);
         if (!alone)
-            say_cheaper(c);
+            health_say_cheaper(c);
     }
     if (!alone) {
         say_past(c);
