@@ -285,7 +285,7 @@ TEST(all_that_stats_lists_can_be_got)
     }
     CHECK_STR(ask(&p, "get redis_outage\n"), "-\n\n");
     CHECK(!strstr(ask(&p, "health\n"), "\nhint: "));
-    fetch_many(&w, 0, 200); /* from a loader that has it at hand */
+    fetch_many(&w, 0, 420); /* from a loader that has it at hand */
     CHECK_STR(ask(&p, "get s loader_cheaper\n"), "1\n\n");
     CHECK(strstr(ask(&p, "health\n"), "\nhint: space s: a load takes "));
     CHECK(says(&p, "get entry_bytes\n", "of a shard: least "));

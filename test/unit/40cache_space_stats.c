@@ -245,6 +245,35 @@ TEST(what_was_under_another_cap_does_not_count)
     world_close(&w);
 }
 
+static void time_calls(struct world *w, enum stats_histogram which, unsigned count, uint64_t us)
+{
+    for (unsigned i = 0; i < count; i++)
+        stats_time(&w->space->stats, which, (us + i % 50) * 1000); /* none is as the other */
+}
+
+/* A few percent between medians are noise, and so are few calls. */
+TEST(a_loader_is_cheaper_where_chance_has_not_made_it_so)
+{
+    static const struct {
+        unsigned calls;
+        uint64_t load_us, l2_us;
+        bool cheaper;
+    } cases[] = {
+        {400, 100, 102, false}, {400, 100, 110, false}, {400, 100, 125, false},
+        {400, 100, 200, true},  {399, 100, 200, false}, {4000, 200, 100, false},
+        {4000, 100, 102, false},
+    };
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+        struct world w;
+        world_open(&w, NULL, NULL);
+        time_calls(&w, STATS_LATENCY_LOAD, cases[i].calls, cases[i].load_us);
+        time_calls(&w, STATS_LATENCY_L2, cases[i].calls, cases[i].l2_us);
+        if (!CHECK_EQ(of(&w, "s", "loader_cheaper"), cases[i].cheaper))
+            check_note("case %zu", i);
+        world_close(&w);
+    }
+}
+
 /* An hour of lag is half of one at least, but for what there was before. */
 TEST(how_far_back_the_figures_reach_is_told)
 {

@@ -2,9 +2,9 @@
 /*
  * Where the misses of the last minute come from, as health says it, and what would spare some.
  *
- * Two questions are asked of them, each with answers of its own: how they ended, which is counted of
- * each ("most are for keys that do not exist"), and what L1 had of their keys as they began, which is
- * asked of a sample (misses.h). What would spare misses is said where the figures show that it would.
+ * Two questions are asked of them, each with answers of its own: how they ended, which is counted
+ * ("most are for keys that do not exist"), and what L1 had of their keys as they began, of a sample
+ * (misses.h). What would spare misses is said where the figures show that it would.
  */
 #include "cache/commands/health.h"
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 /*
- * Whether L1 has room, as health says it: which cap is full and evicts at present, and what a larger
- * one would bring, by the curve.
+ * Whether L1 has room, as health says it: which cap is full and evicts at present, and what a
+ * larger one would bring, by the curve.
  *
  * A full L1 is no fault, and evicting is its work: so nothing is said while nothing goes, and what
- * twice the cap would bring stands beside it. That gain has an error; one that chance alone may have
- * made is not told as one, unless it is small at most, which is an answer, too.
+ * twice the cap would bring stands beside it. That gain has an error; one that chance may have made
+ * is not told as one, unless it is small at most, which is an answer, too.
  */
 #include "cache/commands/health.h"
 

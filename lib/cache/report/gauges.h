@@ -61,8 +61,8 @@ struct space_gauge {
 extern const struct space_gauge gauges_of_space[];
 extern const size_t gauges_of_space_count;
 
-/* Read the medians of a load and of a request to Redis. Returns whether the load takes less, as far
- * as enough of both were timed to say. */
+/* Read the medians of a load and of a request to Redis. Returns whether loads take less by more
+ * than chance, as far as enough of both were timed to say. */
 bool gauges_is_loader_cheaper(struct nigh_space *space, uint64_t *ret_load_ns, uint64_t *ret_l2_ns);
 
 /* Whether a space has this gauge. */
