@@ -8,25 +8,31 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Takes over as what, and how, Redis is used: all that begins with redis, and what all nodes of a
- * prefix share. */
+/* As what, and how, Redis is used: what begins with redis, but for where it is, and what all nodes
+ * of a prefix share. X(option, its field) */
+#define ACCESS(X)                                                                                  \
+    X("redis.prefix", redis_prefix)                                                                \
+    X("coherence.group_slots", group_slots)                                                        \
+    X("redis.password_file", redis_password_file)                                                  \
+    X("redis.tls_ca", tls_ca)                                                                      \
+    X("redis.tls_cert", tls_cert)                                                                  \
+    X("redis.tls_key", tls_key)                                                                    \
+    X("redis.tls_name", tls_name)                                                                  \
+    X("redis.tls_verify", tls_verify)                                                              \
+    X("redis.tls_min", tls_min)                                                                    \
+    X("redis.sentinel_user", redis_sentinel_user)                                                  \
+    X("redis.sentinel_password", redis_sentinel_password)                                          \
+    X("redis.sentinel_password_file", redis_sentinel_password_file)                                \
+    X("redis.sentinel_tls", redis_sentinel_tls)                                                    \
+    X("redis.sentinel_tls_ca", redis_sentinel_tls_ca)                                              \
+    X("redis.sentinel_tls_verify", redis_sentinel_tls_verify)
+
+/* Takes it over, and the schema of values. */
 static void take_access(struct nigh_options *o, const struct nigh_options *said)
 {
-    o->redis_prefix = said->redis_prefix;
-    o->redis_password_file = said->redis_password_file;
-    o->tls_ca = said->tls_ca;
-    o->tls_cert = said->tls_cert;
-    o->tls_key = said->tls_key;
-    o->tls_name = said->tls_name;
-    o->tls_verify = said->tls_verify;
-    o->tls_min = said->tls_min;
-    o->redis_sentinel_user = said->redis_sentinel_user;
-    o->redis_sentinel_password = said->redis_sentinel_password;
-    o->redis_sentinel_password_file = said->redis_sentinel_password_file;
-    o->redis_sentinel_tls = said->redis_sentinel_tls;
-    o->redis_sentinel_tls_ca = said->redis_sentinel_tls_ca;
-    o->redis_sentinel_tls_verify = said->redis_sentinel_tls_verify;
-    o->group_slots = said->group_slots;
+#define X(option, field) o->field = said->field;
+    ACCESS(X)
+#undef X
     o->space.schema = said->space.schema;
 }
 
@@ -117,11 +123,10 @@ static int take_option(const struct tool_args *args, const char *name,
 int redis_take_from_process(const struct tool_args *args, struct nigh_options *o)
 {
     static const char *const names[] = {
-        "redis.uri", "redis.prefix", "coherence.group_slots", "redis.password_file",
-        "redis.tls_ca", "redis.tls_cert", "redis.tls_key", "redis.tls_name", "redis.tls_verify",
-        "redis.tls_min", "redis.sentinel_user", "redis.sentinel_password",
-        "redis.sentinel_password_file", "redis.sentinel_tls", "redis.sentinel_tls_ca",
-        "redis.sentinel_tls_verify",
+        "redis.uri",
+#define X(option, field) option,
+        ACCESS(X)
+#undef X
     };
     struct nigh_options said = NIGH_OPTIONS_INIT;
     int rc = read_conf(&said);
