@@ -88,6 +88,7 @@ TEST(commands_do_what_the_functions_do)
     CHECK(says(&p, "version\n", "nigh "));
     check_nothing_to_say(&p);
     CHECK(says(&p, "stats\n", "uptime_ms "));
+    CHECK(strstr(ask(&p, "stats\n"), "\ncache, counted for "));
     CHECK(says(&p, "hot\n", "") && !strstr(ask(&p, "hot\n"), "error"));
     CHECK(says(&p, "hot json\n", "{"));
     snprintf(line, sizeof(line), "hot %s json\n", w.space->name);

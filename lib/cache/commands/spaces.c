@@ -34,10 +34,9 @@ static struct name name_of(const char *name)
 /* Returns the width of the column of names: that of the longest that fits. */
 static int names_columns(struct command *c)
 {
-    const char *name;
     int most = NAME_LEAST;
-    for (size_t i = 0; nigh_stats_space(c->cache, i, &name); i++) {
-        struct name n = name_of(name);
+    for (uint32_t i = 0; i < space_count(c->cache); i++) {
+        struct name n = name_of(c->cache->spaces[i]->name);
         if (n.columns > most && n.columns <= (int)NAME_MOST)
             most = n.columns;
     }
@@ -68,20 +67,22 @@ static void print_bytes(struct command *c, int64_t bytes)
         control_print(c->reply, unit ? " %7.1f %-3s" : " %7.0f %-3s", amount, units[unit]);
 }
 
-static void print_space(struct command *c, const char *name, int columns)
+/* Tells of a space what one visit to each shard shows. */
+static void print_space(struct command *c, struct nigh_space *space, int columns)
 {
-    int64_t reads = nigh_stats_value(c->cache, name, "l1_reads_1m");
-    print_name(c, name, columns);
-    control_print(c->reply, " %10" PRId64, nigh_stats_value(c->cache, name, "entries"));
-    print_bytes(c, nigh_stats_value(c->cache, name, "entry_bytes"));
-    print_bytes(c, nigh_stats_value(c->cache, name, "memory_cap_bytes"));
-    if (reads > 0)
-        control_print(c->reply, " %6.1f",
-                      (double)nigh_stats_value(c->cache, name, "l1_hits_1m_ppm") / 1e4);
+    const struct trend *t = &space->trend;
+    struct space_look look;
+    gauges_look(space, &look);
+    print_name(c, space->name, columns);
+    control_print(c->reply, " %10" PRIu64, look.level.entries);
+    print_bytes(c, (int64_t)look.level.bytes);
+    print_bytes(c, nigh_stats_value(c->cache, space->name, "memory_cap_bytes"));
+    if (trend_reads(t, TREND_L1, TREND_MINUTE) > 0)
+        control_print(c->reply, " %6.1f", trend_hits_ppm(t, TREND_L1, TREND_MINUTE) / 1e4);
     else
         control_print(c->reply, " %6s", "-");
-    control_print(c->reply, " %3" PRId64 " s\n",
-                  (nigh_stats_value(c->cache, name, "window_1m_ms") + 500) / 1000);
+    control_print(c->reply, " %3" PRIu64 " s\n",
+                  (uint64_t)((trend_span_ns(t, TREND_MINUTE) + NS_PER_S / 2) / NS_PER_S));
 }
 
 static void print_part(struct command *c, const char *name, int64_t bytes, const char *what)
@@ -115,15 +116,14 @@ static void print_memory(struct command *c)
 
 void command_spaces(struct command *c)
 {
-    const char *name;
     int columns = names_columns(c);
-    if (!nigh_stats_space(c->cache, 0, &name)) {
+    if (space_count(c->cache) == 0) {
         control_print(c->reply, "no space is open\n");
         return;
     }
     control_print(c->reply, "%-*s %10s %11s %11s %6s %s\n", columns, "space", "entries", "charged",
                   "own cap", "L1 %", "of last");
-    for (size_t i = 0; nigh_stats_space(c->cache, i, &name); i++)
-        print_space(c, name, columns);
+    for (uint32_t i = 0; i < space_count(c->cache); i++)
+        print_space(c, c->cache->spaces[i], columns);
     print_memory(c);
 }
