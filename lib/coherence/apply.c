@@ -23,6 +23,7 @@
 #include "coherence/beat.h"
 #include "coherence/behind.h"
 #include "coherence/keeper.h"
+#include "coherence/past.h"
 #include "coherence/probe.h"
 #include "coherence/message.h"
 #include "coherence/queue.h"
@@ -139,6 +140,7 @@ static void apply_foreign_locked(struct coherence *c, struct coherence_message m
     REQUIRES(c->state->apply_lock)
 {
     struct coherence_item item;
+    past_late(c, &m);
     while (coherence_message_next(&m, &item)) {
         item.node = m.incarnation;
         coherence_apply_item_locked(c, &item, m.sequence);

@@ -108,6 +108,20 @@ static void fill_change(struct making *m, const struct coherence_item *items, ui
     }
 }
 
+/* Returns for how long the oldest item has waited, its call included: 0 of what is new. */
+static uint64_t waited_ms(const struct coherence *c, const struct coherence_item *items,
+                          uint32_t count)
+{
+    uint64_t oldest_ns = UINT64_MAX;
+    for (uint32_t i = 0; i < count; i++)
+        if (items[i].made_ns)
+            oldest_ns = u64_min(oldest_ns, items[i].made_ns);
+    if (oldest_ns == UINT64_MAX)
+        return 0;
+    uint64_t now_ns = clock_coarse_ns(c->config.env->clock);
+    return (now_ns - u64_min(now_ns, oldest_ns)) / NS_PER_MS;
+}
+
 int coherence_script_make(struct coherence *c, const struct coherence_item *items, uint32_t count,
                           const struct coherence_write *writes, struct coherence_script *ret)
 {
@@ -121,7 +135,8 @@ int coherence_script_make(struct coherence *c, const struct coherence_item *item
         return NIGH_ENOMEM;
     uint8_t *groups = block + keys_size + schemas_size;
     uint8_t *tail = groups + groups_size;
-    uint64_t call = 1 + atomic_fetch_add_explicit(&c->changes->calls, 1, memory_order_relaxed);
+    uint64_t number = 1 + atomic_fetch_add_explicit(&c->changes->calls, 1, memory_order_relaxed);
+    uint64_t call = coherence_call(number, waited_ms(c, items, count));
     coherence_tail_encode(tail, c->incarnation, call, items, count);
     struct schema_list *list = schemas_take(c->schemas);
     *ret = (struct coherence_script){

@@ -43,6 +43,7 @@ struct coherence_item {
     struct bytes bytes;  /* KEY, FILL: the key; TAG: the tag */
     uint64_t version;    /* KEY: entries at least as new stay; 0: none */
     uint64_t node;       /* applied: who has made it, by his incarnation; 0: this node */
+    uint64_t made_ns;    /* queued: when the call began that has made the change; 0: it is new */
     uint64_t own;        /* KEY: the entry with this stamp stays, too: what the change has set, and
                             put here before; 0: none */
     bool early;          /* applied: this node's, heard before its answer; the local step of the
@@ -209,6 +210,7 @@ struct coherence_change {
     uint32_t item_count;
     const struct coherence_write *writes; /* one per item; NULL: an invalidation */
     uint64_t deadline_ns;
+    uint64_t made_ns; /* coherence_change() sets it: when it was called */
     bool keeps;      /* Redis gets no value of a key, which the local step may store all the same */
     bool background; /* queued at once, and not waited for. Values are sent until the deadline */
     struct coherence_waiter *waiters; /* in the background: one per item; NULL: nobody waits */
@@ -297,8 +299,17 @@ struct coherence_delivery {
     uint64_t ago_ms;    /* since the last one was delivered */
 };
 
+/* Changes of other nodes that came here late, for they had waited in the queues of those. */
+struct coherence_late {
+    uint64_t count;     /* things named, of one outage. 0: there were none */
+    uint64_t waited_ms; /* the longest */
+    uint64_t node;      /* ... by the incarnation of who had it */
+    uint64_t ago_ms;    /* since the last one came */
+};
+
 #define COHERENCE_WHY_BYTES (L2_PROBLEM_BYTES + 20)
-/* Remembers what is over: the last doubt, the last resync, the last changes that waited. */
+/* Remembers what is over: the last doubt, the last resync, the last changes that waited, here and
+ * at other nodes. */
 struct coherence_past {
     struct {
         char why[COHERENCE_WHY_BYTES]; /* "": trust has never been lost, or never came back */
@@ -311,6 +322,7 @@ struct coherence_past {
         uint64_t ago_ms;
     } resync;
     struct coherence_delivery delivery;
+    struct coherence_late late;
 };
 /* Tells it. Any thread. */
 void coherence_past_read(struct coherence *c, struct coherence_past *ret);

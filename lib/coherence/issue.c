@@ -33,7 +33,9 @@ static int queue_items(struct coherence *c, const struct coherence_change *chang
 {
     int worst = 0;
     for (uint32_t i = 0; i < change->item_count; i++) {
-        int rc = coherence_queue_put(c, &change->items[i], false);
+        struct coherence_item item = change->items[i];
+        item.made_ns = change->made_ns;
+        int rc = coherence_queue_put(c, &item, false);
         if (rc == NIGH_ENOMEM || (rc != 0 && worst == 0))
             worst = rc;
     }
@@ -284,13 +286,11 @@ static int change_combined(struct coherence *c, const struct coherence_change *c
     return 0;
 }
 
-int coherence_change(struct coherence *c, const struct coherence_change *change,
-                     struct coherence_position *ret_position)
+/* Issues a change that is not in the background; it says when it was made. */
+static int issue(struct coherence *c, const struct coherence_change *change,
+                 struct coherence_position *ret_position)
 {
     struct combine_outcome outcome;
-    NIGH_DCHECK(change->item_count > 0 && change->item_count <= COHERENCE_ITEMS_MAX);
-    if (change->background)
-        return change_in_background(c, change);
     if (coherence_comes_after(c, change) && (!change->writes || change->item_count == 1))
         return change_after(c, *change);
     if (coherence_tail_size(change->items, change->item_count) > l2_argument_max(c->config.l2))
@@ -302,4 +302,15 @@ int coherence_change(struct coherence *c, const struct coherence_change *change,
     case COMBINE_UNKNOWN: break;
     }
     return queue_change(c, change);
+}
+
+int coherence_change(struct coherence *c, const struct coherence_change *change,
+                     struct coherence_position *ret_position)
+{
+    struct coherence_change made = *change;
+    NIGH_DCHECK(change->item_count > 0 && change->item_count <= COHERENCE_ITEMS_MAX);
+    if (change->background)
+        return change_in_background(c, change);
+    made.made_ns = clock_coarse_ns(c->config.env->clock);
+    return issue(c, &made, ret_position);
 }

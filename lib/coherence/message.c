@@ -13,6 +13,9 @@
 #define OLD_CALL_AT 68u /* in a frame of version 1: behind head, identity, seq, incarnation */
 #define FLAG_SOFT 1
 #define IDENTITY_BYTES 48 /* replid and id */
+#define CALL_NUMBER_BITS 48 /* enough for a million calls a second in nine years */
+#define CALL_WAITED_UNIT_MS 100
+#define CALL_WAITED_MOST UINT16_MAX
 
 static const uint8_t frame_head[COHERENCE_HEAD_BYTES] = {'n', 'f', FRAME_VERSION, 0};
 
@@ -39,6 +42,19 @@ uint64_t coherence_item_hash(const struct coherence_item *item)
 uint16_t coherence_item_slot(const struct coherence_item *item, uint32_t group_slots)
 {
     return hash_group_slot(item->kind, coherence_item_hash(item), group_slots);
+}
+
+/* ---- calls ---- */
+
+uint64_t coherence_call(uint64_t number, uint64_t waited_ms)
+{
+    uint64_t waited = u64_min(waited_ms / CALL_WAITED_UNIT_MS, CALL_WAITED_MOST);
+    return waited << CALL_NUMBER_BITS | (number & ((UINT64_C(1) << CALL_NUMBER_BITS) - 1));
+}
+
+uint64_t coherence_call_waited_ms(uint64_t call)
+{
+    return (call >> CALL_NUMBER_BITS) * CALL_WAITED_UNIT_MS;
 }
 
 /* ---- encoding ---- */

@@ -6,6 +6,7 @@
  *   stamp  replid (40) | id (8) | u64 seq | u64 previous nonce | u64 nonce
  *                                              filled in by the script; seq 0: a fill frame
  *   tail   u64 incarnation | u64 call | u32 count | count x item
+ *   call   u48 number | u16 for how long the oldest item had waited, in tenths of a second
  *   item   u8 kind | u8 flags (1 soft) | u8 space length | u8 0 | u32 length | u64 version
  *          | space | bytes
  *
@@ -28,7 +29,7 @@ struct coherence_message {
     uint64_t previous;         /* nonce of the change before it */
     uint64_t nonce;            /* nonce of this change */
     uint64_t incarnation;      /* the sending node's */
-    uint64_t call;             /* number of the call, counted by that node */
+    uint64_t call;             /* names the call among those of that node */
     uint32_t item_count;       /* items not yet taken */
     struct byte_reader reader; /* where they are */
 };
@@ -39,6 +40,12 @@ bool coherence_message_decode(struct bytes frame, struct coherence_message *ret)
 bool coherence_message_of_old_node(struct bytes frame);
 /* The next item, pointing into the frame. False: there is no other. */
 bool coherence_message_next(struct coherence_message *m, struct coherence_item *ret);
+
+/* Returns what names a call: its number, which the node counts, and for how long the oldest of its
+ * items has waited. Builds that know of no waiting take the whole of it for the number. */
+uint64_t coherence_call(uint64_t number, uint64_t waited_ms);
+/* Returns how long that is: rounded down to a tenth of a second, an hour and 49 minutes at most. */
+uint64_t coherence_call_waited_ms(uint64_t call);
 
 struct bytes coherence_message_head(void);
 size_t coherence_tail_size(const struct coherence_item *items, uint32_t count);

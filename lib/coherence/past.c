@@ -94,6 +94,33 @@ void past_delivered(struct coherence *c, const struct coherence_delivery *d)
     pthread_mutex_unlock(&p->lock);
 }
 
+/* Below that nobody asks what has held a change up: a queue's first attempts take some tenths. */
+#define LATE_MS 1000u
+/* Nodes that come back from one outage deliver within seconds of one another: pauses between their
+ * attempts are 2 s at most. What comes later is of another. */
+#define LATE_APART_MS 10000u
+
+void past_late(struct coherence *c, const struct coherence_message *m)
+{
+    struct past *p = c->past;
+    struct coherence_late *l = &p->of.late;
+    uint64_t waited_ms = coherence_call_waited_ms(m->call);
+    if (waited_ms < LATE_MS)
+        return;
+    uint64_t now = now_ms(c);
+    stats_add(c->config.stats, STATS_FRAME_LATE, m->item_count);
+    pthread_mutex_lock(&p->lock);
+    if (now >= l->ago_ms + LATE_APART_MS)
+        *l = (struct coherence_late){.count = 0};
+    l->count += m->item_count;
+    l->ago_ms = now;
+    if (waited_ms > l->waited_ms) {
+        l->waited_ms = waited_ms;
+        l->node = m->incarnation;
+    }
+    pthread_mutex_unlock(&p->lock);
+}
+
 /* ---- reading ---- */
 
 static void make_age(uint64_t *ms, bool was, uint64_t now)
@@ -111,4 +138,5 @@ void coherence_past_read(struct coherence *c, struct coherence_past *ret)
     make_age(&ret->doubt.ago_ms, ret->doubt.why[0] != '\0', now);
     make_age(&ret->resync.ago_ms, ret->resync.why != NULL, now);
     make_age(&ret->delivery.ago_ms, ret->delivery.count > 0, now);
+    make_age(&ret->late.ago_ms, ret->late.count > 0, now);
 }

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Remembers what is over, for who asks minutes later: the last time without trust, the last resync,
- * and the last changes that had to wait for Redis (coherence_past_read()). Private to coherence.
+ * the last changes that had to wait for Redis, here and at other nodes (coherence_past_read()).
+ * Private to coherence.
  *
  * Nothing is decided by it. Each is of one moment, so that the reason, the time and what became of
  * the values belong together.
  *
- * Thread-safety: the keeper tells, any thread reads; the lock is a leaf.
+ * Thread-safety: the keeper tells, and who applies frames, under the apply lock; any thread reads;
+ * the lock is a leaf.
  */
 #ifndef NIGH_COHERENCE_PAST_H
 #define NIGH_COHERENCE_PAST_H
@@ -14,6 +16,7 @@
 #include <pthread.h>
 
 #include "coherence/core.h"
+#include "coherence/message.h"
 
 /* Keys: (p) `lock`; (k) keeper */
 struct past {
@@ -34,5 +37,7 @@ void past_trusted(struct coherence *c, uint64_t away_ns);
 void past_resync(struct coherence *c, const char *why);
 /* Keeper: all are delivered that had waited; its age is not looked at. */
 void past_delivered(struct coherence *c, const struct coherence_delivery *d);
+/* A frame of another node is applied: notes it if its items had waited there. */
+void past_late(struct coherence *c, const struct coherence_message *m);
 
 #endif

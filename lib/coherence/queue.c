@@ -16,11 +16,19 @@
 
 /* ---- putting ---- */
 
+/* Returns when a change was made that is queued now, to a tick of the kernel: for people. */
+static uint64_t made_at_ns(const struct coherence *c, const struct coherence_item *item)
+{
+    return item->made_ns ? item->made_ns : clock_coarse_ns(c->config.env->clock);
+}
+
 /* The stronger of both: hard before soft, "whatever its version" before "if older". */
-static void merge(struct coherence_queue_item *i, bool soft, uint64_t version)
+static void merge(struct coherence_queue_item *i, bool soft, uint64_t version, uint64_t made_ns)
 {
     i->soft = i->soft && soft;
     i->version = i->version && version ? u64_max(i->version, version) : 0;
+    if (i->sent)
+        i->again_ns = made_ns;
     i->sent = false;
 }
 
@@ -84,15 +92,16 @@ static void set_value_locked(struct coherence *c, struct coherence_queue_item *i
     }
 }
 
-static void put_all_locked(struct coherence_queue *q, bool soft) REQUIRES(q->lock)
+static void put_all_locked(struct coherence_queue *q, bool soft, uint64_t made_ns)
+    REQUIRES(q->lock)
 {
     struct coherence_queue_item *all = q->all;
     if (all->queued) {
-        merge(all, soft, 0);
+        merge(all, soft, 0, made_ns);
         return;
     }
     all->soft = soft;
-    queued_link_locked(q, all);
+    queued_link_locked(q, all, made_ns);
 }
 
 /* `over`: whether there is room is settled. */
@@ -103,7 +112,7 @@ static int put_locked(struct coherence *c, const struct coherence_item *item, bo
     struct coherence_queue_item *i = queued_find_locked(q, item);
     *ret = i;
     if (i) {
-        merge(i, item->soft, item->version);
+        merge(i, item->soft, item->version, made_at_ns(c, item));
         i->noted = i->noted && noted;
         return 0;
     }
@@ -113,15 +122,16 @@ static int put_locked(struct coherence *c, const struct coherence_item *item, bo
     if (!i)
         return NIGH_ENOMEM;
     i->noted = noted;
-    queued_link_locked(q, i);
+    queued_link_locked(q, i, made_at_ns(c, item));
     *ret = i;
     return 0;
 }
 
 /* Queues one of all in the place of an item that has no room. */
-static void fold_locked(struct coherence *c) REQUIRES(c->queue->lock)
+static void fold_locked(struct coherence *c, const struct coherence_item *item)
+    REQUIRES(c->queue->lock)
 {
-    put_all_locked(c->queue, true);
+    put_all_locked(c->queue, true, made_at_ns(c, item));
     c->queue->folded++;
     stats_count(c->config.stats, STATS_INVALIDATE_OVERFLOW);
 }
@@ -138,13 +148,13 @@ static int put_any_locked(struct coherence *c, const struct coherence_item *item
     if (waiter)
         waiter->value = v ? COHERENCE_VALUE_PUT : COHERENCE_VALUE_NONE;
     if (item->kind == WIRE_ALL)
-        put_all_locked(q, item->soft);
+        put_all_locked(q, item->soft, made_at_ns(c, item));
     else
         rc = put_locked(c, item, noted, waiter != NULL, &i);
     if (rc != 0 && v)
         queued_value_unref_locked(c, v);
     else if (rc != 0)
-        fold_locked(c);
+        fold_locked(c, item);
     else if (!noted || !i->value) /* told again: a change before the value that waits */
         set_value_locked(c, i, item, v, waiter);
     if (waiter && rc == 0) {

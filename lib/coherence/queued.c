@@ -47,6 +47,7 @@ struct coherence_item queued_named(const struct coherence_queue_item *i)
         .space = bytes_of(i->text, i->space_len),
         .bytes = bytes_of(i->text + i->space_len, i->bytes_len),
         .version = i->version,
+        .made_ns = i->since_ns,
     };
 }
 
@@ -128,7 +129,8 @@ static void set_count_locked(struct coherence_queue *q, int by) REQUIRES(q->lock
     atomic_store_explicit(&q->count, count + (uint32_t)by, memory_order_relaxed);
 }
 
-void queued_link_locked(struct coherence_queue *q, struct coherence_queue_item *i)
+void queued_link_locked(struct coherence_queue *q, struct coherence_queue_item *i,
+                        uint64_t since_ns)
 {
     struct coherence_queue_item **head = head_of(q, i->hash);
     i->chain = *head;
@@ -140,6 +142,7 @@ void queued_link_locked(struct coherence_queue *q, struct coherence_queue_item *
     i->queued = true;
     i->sent = false;
     i->number = ++q->linked;
+    i->since_ns = since_ns;
     set_count_locked(q, 1);
 }
 
@@ -160,6 +163,7 @@ bool queued_accepted_locked(struct coherence_queue *q, struct coherence_queue_it
     bool was_late = i->number <= q->late_to;
     q->late -= was_late;
     i->number = ++q->linked;
+    i->since_ns = i->again_ns;
     return was_late;
 }
 

@@ -25,6 +25,8 @@ struct coherence_queue_item {
     struct coherence_queue_item *next;  /* (q) */
     uint64_t hash;                      /* (c) wire hash */
     uint64_t number;                    /* (q) by which it is known whether it waits for long */
+    uint64_t since_ns;                  /* (q) when the first change was made of what waits ... */
+    uint64_t again_ns;                  /* (q) ... and the first after the attempt on its way */
     enum wire_kind kind;                /* (c) */
     bool queued;                        /* (q) false: the item of ALL, at rest */
     bool sent;                          /* (q) an attempt that covers it is on its way */
@@ -76,7 +78,8 @@ struct coherence_queue_item *queued_find_locked(struct coherence_queue *q,
                                                 const struct coherence_item *item)
     REQUIRES(q->lock);
 bool queued_has_hash_locked(struct coherence_queue *q, uint64_t hash) REQUIRES(q->lock);
-void queued_link_locked(struct coherence_queue *q, struct coherence_queue_item *i)
+void queued_link_locked(struct coherence_queue *q, struct coherence_queue_item *i,
+                        uint64_t since_ns)
     REQUIRES(q->lock);
 void queued_unlink_locked(struct coherence_queue *q, struct coherence_queue_item *i)
     REQUIRES(q->lock);

@@ -120,6 +120,7 @@
     X(FRAME_APPLIED, "frame_applied", "invalidations applied from the channel")                    \
     X(FRAME_BAD, "frame_bad", "frames with a wrong magic, version or length")                      \
     X(FRAME_GAP, "frame_gap", "gaps in the sequence: at once answered by a beat")                  \
+    X(FRAME_LATE, "frame_late", "invalidations that had waited 1 s or more at another node")       \
     X(BEAT, "beat", "beats answered")                                                              \
     X(BEAT_FAILED, "beat_failed", "beats that failed or were discarded")                           \
     X(BEAT_APPLIED, "beat_applied", "invalidations learnt from the log by a beat")                 \

@@ -51,6 +51,18 @@ static struct coherence_item key_item(size_t space_len, size_t key_len)
     };
 }
 
+TEST(a_call_says_for_how_long_it_has_waited)
+{
+    static const struct {
+        uint64_t ms, told;
+    } rows[] = {{0, 0},       {99, 0},           {100, 100},
+                {3456, 3400}, {6553500, 6553500}, {UINT64_MAX, 6553500}};
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++)
+        CHECK_EQ(coherence_call_waited_ms(coherence_call(i + 1, rows[i].ms)), rows[i].told);
+    CHECK_EQ(coherence_call(5, 0), 5); /* what builds send that do not know of it */
+    CHECK_NE(coherence_call(5, 100), coherence_call(6, 100));
+}
+
 TEST(what_is_encoded_is_decoded)
 {
     struct coherence_item items[] = {

@@ -628,6 +628,64 @@ TEST(what_had_to_wait_is_told_when_all_of_it_is_accepted)
     world_close(&w);
 }
 
+static uint64_t late_ms(world *w)
+{
+    struct coherence_past past;
+    coherence_past_read(w->c, &past);
+    return past.late.waited_ms;
+}
+
+/* A node that has done nothing wrong, and was not even asked, says why a change came late: it had
+ * waited elsewhere. It counts from the call; a change that comes while an attempt is on its way
+ * from its own. */
+TEST(another_node_tells_for_how_long_a_change_had_waited)
+{
+    world a, b;
+    struct coherence_past past;
+    world_open(&a);
+    world_open_beside(&b, &a);
+    a.connected = false;
+    change_key(&a, "k", NIGH_QUEUED);
+    coherence_tick(a.c);
+    fake_env_advance(&a.fake, 3 * NS_PER_S);
+    change_key(&a, "l", NIGH_QUEUED);
+    world_connect(&a);
+    world_settle(&a);
+    world_hear(&b);
+    coherence_past_read(b.c, &past);
+    CHECK_EQ(past.late.count, 2);
+    CHECK_GE(past.late.waited_ms, 3000);
+    CHECK_LT(past.late.waited_ms, 4000);
+    CHECK_EQ(past.late.node, a.c->incarnation);
+    CHECK_EQ(stats_read(&b.stats, STATS_FRAME_LATE), 2);
+    world_hear(&a);
+    CHECK_EQ(late_ms(&a), 0); /* its own: it has `delivery` for them */
+    change_key(&a, "k", 0);
+    world_hear(&b);
+    CHECK_EQ(stats_read(&b.stats, STATS_FRAME_LATE), 2); /* one that did not wait is not late */
+
+    fake_env_advance(&b.fake, 60 * NS_PER_S); /* another outage */
+    a.connected = false;
+    change_key(&a, "k", NIGH_QUEUED);
+    fake_env_advance(&a.fake, 2 * NS_PER_S);
+    world_connect(&a);
+    coherence_tick(a.c);
+    struct world_request *r = world_take(&a, WORLD_CHANGE);
+    world_execute(&a, r);
+    a.connected = false;
+    change_key(&a, "k", NIGH_QUEUED); /* again, while that is on its way: the next is on time */
+    a.connected = true;
+    world_deliver(r, 0);
+    world_settle(&a);
+    world_hear(&b);
+    coherence_past_read(b.c, &past);
+    CHECK_EQ(past.late.count, 1);
+    CHECK_GE(past.late.waited_ms, 2000);
+    CHECK_LT(past.late.waited_ms, 3000);
+    world_close(&b);
+    world_close(&a);
+}
+
 TEST(failed_attempt_stays_queued)
 {
     world w;

@@ -619,23 +619,39 @@ TEST(each_change_is_in_the_log_with_whose_it_was)
         check_note("the log says: %s", heard);
 }
 
+/* Checks that a node which was idle meanwhile tells that two changes had waited at another. */
+static void check_late(const struct world *idle, const struct place *p)
+{
+    const char *text = NULL;
+    CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(idle, "late") == 2);
+    CHECK_GE(world_count(idle, "late_wait_ms"), 2000);
+    CHECK_EQ(world_count(idle, "frame_late"), 2);
+    CHECK(strstr(text = ask(p, "health\n"), "\nlate: 2 changes of other nodes came here late, "));
+    CHECK(strstr(text, "they had waited for redis for up to "));
+    CHECK(!strstr(text, "\ndelivered: "));
+}
+
 /* A link gives up a server that is silent after 2 s, which are part of the outage. What clients get
- * and what waits is said meanwhile, and no advice about hits; what became of it afterwards. */
+ * and what waits is said meanwhile, and no advice about hits; what became of it afterwards; and a
+ * node that has done nothing all the time says why changes came late. */
 TEST(an_outage_is_told_from_the_last_answer_to_the_last_delivery)
 {
     struct redis server;
-    struct world w;
-    struct place p;
+    struct world w, idle;
+    struct place p, q;
     const char *text = NULL;
     redis_start(&server, NULL);
     struct nigh_options o = patient_options(&server);
+    make_place(&q);
+    o.control_socket = q.path;
+    world_open(&idle, &o, NULL);
     make_place(&p);
     o.control_socket = p.path;
     o.trust_ms = 2000;
     o.log = hear;
     heard[0] = '\0';
     world_open(&w, &o, NULL);
-    REQUIRE(CHECK_WITHIN(WORLD_PATIENCE_MS, listens(&p)));
+    REQUIRE(CHECK_WITHIN(WORLD_PATIENCE_MS, listens(&p) && listens(&q)));
     fetch_many(&w, 0, 200);
     CHECK_WITHIN(WORLD_PATIENCE_MS,
                  strncmp(text = ask(&p, "health\n"), "ok\nmisses: 200 ", 15) == 0);
@@ -667,11 +683,13 @@ TEST(an_outage_is_told_from_the_last_answer_to_the_last_delivery)
     CHECK(strstr(ask(&p, "stats\n"), "\ndoubt_reason         redis was away: silent with"));
     CHECK(strstr(ask(&p, "stats json\n"), "\"doubt_reason\": \"redis was away: silent with"));
     CHECK(strstr(ask(&p, "stats prometheus\n"), "\nnigh_invalidate_delivered_total 2\n"));
+    check_late(&idle, &q);
     redis_restart(&server, REDIS_EMPTY);
     CHECK_WITHIN(WORLD_PATIENCE_MS, strstr(text = ask(&p, "health\n"),
                                            "\nlast resync: redis is another, or has lost"));
     CHECK(says(&p, "get resync_reason\n", "redis is another, or has lost its data\n"));
     close_all(&w, &p);
+    close_all(&idle, &q);
     redis_stop(&server);
     CHECK(strstr(heard, "redis has accepted the 2 changes that had waited for up to "));
 }

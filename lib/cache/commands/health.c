@@ -143,6 +143,17 @@ static void say_delivered(struct command *c, const struct coherence_delivery *d)
         control_print(c->reply, "; none was dropped\n");
 }
 
+/* Says that changes of other nodes came late, and who had held them up. */
+static void say_late(struct command *c, const struct coherence_late *l)
+{
+    if (l->count == 0)
+        return;
+    control_print(c->reply, "late: %" PRIu64 " %s of other nodes came here late, the last %s\n",
+                  l->count, l->count == 1 ? "change" : "changes", when_of(l->ago_ms).text);
+    control_print(c->reply, "late: at node %04x they had waited for redis for up to %s\n",
+                  cache_node_name(l->node), span_of(l->waited_ms).text);
+}
+
 static uint64_t load(const _Atomic uint64_t *ns)
 {
     return atomic_load_explicit(ns, memory_order_relaxed);
@@ -238,6 +249,7 @@ static void say_past(struct command *c)
     say_last_doubt(c, &past);
     say_last_resync(c, &past);
     say_delivered(c, &past.delivery);
+    say_late(c, &past.late);
 }
 
 /* Says how late changes come, and what should be changed about the server. */

@@ -154,6 +154,10 @@ void gauges_read(struct nigh *cache, unsigned ask, struct gauges *g)
     X(delivered_after_ms, ASK_PAST, g->past.delivery.after_ms,                                     \
       "of that, since the connection was back; 0: it was not lost")                                \
     X(delivered_ago_ms, ASK_PAST, g->past.delivery.ago_ms, "since the last one was accepted")      \
+    X(late, ASK_PAST, g->past.late.count,                                                          \
+      "changes that came here, the last time, after 1 s or more in another node's queue")          \
+    X(late_wait_ms, ASK_PAST, g->past.late.waited_ms, "how long they had waited there, at most")   \
+    X(late_ago_ms, ASK_PAST, g->past.late.ago_ms, "since the last one came")                       \
     X(log_lost, ASK_CHEAP, g->log_lost, "lines of the log that found no reader in time")
 
 #define X(name_, ask_, value_, what_)                                                              \
