@@ -67,9 +67,12 @@ int nigh_open(const struct nigh_options *options, struct nigh **ret_cache);
  * that the callback has stay valid until it returns; it must release them. A password function
  * (nigh_password_fn) that is stuck is left when it has run for a second.
  *
- * Queued changes, those in the background among them, are tried once more; to wait for them, call
- * nigh_drain() first. Deferred fills are over. In a child
- * of fork() nigh_close() returns at once and frees nothing: threads and sockets are the parent's.
+ * Queued changes, those in the background among them, are tried once more, for 250 ms at most, if
+ * Redis is connected (with threads=none another 250 ms are given to a connection that is not there
+ * yet). What Redis has not accepted then is lost: other nodes are not told, and the log says how
+ * many changes those were. To wait longer, and to know, call nigh_drain() first. Deferred fills are
+ * over. In a child of fork() nigh_close() returns at once and frees nothing: threads and sockets
+ * are the parent's.
  *
  * @param cache   NULL: nothing is done
  *

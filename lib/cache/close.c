@@ -30,6 +30,16 @@ static bool is_shared(struct nigh *cache)
     return atomic_load_explicit(&cache->refs, memory_order_relaxed) > 1;
 }
 
+/* Reports changes that no other node has heard of, and none will. */
+static void note_untold(struct nigh *cache, uint32_t count)
+{
+    struct log_site always = {0};
+    if (count > 0)
+        log_write(cache->env.log, NIGH_LOG_WARN, &always,
+                  "closed while %" PRIu32 " changes waited for redis: other nodes do not learn of "
+                  "them, and may serve what was before", count);
+}
+
 /* Closes what talks to Redis. Fills that are behind may be answered until L2 is closed, and their
  * answers are noted in the coherence. */
 static void close_redis(struct nigh *cache)
@@ -37,7 +47,7 @@ static void close_redis(struct nigh *cache)
     struct coherence *c = cache->coherence;
     if (c) {
         coherence_ref(c);
-        coherence_close(c);
+        note_untold(cache, coherence_close(c));
     }
     drive_unlink(cache);
     if (cache->l2)

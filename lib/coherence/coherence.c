@@ -153,14 +153,16 @@ static void try_queue_once(struct coherence *c)
     }
 }
 
-void coherence_close(struct coherence *c)
+uint32_t coherence_close(struct coherence *c)
 {
     l2_set_up_hook(c->config.l2, NULL, NULL);
     coherence_listener_stop(c);
     coherence_keeper_close(c->keeper);
     try_queue_once(c);
+    uint32_t left = coherence_queued_count(c);
     coherence_queue_shut(c);
     coherence_keeper_unref(c);
+    return left;
 }
 
 void coherence_ref(struct coherence *c)

@@ -92,9 +92,10 @@ struct coherence_config {
 
 /* Starts the listener thread (with own threads). Errors: NIGH_ENOMEM, NIGH_ETHREAD. */
 int coherence_open(const struct coherence_config *config, struct coherence **ret_coherence);
-/* Ends the listener. To be called before l2_close(), after the keeper has ended. Queued
- * invalidations are tried once more (250 ms). */
-void coherence_close(struct coherence *c);
+/* Ends the listener. To be called before l2_close(), after the keeper has ended. What is queued is
+ * tried once more, for 250 ms, where there is a connection. Returns how many things are named that
+ * Redis has not accepted even so: other nodes will not hear of them. */
+uint32_t coherence_close(struct coherence *c);
 /* Keeps the memory beyond coherence_close(), for answers to others that come until l2_close() has
  * returned; and lets it go. */
 void coherence_ref(struct coherence *c);

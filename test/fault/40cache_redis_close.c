@@ -74,6 +74,17 @@ TEST(a_cache_that_cannot_be_opened_leaves_nothing)
     CHECK_WITHIN(WORLD_PATIENCE_MS, threads() == tasks);
 }
 
+static char said[1024]; /* warnings and errors of closing caches */
+
+static void hear(void *arg, enum nigh_log_level level, const char *message)
+{
+    size_t len = strlen(said);
+    (void)arg;
+    if (level <= NIGH_LOG_WARN && strncmp(message, "closed ", 7) == 0)
+        snprintf(said + len, sizeof(said) - len, "%s\n", message);
+}
+
+/* What was queued and is lost with the cache is said, with its count. */
 TEST(closing_does_not_wait_for_a_redis_that_is_gone)
 {
     struct redis server;
@@ -82,7 +93,12 @@ TEST(closing_does_not_wait_for_a_redis_that_is_gone)
     so.run_on = NIGH_RUN_WORKER;
     for (int how = 0; how < 3; how++) {
         redis_start(&server, NULL);
-        node_open(&w, &server, NULL, &so);
+        struct nigh_options o = node_options(&server);
+        o.log = hear;
+        said[0] = '\0';
+        origin_init(&w.origin);
+        world_open_with(&w, &o, &so, &w.origin);
+        REQUIRE(CHECK_WITHIN(WORLD_PATIENCE_MS, nigh_health(w.cache) == NIGH_FRESH));
         if (how == 1)
             redis_kill(&server);
         if (how == 2)
@@ -105,6 +121,9 @@ TEST(closing_does_not_wait_for_a_redis_that_is_gone)
         world_close(&w);
         CHECK_LT(check_now_ms() - began_ms, WORLD_PATIENCE_MS);
         CHECK_EQ(w.origin.running, 0);
+        if (how != 0)
+            CHECK_STR(said, "closed while 10 changes waited for redis: other nodes do not learn of "
+                            "them, and may serve what was before\n");
         if (how == 2)
             redis_resume(&server);
         redis_stop(&server);
