@@ -27,6 +27,7 @@
 #include "base/pool.h"
 #include "base/random.h"
 #include "base/rcu.h"
+#include "base/root.h"
 #include "base/text.h"
 #include "base/thread.h"
 #include "base/timers.h"

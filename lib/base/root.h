@@ -5,8 +5,8 @@
 #ifndef NIGH_BASE_ROOT_H
 #define NIGH_BASE_ROOT_H
 
-/* Returns the square root of x >= 0, to nine digits. By Newton, from above: each step halves what is
- * far off, so from 1 or more it takes some 40 to come down to 1e-12. */
+/* Returns the square root of x >= 0, to nine digits. By Newton, from above: each step halves what
+ * is far off, so from 1 it takes some 45 to come down to 1e-12. */
 static inline double root_of(double x)
 {
     double r = x > 1 ? x : 1;

@@ -30,7 +30,6 @@
  */
 #include <string.h>
 
-#include "base/root.h"
 #include "l1/core.h"
 #include "l1/policy.h"
 

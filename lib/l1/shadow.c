@@ -8,8 +8,6 @@
 
 #include <string.h>
 
-#include "base/root.h"
-
 /* Nodes per shadow: at least _LEAST while a sample of 1/SAMPLE_FINE suffices for it, and never more
  * than _MOST: what many shadows cost per sampled request is their misses in the CPU's cache. */
 #define NODES_LEAST 128u

@@ -15,7 +15,6 @@
 
 #include <nigh/inspect.h>
 
-#include "base/root.h"
 #include "cache/cache.h"
 #include "cache/hot.h"
 #include "cache/space.h"
