@@ -311,7 +311,8 @@ static void explain_no_shards(const struct shards_result *r, FILE *out)
                      "%.2f\n             would do; try --round-time 500ms, or when it is idle\n",
                 r->noise, SHARDS_TOLERANCE_MOST);
     else
-        fprintf(out, "             none from %u to %u differs from the best by more than rounds do\n",
+        fprintf(out, "             none from %u to %u differs from the best by more than rounds "
+                     "do\n",
                 r->all[0].shards, r->all[r->count - 1].shards);
 }
 
