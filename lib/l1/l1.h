@@ -404,7 +404,7 @@ void l1_renew(struct l1 *l1, uint64_t position);
 uint64_t l1_invalidate_key(struct l1 *l1, const struct l1_key *key, uint64_t version,
                            uint64_t ticket, bool *ret_ticket_ok);
 /* As l1_invalidate_key(), but the entry of the stamp `own` stays, too (0: none): it is what the
- * invalidation is about, put before that was accepted. */
+ * invalidation is about, put before that was accepted. Mini caches keep it, too. */
 uint64_t l1_invalidate_others(struct l1 *l1, const struct l1_key *key, uint64_t version,
                               uint64_t own, uint64_t ticket, bool *ret_ticket_ok);
 

@@ -220,7 +220,7 @@ uint64_t l1_invalidate_others(struct l1 *l1, const struct l1_key *key, uint64_t 
     struct l1_entry *e = table_entry_in(table_word_of_key(shard_table_locked(s), key));
     if (e && !survives(e, version) && !(own && l1_entry_stamp(e) == own))
         l1_shard_drop_locked(l1, s, e, L1_FATE_NONE); /* the caller knows on whose behalf */
-    else if (!e)
+    else if (!e && !own) /* an own value that is not here left for want of room: others keep it */
         l1_tell_gone(l1, key->hash);
     l1_shard_unlock(l1, s);
     USDT(invalidate, key->data, key->len, position);

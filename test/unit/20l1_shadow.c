@@ -3,6 +3,7 @@
 // how long values live and which are invalidated, have nodes enough for every choice, and stay
 // within their part of the cap.
 
+#include "l1/leave.h"
 #include "l1/shadow.h"
 #include "support/l1_cache.h"
 
@@ -301,10 +302,67 @@ TEST(a_key_that_is_invalidated_leaves_all_shadows)
     unfollow(&f);
 }
 
+static void open_counted(struct cache *c)
+{
+    fake_env_init(&c->fake, check_seed());
+    struct l1_config config = cache_config(c, 32u << 20, 1);
+    config.entries = ENTRIES;
+    cache_open_config(c, config);
+}
+
 static void get_or_load(struct cache *c, unsigned number)
 {
     if (!cache_note_hit(c, number))
         cache_put_size(c, number, 16);
+}
+
+/* Take a value that a writer has stored out of the cache, as if for want of room. Returns its
+ * stamp. */
+static uint64_t evict(struct cache *c, unsigned number)
+{
+    struct name name;
+    struct l1_key key = cache_key(c, &name, number);
+    struct l1_shard *s = l1_shard_of(c->l1, key.hash);
+    l1_shard_lock(s);
+    struct l1_entry *e = table_entry_in(table_word_of_key(shard_table_locked(s), &key));
+    REQUIRE(e);
+    uint64_t stamp = l1_entry_stamp(e);
+    l1_shard_drop_locked(c->l1, s, e, L1_FATE_EVICTED);
+    l1_shard_unlock(c->l1, s);
+    return stamp;
+}
+
+static unsigned shadows_that_hold(struct cache *c, uint64_t hash)
+{
+    const struct shadows *s = c->l1->policy_common;
+    unsigned have = 0;
+    for (uint32_t i = 0; i < s->count; i++)
+        have += mini_look(&s->all[i].mini, mini_hash(hash)) != NULL;
+    return have;
+}
+
+/* The cache has let go what a writer put; larger ones may have it still, and have what is true. */
+TEST(a_writers_own_invalidation_leaves_what_he_has_put_to_the_shadows)
+{
+    struct cache c;
+    open_counted(&c);
+    for (unsigned i = 0; i < 2 * ENTRIES; i++)
+        get_or_load(&c, i);
+    const struct shadows *s = c.l1->policy_common;
+    struct name name;
+    unsigned number = 2 * ENTRIES;
+    while (!shadows_sampled(s, cache_key(&c, &name, number).hash))
+        number++;
+    struct l1_key key = cache_key(&c, &name, number);
+    REQUIRE_EQ(cache_own(&c, number, 16), L1_STORED);
+    unsigned have = shadows_that_hold(&c, key.hash);
+    CHECK_GT(have, 0);
+    uint64_t own = evict(&c, number);
+    l1_invalidate_others(c.l1, &key, 0, own, l1_ticket(c.l1), NULL);
+    CHECK_EQ(shadows_that_hold(&c, key.hash), have);
+    l1_invalidate_others(c.l1, &key, 0, 0, l1_ticket(c.l1), NULL);
+    CHECK_EQ(shadows_that_hold(&c, key.hash), 0);
+    cache_close(&c);
 }
 
 static void invalidate(struct cache *c, unsigned number)
@@ -333,10 +391,7 @@ static void ask_beside_a_loop(struct cache *c, unsigned from, unsigned count, bo
 TEST(the_window_is_not_chosen_by_hits_of_what_was_invalidated)
 {
     struct cache c;
-    fake_env_init(&c.fake, check_seed());
-    struct l1_config config = cache_config(&c, 32u << 20, 1);
-    config.entries = ENTRIES;
-    cache_open_config(&c, config);
+    open_counted(&c);
     const struct shadows *s = c.l1->policy_common;
     ask_beside_a_loop(&c, 0, 6000, false);
     CHECK_GE(shadows_choice(s).window_permille, 400);
