@@ -72,7 +72,7 @@ enum nigh_log_least {
     NIGH_LEAST_DEBUG,
 };
 
-/* Where messages go when there is no hook, one line each. */
+/* Where messages go when there is no hook, one line each; on stderr with time and process. */
 enum nigh_log_to {
     NIGH_LOG_TO_DEFAULT, /* stderr */
     NIGH_LOG_TO_STDERR,  /* see below */

@@ -2,6 +2,10 @@
 /*
  * Hook, stderr and syslog.
  *
+ * A line on stderr says when it was written and by which process, for several may share a file, a
+ * terminal, or a journal that knows them all by the one that opened it. Hooks and syslog() have
+ * means of their own, which are the host's business.
+ *
  * Descriptor 2 belongs to the host, and need not be its stderr: where a host has closed it, the
  * next file or socket that it opens gets the number, and a line of ours in there would be damage.
  * So descriptor 2 must be open when the cache is opened, and must look like a place for messages
@@ -26,7 +30,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log_queue.h" /* LOG_LINE_BYTES */
+
+#define HEAD_BYTES 64u /* time, process, level and the end of the line */
 
 #define JOURNAL "/run/systemd/"
 
@@ -139,20 +146,27 @@ static bool write_without_signal(const char *line, size_t len)
     return whole;
 }
 
-static bool write_stderr(struct log_out *out, enum nigh_log_level level, const char *message)
+static bool write_stderr(struct log_out *out, enum nigh_log_level level, uint64_t wall_ns,
+                         const char *message)
 {
-    char line[LOG_TEXT_BYTES + 32];
-    int len = snprintf(line, sizeof(line), "nigh: %s: %s\n", levels[level].name, message);
+    char line[LOG_TEXT_BYTES + HEAD_BYTES], second[32];
+    time_t time = (time_t)(wall_ns / NS_PER_S);
+    struct tm tm;
+    strftime(second, sizeof(second), "%Y-%m-%dT%H:%M:%S", gmtime_r(&time, &tm));
+    int len = snprintf(line, sizeof(line), "%s.%03uZ nigh[%d]: %s: %s\n", second,
+                       (unsigned)(wall_ns / NS_PER_MS % 1000), (int)getpid(), levels[level].name,
+                       message);
     return len > 0 && is_stderr(out) && has_room() && write_without_signal(line, (size_t)len);
 }
 
-bool log_out_write(struct log_out *out, enum nigh_log_level level, const char *message)
+bool log_out_write(struct log_out *out, enum nigh_log_level level, uint64_t wall_ns,
+                   const char *message)
 {
     if (out->hook)
         out->hook(out->arg, level, message);
     else if (out->to == NIGH_LOG_TO_SYSLOG) /* facility and name are the host's, by openlog() */
         syslog(levels[level].priority, "nigh: %s", message);
     else
-        return write_stderr(out, level, message);
+        return write_stderr(out, level, wall_ns, message);
     return true;
 }

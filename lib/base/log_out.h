@@ -6,6 +6,7 @@
 #define NIGH_BASE_LOG_OUT_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include <nigh/options.h>
@@ -26,7 +27,9 @@ bool log_out_init(struct log_out *out, nigh_log_fn hook, void *arg, enum nigh_lo
 /* The least level that goes out unless something else is said: a hook gets all, other places
  * warnings and errors. */
 enum nigh_log_level log_out_level(const struct log_out *out);
-/* Hand the message over. False: it is lost. Stderr never blocks; hook and syslog may. */
-bool log_out_write(struct log_out *out, enum nigh_log_level level, const char *message);
+/* Hand the message over. `wall_ns`: when it was written, for stderr; hook and syslog have their own
+ * time. False: it is lost. Stderr never blocks; hook and syslog may. */
+bool log_out_write(struct log_out *out, enum nigh_log_level level, uint64_t wall_ns,
+                   const char *message);
 
 #endif

@@ -42,6 +42,7 @@ struct line {
     _Atomic uint32_t turn; /* pair(log.line) */
     enum nigh_log_level level;  /* (p) */
     uint32_t lost;              /* (p) lines lost just before it */
+    uint64_t wall_ns;           /* (p) when it was pushed */
     char text[LOG_LINE_BYTES];  /* (p) */
 };
 
@@ -133,6 +134,7 @@ void log_queue_push(struct log_queue *q, enum nigh_log_level level, const char *
         return;
     }
     l->level = level;
+    l->wall_ns = clock_kernel_ns(CLOCK_REALTIME);
     l->lost = atomic_exchange_explicit(&q->lost, 0, memory_order_relaxed);
     memccpy(l->text, message, 0, sizeof(l->text));
     l->text[sizeof(l->text) - 1] = 0;
@@ -144,18 +146,28 @@ void log_queue_push(struct log_queue *q, enum nigh_log_level level, const char *
 
 static void *run(void *arg);
 
-/* Takes the next line, copied so that its place is free at once. `text` has LOG_TEXT_BYTES. */
-static bool take_line(struct log_queue *q, enum nigh_log_level *level, char *text, uint32_t *lost)
+/* A line on its way out. */
+struct handing {
+    struct log_out *out;
+    enum nigh_log_level level;
+    uint64_t wall_ns;
+    char text[LOG_TEXT_BYTES];
+    bool whole;
+};
+
+/* Takes the next line, copied so that its place is free at once. */
+static bool take_line(struct log_queue *q, struct handing *h, uint32_t *lost)
 {
     struct line *l = &q->lines[q->head % LINES];
     /* pair(log.line): the line is whole */
     if (atomic_load_explicit(&l->turn, memory_order_acquire) != q->head + 1)
         return false;
-    *level = l->level;
+    h->level = l->level;
+    h->wall_ns = l->wall_ns;
     *lost = l->lost + q->unsaid;
-    int len = snprintf(text, LOG_TEXT_BYTES, "%s", l->text);
+    int len = snprintf(h->text, sizeof(h->text), "%s", l->text);
     if (*lost)
-        snprintf(text + len, LOG_TEXT_BYTES - (size_t)len, " (%u lines before it were lost)",
+        snprintf(h->text + len, sizeof(h->text) - (size_t)len, " (%u lines before it were lost)",
                  *lost);
     /* pair(log.line): the line is out, its place is free */
     atomic_store_explicit(&l->turn, q->head + LINES, memory_order_release);
@@ -225,25 +237,17 @@ static void hook_ended(void *arg)
     release(q);
 }
 
-/* A line on its way out. */
-struct handing {
-    struct log_out *out;
-    enum nigh_log_level level;
-    char text[LOG_TEXT_BYTES];
-    bool whole;
-};
-
 static void write_line(void *arg)
 {
     struct handing *h = arg;
-    h->whole = log_out_write(h->out, h->level, h->text);
+    h->whole = log_out_write(h->out, h->level, h->wall_ns, h->text);
 }
 
 static void hand_out(struct log_queue *q)
 {
     struct handing h = {.out = &q->out};
     uint32_t lost;
-    while (!is_abandoned(q) && take_line(q, &h.level, h.text, &lost)) {
+    while (!is_abandoned(q) && take_line(q, &h, &lost)) {
         h.whole = true; /* if the hook throws, the line counts as handed out */
         pthread_cleanup_push(hook_ended, q);
         unwind_catch(write_line, &h);

@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <syslog.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/base.h"
@@ -268,6 +269,24 @@ static int stderr_becomes(int fd)
     return before;
 }
 
+/* Checks that each line begins with a time between the two and this process, and takes that out. */
+static void undate(char *text, uint64_t from_ns, uint64_t until_ns)
+{
+    char process[32];
+    int len = snprintf(process, sizeof(process), "Z nigh[%d]: ", (int)getpid());
+    for (char *line = text; *line; line = strchrnul(line, '\n'), line += *line == '\n') {
+        struct tm tm = {0};
+        unsigned ms = 0;
+        const char *end = strptime(line, "%Y-%m-%dT%H:%M:%S.", &tm);
+        bool is = end && sscanf(end, "%3u", &ms) == 1;
+        if (!CHECK(is && strncmp(end + 3, process, (size_t)len) == 0))
+            return;
+        uint64_t at_ms = (uint64_t)timegm(&tm) * 1000 + ms;
+        CHECK(at_ms >= from_ns / NS_PER_MS && at_ms <= until_ns / NS_PER_MS);
+        memmove(line, end + 3 + len, strlen(end + 3 + len) + 1);
+    }
+}
+
 static bool to_stderr(struct log_out *out)
 {
     return log_out_init(out, NULL, NULL, NIGH_LOG_TO_STDERR);
@@ -282,6 +301,7 @@ TEST(stderr_gets_warnings_and_errors_a_line_each)
     static struct log_site site;
     REQUIRE(pipe(ends) == 0);
     int before = stderr_becomes(ends[1]);
+    uint64_t from_ns = clock_kernel_ns(CLOCK_REALTIME);
     REQUIRE(to_stderr(&out));
     REQUIRE_EQ(log_open(&log, &out, true), 0);
     log_write(&log, NIGH_LOG_INFO, &site, "not for stderr");
@@ -290,7 +310,8 @@ TEST(stderr_gets_warnings_and_errors_a_line_each)
     log_close(&log);
     ssize_t n = read(ends[0], text, sizeof(text) - 1);
     text[n > 0 ? n : 0] = 0;
-    CHECK_STR(text, "nigh: warning: number 1\nnigh: error: number 2\n");
+    undate(text, from_ns, clock_kernel_ns(CLOCK_REALTIME));
+    CHECK_STR(text, "warning: number 1\nerror: number 2\n");
     close(stderr_becomes(before));
     close(ends[0]);
 }
@@ -328,7 +349,34 @@ TEST(a_full_pipe_loses_lines_and_delays_nothing)
     for (ssize_t n; (n = read(ends[0], text + len, 1)) == 1 && len < sizeof(text) - 1;)
         len += text[len] != 'x';
     text[len] = 0;
-    CHECK_STR(text, "nigh: warning: there is room (2 lines before it were lost)\n");
+    undate(text, 0, UINT64_MAX);
+    CHECK_STR(text, "warning: there is room (2 lines before it were lost)\n");
+    close(ends[0]);
+}
+
+/* Without a thread lines wait for a tick, and are of when they were written. */
+TEST(a_line_has_the_time_of_its_writing)
+{
+    struct log_out out;
+    struct log log = {0};
+    int ends[2];
+    char text[200];
+    REQUIRE(pipe(ends) == 0);
+    int before = stderr_becomes(ends[1]);
+    REQUIRE(to_stderr(&out));
+    REQUIRE_EQ(log_open(&log, &out, false), 0);
+    uint64_t from_ns = clock_kernel_ns(CLOCK_REALTIME);
+    log_queue_push(log.queue, NIGH_LOG_WARN, "early");
+    uint64_t until_ns = clock_kernel_ns(CLOCK_REALTIME);
+    while (clock_kernel_ns(CLOCK_REALTIME) / NS_PER_MS == until_ns / NS_PER_MS)
+        continue;
+    log_turn(&log);
+    close(stderr_becomes(before));
+    log_close(&log);
+    ssize_t n = read(ends[0], text, sizeof(text) - 1);
+    text[n > 0 ? n : 0] = 0;
+    undate(text, from_ns, until_ns);
+    CHECK_STR(text, "warning: early\n");
     close(ends[0]);
 }
 
@@ -340,7 +388,7 @@ TEST(a_pipe_whose_reader_is_gone_raises_no_signal)
     int before = stderr_becomes(ends[1]);
     REQUIRE(to_stderr(&out));
     close(ends[0]);
-    CHECK(!log_out_write(&out, NIGH_LOG_WARN, "nobody hears"));
+    CHECK(!log_out_write(&out, NIGH_LOG_WARN, 0, "nobody hears"));
     close(stderr_becomes(before));
 }
 
@@ -351,7 +399,7 @@ static bool counts(int fd, enum nigh_log_to to)
     struct log_out out;
     REQUIRE(fd >= 0);
     int before = stderr_becomes(fd);
-    bool is = log_out_init(&out, NULL, NULL, to) && log_out_write(&out, NIGH_LOG_WARN, "heard");
+    bool is = log_out_init(&out, NULL, NULL, to) && log_out_write(&out, NIGH_LOG_WARN, 0, "heard");
     close(stderr_becomes(before));
     return is;
 }
@@ -425,13 +473,13 @@ TEST(descriptor_2_became_another_file)
     char first[24], second[24], third[24];
     int before = stderr_becomes(open(temporary(first), O_WRONLY | O_CLOEXEC));
     REQUIRE(log_out_init(&out, NULL, NULL, NIGH_LOG_TO_DEFAULT));
-    CHECK(log_out_write(&out, NIGH_LOG_WARN, "in the first"));
+    CHECK(log_out_write(&out, NIGH_LOG_WARN, 0, "in the first"));
     int data = open(temporary(second), O_WRONLY | O_CLOEXEC);
     REQUIRE(dup3(data, STDERR_FILENO, O_CLOEXEC) == STDERR_FILENO);
-    CHECK(!log_out_write(&out, NIGH_LOG_WARN, "damage"));
+    CHECK(!log_out_write(&out, NIGH_LOG_WARN, 0, "damage"));
     close(stderr_becomes(open(temporary(third), O_WRONLY | O_APPEND | O_CLOEXEC)));
     for (int i = 0; i < 2; i++)
-        CHECK(log_out_write(&out, NIGH_LOG_WARN, "rotated"));
+        CHECK(log_out_write(&out, NIGH_LOG_WARN, 0, "rotated"));
     close(stderr_becomes(before));
     close(data);
     CHECK_GT(size_of(first), 0);
@@ -474,7 +522,7 @@ TEST(syslog_gets_them_under_the_hosts_own_name)
     struct log_out out;
     REQUIRE(log_out_init(&out, NULL, NULL, NIGH_LOG_TO_SYSLOG));
     CHECK_EQ(log_out_level(&out), NIGH_LOG_WARN);
-    CHECK(log_out_write(&out, NIGH_LOG_ERROR, "100%s"));
+    CHECK(log_out_write(&out, NIGH_LOG_ERROR, 0, "100%s"));
     CHECK_EQ(syslog_priority, LOG_ERR);
     CHECK_STR(syslog_text, "nigh: 100%s");
     CHECK(!log_out_init(&out, NULL, NULL, NIGH_LOG_TO_NONE));

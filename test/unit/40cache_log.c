@@ -171,7 +171,7 @@ static void complaint(const char *conf, char *text, size_t size)
 
 static bool has_warning(const char *text)
 {
-    static const char line[] = "nigh: warning: redis at /nonexistent/redis.sock is not connected: ";
+    static const char line[] = "]: warning: redis at /nonexistent/redis.sock is not connected: ";
     return strstr(text, line) != NULL;
 }
 
