@@ -476,8 +476,19 @@ static NIGH_OUTLINED void replace_slow(struct l1 *l1, struct policy_lfu *p, uint
     note_weight(p);
 }
 
-/* A new value has the old one's place, and in most cases its weight. Then there is nothing to do,
- * unless an entry was condemned or reported. */
+/* Give a new value the old one's place. In most cases it has the same weight: then there is nothing
+ * to do, unless an entry was condemned or reported.
+ *
+ * The shadows are not told, for a value is replaced where
+ *
+ *     it was stale        the read that had it refreshed was a hit, and is reported as one
+ *     a writer put        that is no read
+ *     it fell to a floor  those that have the key have a dead value, and would count it as a hit
+ *     it had ended        and was still there: within about a second. In the shadows it has, too
+ *
+ * The last two are misses, and lost to all shadows alike. They learn of the new value by its next
+ * hit, for which those that lack the key load it: of the hits in a life they credit one less. That
+ * is much only where a life brings few, and a read comes within a second of its end. */
 static void lfu_replace_slot(struct l1 *l1, struct l1_shard *s, uint32_t slot, uint64_t before,
                              uint64_t bytes)
 {
