@@ -2,11 +2,11 @@
 /*
  * nigh top: what processes do at this moment, at 80 columns.
  *
- * Twice asked, the differences are rates. Of several sockets (a prefork host has one for each
- * process) numbers are added up, and of latencies and ages the worst is shown. Which sockets there
- * are is looked up each time: workers of such a host are replaced.
+ * Twice asked, the differences are rates (second.h). Of several sockets (a prefork host has one for
+ * each process) numbers are added up, and of latencies and ages the worst is shown. Which sockets
+ * there are is looked up each time: workers of such a host are replaced.
  */
-#include "tool/tool.h"
+#include "tool/second.h"
 
 #include <limits.h>
 #include <poll.h>
@@ -21,25 +21,15 @@
 #include <unistd.h>
 
 #define PERIOD_MS 1000
-#define WIDTH 80 /* of what is shown at least: a narrower terminal has the left part of it */
+#define WIDTH 80 /* of tables at least: a narrower terminal has the left part of them */
 #define WIDTH_MAX 200
 #define LABEL_COLUMNS 9
 #define SPACE_COLUMNS 12
 #define ROWS_ONCE 12 /* of keys, where it is no terminal */
-#define SPACES_MAX 64
-
-/* The answers of all processes at one moment. */
-struct moment {
-    struct json *of[TOOL_SOCKETS_MAX];
-    char *paths[TOOL_SOCKETS_MAX]; /* of their sockets */
-    size_t count; /* that have answered */
-    const char *why; /* one of the others has not; NULL: not known */
-    double at_s;
-};
 
 struct screen {
     struct tool_args args;
-    struct moment before, now; /* each process has the same place in both */
+    struct second second;      /* the last one */
     char who[48];              /* the process, where it is one alone: "process 7, node 17c2" */
     bool live;
     int rows_left;
@@ -62,51 +52,6 @@ static void suspend(int number)
     suspended = 1;
 }
 
-static double now_s(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
-/* ---- asking ---- */
-
-static void forget(struct moment *m)
-{
-    for (size_t i = 0; i < TOOL_SOCKETS_MAX; i++) {
-        json_free(m->of[i]);
-        free(m->paths[i]);
-    }
-    memset(m, 0, sizeof(*m));
-}
-
-/* A process that does not answer must not keep the others from the screen. */
-static unsigned patience_ms(const struct tool_args *args)
-{
-    return args->timeout_ms < PERIOD_MS ? args->timeout_ms : PERIOD_MS;
-}
-
-static void ask_all(const struct tool_args *args, const char *command, struct moment *m)
-{
-    struct line_answer answers[TOOL_SOCKETS_MAX];
-    lines_ask(args->sockets, args->socket_count, command, patience_ms(args), answers);
-    for (size_t i = 0; i < args->socket_count; i++) {
-        char *text = answers[i].text;
-        m->of[i] = text && !line_is_error(text) ? json_read(text) : NULL;
-        m->paths[i] = strdup(args->sockets[i]);
-        m->count += m->of[i] != NULL;
-        m->why = m->of[i] ? m->why : answers[i].why;
-        free(text);
-    }
-}
-
-static void look(const struct tool_args *args, struct moment *m)
-{
-    forget(m);
-    m->at_s = now_s();
-    ask_all(args, "stats json", m);
-}
-
 /* Finds out who the process is, as others name it in what they say of changes. */
 static void ask_who(struct screen *s)
 {
@@ -115,43 +60,38 @@ static void ask_who(struct screen *s)
     unsigned process;
     s->who[0] = '\0';
     if (s->args.socket_count == 1)
-        lines_ask(s->args.sockets, 1, "version", patience_ms(&s->args), &a);
+        lines_ask(s->args.sockets, 1, "version", second_patience_ms(&s->args), &a);
     if (a.text && sscanf(a.text, "nigh %*[^,], process %u, node %8[0-9a-f]", &process, node) >= 1)
         snprintf(s->who, sizeof(s->who), "process %u%s%s", process, *node ? ", node " : "", node);
     free(a.text);
 }
 
-static double sum(const struct moment *m, const char *a, const char *b, const char *c)
-{
-    double all = 0;
-    for (size_t i = 0; i < TOOL_SOCKETS_MAX; i++)
-        all += m->of[i] ? json_number(m->of[i], a, b, c) : 0;
-    return all;
-}
+/* ---- showing ---- */
 
 static double gauge(const struct screen *s, const char *name)
 {
-    return sum(&s->now, "gauges", name, NULL);
+    return second_gauge(&s->second, name);
 }
 
-/* A counter's rate: of a space, or without one of the cache itself. A process that was asked only
- * once, or began anew, has none. */
 static double rate(const struct screen *s, const char *space, const char *name)
 {
-    const char *a = space ? "spaces" : "cache";
-    const char *b = space ? space : name;
-    const char *c = space ? name : NULL;
-    double more = 0;
-    for (size_t i = 0; i < TOOL_SOCKETS_MAX; i++) {
-        double was = s->before.of[i] ? json_number(s->before.of[i], a, b, c) : 0;
-        double is = s->now.of[i] ? json_number(s->now.of[i], a, b, c) : 0;
-        more += s->before.of[i] && is > was ? is - was : 0;
-    }
-    double seconds = s->now.at_s - s->before.at_s;
-    return seconds > 0 ? more / seconds : 0;
+    return second_rate(&s->second, space, name);
 }
 
-/* ---- showing ---- */
+static double rate_of_all(const struct screen *s, const char *name)
+{
+    return second_rate_of_all(&s->second, name);
+}
+
+static double latency_ns(const struct screen *s, const char *space, const char *name)
+{
+    return second_latency_ns(&s->second, space, name);
+}
+
+static double lowest(const struct screen *s, const char *a, const char *b, const char *c)
+{
+    return second_lowest(&s->second, a, b, c);
+}
 
 /* Cuts a line at the terminal's width, in characters. */
 static void cut(char *text, size_t width)
@@ -225,43 +165,9 @@ static const char *time_text(double ns)
     return text;
 }
 
-/* The p99 since the last look, in ns, of that process in which it is worst; 0: none was timed. */
-static double latency_ns(const struct screen *s, const char *space, const char *name)
-{
-    double worst = 0;
-    for (size_t i = 0; i < TOOL_SOCKETS_MAX; i++) {
-        if (!s->now.of[i] || !s->before.of[i])
-            continue;
-        double ns = json_quantile_since(s->before.of[i], s->now.of[i], space, name, 0.99);
-        worst = ns > worst ? ns : worst;
-    }
-    return worst;
-}
-
 static const char *latency(const struct screen *s, const char *space, const char *name)
 {
     return time_text(latency_ns(s, space, name));
-}
-
-/* The lowest of those processes that have one, which is not 0. */
-static double lowest(const struct screen *s, const char *a, const char *b, const char *c)
-{
-    double least = 0;
-    for (size_t i = 0; i < TOOL_SOCKETS_MAX; i++) {
-        double n = s->now.of[i] ? json_number(s->now.of[i], a, b, c) : 0;
-        least = n > 0 && (least <= 0 || n < least) ? n : least;
-    }
-    return least;
-}
-
-static bool has_problem(const struct screen *s, const char *name)
-{
-    bool any = false;
-    for (size_t i = 0; i < TOOL_SOCKETS_MAX; i++) {
-        const char *text = s->now.of[i] ? json_string(s->now.of[i], name, NULL, NULL) : NULL;
-        any |= text && *text;
-    }
-    return any;
 }
 
 static const char *yes_of(double n, size_t count)
@@ -308,7 +214,8 @@ static void show_health(struct screen *s)
     struct line_answer answers[TOOL_SOCKETS_MAX];
     const char *worst = NULL;
     size_t bad = 0;
-    lines_ask(s->args.sockets, s->args.socket_count, "health", patience_ms(&s->args), answers);
+    lines_ask(s->args.sockets, s->args.socket_count, "health", second_patience_ms(&s->args),
+              answers);
     for (size_t i = 0; i < s->args.socket_count; i++) {
         if (!answers[i].text)
             continue;
@@ -316,11 +223,11 @@ static void show_health(struct screen *s)
         if (!worst || badness(answers[i].text) > badness(worst))
             worst = answers[i].text;
     }
-    if (worst && bad > 0 && s->now.count > 1)
-        row(s, 2, "health   %zu of %zu processes %s not well; the worst:", bad, s->now.count,
+    if (worst && bad > 0 && s->second.now.count > 1)
+        row(s, 2, "health   %zu of %zu processes %s not well; the worst:", bad, s->second.now.count,
             bad == 1 ? "is" : "are");
     if (worst)
-        row(s, 3, "%-*s%.*s", LABEL_COLUMNS, bad > 0 && s->now.count > 1 ? "" : "health",
+        row(s, 3, "%-*s%.*s", LABEL_COLUMNS, bad > 0 && s->second.now.count > 1 ? "" : "health",
             (int)strcspn(worst, "\n"), worst);
     for (size_t i = 0; i < s->args.socket_count; i++)
         free(answers[i].text);
@@ -339,7 +246,7 @@ static void show_lag(struct screen *s)
 
 static void show_link(struct screen *s)
 {
-    size_t n = s->now.count;
+    size_t n = s->second.now.count;
     row(s, 2, "redis    connected %s, breaker %s; requests %s/s, %s under way",
         yes_of(gauge(s, "connected"), n), gauge(s, "breaker") > 0 ? "OPEN" : "closed",
         count_text(rate(s, NULL, "l2_request")), count_text(gauge(s, "in_flight")));
@@ -348,24 +255,6 @@ static void show_link(struct screen *s)
         count_text(rate(s, NULL, "frame")), count_text(rate(s, NULL, "resync")),
         count_text(gauge(s, "queued")));
     show_lag(s);
-}
-
-static const struct json *first_of(const struct moment *m)
-{
-    for (size_t i = 0; i < TOOL_SOCKETS_MAX; i++)
-        if (m->of[i])
-            return m->of[i];
-    return NULL;
-}
-
-/* Returns the rate of all spaces. */
-static double rate_of_all(const struct screen *s, const char *name)
-{
-    double all = 0;
-    const char *space;
-    for (size_t i = 0; i < SPACES_MAX && (space = json_name(first_of(&s->now), "spaces", i)); i++)
-        all += rate(s, space, name);
-    return all;
 }
 
 /* Says what L1 had of the keys that were missed in this second, by a sample as the misses began. */
@@ -432,9 +321,9 @@ static void show_who(struct screen *s)
     struct tm local;
     localtime_r(&t, &local);
     strftime(when, sizeof(when), "%H:%M:%S", &local);
-    snprintf(who, sizeof(who), "%zu of %zu processes", s->now.count, s->args.socket_count);
+    snprintf(who, sizeof(who), "%zu of %zu processes", s->second.now.count, s->args.socket_count);
     if (up_ns > 0)
-        snprintf(up, sizeof(up), ", %s %s", s->now.count > 1 ? "youngest up for" : "up for",
+        snprintf(up, sizeof(up), ", %s %s", s->second.now.count > 1 ? "youngest up for" : "up for",
                  time_text(up_ns));
     line(s, "nigh top   %s%s   %s%s", *s->who ? s->who : who, up, when,
          s->live ? "   q quits" : "");
@@ -443,31 +332,18 @@ static void show_who(struct screen *s)
 static void show_head(struct screen *s)
 {
     show_who(s);
-    if (s->now.count == 0) {
+    if (s->second.now.count == 0) {
         line(s, "%s", "");
         line(s, "no process answers%s%s: one that does is shown as soon as it is there",
-             s->now.why ? ": " : "", s->now.why ? s->now.why : "");
+             s->second.now.why ? ": " : "", s->second.now.why ? s->second.now.why : "");
         return;
     }
     show_health(s);
     show_memory(s);
-    if (gauge(s, "following") + gauge(s, "connected") > 0 || has_problem(s, "redis_problem"))
+    if (gauge(s, "following") + gauge(s, "connected") > 0 ||
+        second_has_text(&s->second, "redis_problem"))
         show_link(s);
     show_misses(s);
-}
-
-/* Returns the hits of a hundred reads in the last minute, as each process tells of it: the number
- * that health and spaces tell, too. */
-static double hits_1m(const struct screen *s, const char *space)
-{
-    double hits = 0, reads = 0;
-    for (size_t i = 0; i < TOOL_SOCKETS_MAX; i++) {
-        const struct json *j = s->now.of[i];
-        double own = j ? json_number(j, "spaces", space, "l1_reads_1m") : 0;
-        reads += own;
-        hits += own > 0 ? own * json_number(j, "spaces", space, "l1_hits_1m_ppm") / 1e6 : 0;
-    }
-    return reads > 0 ? 100 * hits / reads : 0;
 }
 
 static void show_space(struct screen *s, const char *name)
@@ -479,39 +355,25 @@ static void show_space(struct screen *s, const char *name)
     char shown[4 * SPACE_COLUMNS + 1];
     hot_put_name(shown, name, SPACE_COLUMNS);
     line(s, "%s %7s %5.1f %5.1f %6.1f %5.1f %7s %7s %5s %6s %5s", shown, count_text(reads),
-         reads > 0 ? 100 * (fresh + stale) / reads : 0, hits_1m(s, name),
+         reads > 0 ? 100 * (fresh + stale) / reads : 0, second_hits_1m(&s->second, name),
          reads > 0 ? 100 * stale / reads : 0, reads > 0 ? 100 * l2 / reads : 0,
          count_text(rate(s, name, "load")), count_text(rate(s, name, "l1_evict")),
          time_text(1e6 * lowest(s, "spaces", name, "evicted_age_ms")),
          latency(s, name, "latency_l2"), latency(s, name, "latency_load"));
 }
 
-/* Returns the seconds of the last minute of a space, or of as much of it as is told: the most of
- * all processes. */
-static double minute_s(const struct screen *s, const char *space)
-{
-    double most = 0;
-    for (size_t i = 0; i < TOOL_SOCKETS_MAX; i++) {
-        double ms = s->now.of[i] ? json_number(s->now.of[i], "spaces", space, "window_1m_ms") : 0;
-        most = ms > most ? ms : most;
-    }
-    return most / 1000;
-}
-
 /* Shows the spaces, and what the heads of the columns do not say. */
 static void show_spaces(struct screen *s)
 {
-    const struct json *j = first_of(&s->now);
+    const struct json *j = moment_first(&s->second.now);
     const char *name;
     char minute[16];
-    double seconds = 0;
-    for (size_t i = 0; i < SPACES_MAX && (name = json_name(j, "spaces", i)); i++)
-        seconds = minute_s(s, name) > seconds ? minute_s(s, name) : seconds;
+    double seconds = second_minute_s(&s->second);
     snprintf(minute, sizeof(minute), "%.0f s", seconds < 9999 ? seconds : 9999);
     line(s, "%s", "");
     line(s, "%-12s %7s %5s %5s %6s %5s %7s %7s %5s %6s %5s", "space", "reads/s", "L1%", minute,
          "stale%", "L2%", "loads/s", "evict/s", "age", "p99 L2", "load");
-    for (size_t i = 0; i < SPACES_MAX && (name = json_name(j, "spaces", i)); i++)
+    for (size_t i = 0; i < SECOND_SPACES && (name = json_name(j, "spaces", i)); i++)
         show_space(s, name);
     line(s, "L1%%: of this second, of %s; age: a tenth of the evicted was younger; -: none",
          minute);
@@ -524,9 +386,9 @@ static void show_hot(struct screen *s)
     const char *name;
     size_t spaces = 0;
     memset(&hot, 0, sizeof(hot));
-    ask_all(&s->args, "hot json", &hot);
-    const struct json *j = first_of(&hot);
-    while (j && spaces < SPACES_MAX && json_name(j, "spaces", spaces))
+    moment_ask(&hot, &s->args, "hot json");
+    const struct json *j = moment_first(&hot);
+    while (j && spaces < SECOND_SPACES && json_name(j, "spaces", spaces))
         spaces++;
     int left = s->live ? s->rows_left - 2 : ROWS_ONCE;
     size_t rows = spaces && left > 0 ? (size_t)left / spaces : 0;
@@ -537,7 +399,7 @@ static void show_hot(struct screen *s)
             line(s, spaces > 1 ? "%.60s" : "%.0s", name);
         print_lines(s, text, INT_MAX);
     }
-    forget(&hot);
+    moment_free(&hot);
 }
 
 /* Takes the size of the terminal. Wider ones have more room for keys. */
@@ -557,7 +419,7 @@ static void show(struct screen *s)
     if (s->live)
         printf("\033[H");
     show_head(s);
-    if (s->now.count > 0) {
+    if (s->second.now.count > 0) {
         show_spaces(s);
         show_hot(s);
     }
@@ -630,30 +492,10 @@ static bool wait_period(struct screen *s)
     return !ended;
 }
 
-/* Gives what a process said before the place that it has now. */
-static void align(struct screen *s, struct moment *was)
-{
-    s->before.at_s = was->at_s;
-    for (size_t i = 0; i < s->args.socket_count; i++) {
-        for (size_t k = 0; k < TOOL_SOCKETS_MAX; k++) {
-            if (!was->of[k] || !was->paths[k] || strcmp(was->paths[k], s->args.sockets[i]) != 0)
-                continue;
-            s->before.of[i] = was->of[k];
-            was->of[k] = NULL;
-            break;
-        }
-    }
-}
-
 static void step(struct screen *s)
 {
-    struct moment was = s->now;
-    memset(&s->now, 0, sizeof(s->now));
-    forget(&s->before);
     tool_find_sockets(&s->args);
-    align(s, &was);
-    forget(&was);
-    look(&s->args, &s->now);
+    second_ask(&s->second, &s->args);
     ask_who(s);
 }
 
@@ -679,8 +521,8 @@ int top_run(const struct tool_args *args)
     static struct screen s;
     s.args = *args;
     s.live = !args->once && is_screen();
-    look(args, &s.now);
-    if (s.now.count == 0)
+    second_ask(&s.second, args);
+    if (s.second.now.count == 0)
         return say_nobody(args);
     take_signals(&s);
     if (s.live)
@@ -693,8 +535,8 @@ int top_run(const struct tool_args *args)
     }
     if (s.live)
         restore_terminal(&s);
-    int status = s.now.count > 0 ? TOOL_DONE : TOOL_NOBODY;
-    forget(&s.before);
-    forget(&s.now);
+    int status = s.second.now.count > 0 ? TOOL_DONE : TOOL_NOBODY;
+    moment_free(&s.second.before);
+    moment_free(&s.second.now);
     return status;
 }
