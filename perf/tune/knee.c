@@ -44,3 +44,10 @@ size_t knee_find(const struct knee_point *points, size_t count, double worth)
     }
     return knee;
 }
+
+size_t knee_near(const struct knee_point *points, size_t count, double worth)
+{
+    size_t knee = knee_find(points, count, worth);
+    size_t larger = knee_find(points, count, 0.95 * worth);
+    return larger != knee ? larger : knee_find(points, count, 1.05 * worth);
+}

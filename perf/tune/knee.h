@@ -35,4 +35,8 @@ bool knee_is_worth(double before, double after, double worth);
 /* Index of the knee among `count` > 0 points, whose sizes grow. `worth`: of the requests. */
 size_t knee_find(const struct knee_point *points, size_t count, double worth);
 
+/* Index of the size that is the knee when `worth` is a twentieth less or, if that says the same, a
+ * twentieth more: so near a choice is up to the chance of a replay. The knee's: there is none. */
+size_t knee_near(const struct knee_point *points, size_t count, double worth);
+
 #endif

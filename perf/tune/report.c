@@ -235,6 +235,17 @@ static void explain_memory(const struct tune *t, FILE *out)
                 tune_knows_time(t) ? " seconds of loading" : "");
 }
 
+/* Says which size may be the answer to the same log the next time. */
+static void explain_near(const struct tune *t, FILE *out)
+{
+    struct knee_point points[TUNE_SIZES_MAX];
+    tune_points(t, tune_knows_time(t), points);
+    size_t near = knee_near(points, t->size_count, t->settings->worth);
+    if (near != t->knee)
+        fprintf(out, "             a near thing: %s is as good, and may be the next run's answer\n",
+                tune_size(points[near].bytes));
+}
+
 /* Seconds of loading that so many bytes leave, by the replays; they are points as misses are. */
 static double load_s_at(const struct tune *t, double bytes)
 {
@@ -435,6 +446,7 @@ void tune_report(const struct tune *t, FILE *out)
     tune_line(t, line, sizeof(line));
     fprintf(out, "\nThe answer, for the environment of the server:\n\n  NIGH_CONF=%s\n\n", line);
     explain_memory(t, out);
+    explain_near(t, out);
     explain_more(t, 2 * now, "twice as much", out);
     if (now != 0x1p30)
         explain_more(t, now + 0x1p30, "a GiB more", out);

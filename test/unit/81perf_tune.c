@@ -92,6 +92,18 @@ TEST(knee_is_where_a_doubling_ceases_to_pay)
     CHECK_EQ(knee_mib(0.15, 5, (const double[]){700, 500, 400, 330, 320}), 8);
 }
 
+TEST(a_knee_by_a_hair_has_another_size_near)
+{
+    struct knee_point under[] = {{4, 0.3}, {8, 0.2}, {16, 0.1902}, {32, 0.189}};
+    struct knee_point over[] = {{4, 0.3}, {8, 0.2}, {16, 0.1898}, {32, 0.189}};
+    struct knee_point clear[] = {{4, 0.3}, {8, 0.2}, {16, 0.196}, {32, 0.195}};
+    CHECK_EQ(knee_find(under, 4, 0.01), 1);
+    CHECK_EQ(knee_near(under, 4, 0.01), 2);
+    CHECK_EQ(knee_find(over, 4, 0.01), 2);
+    CHECK_EQ(knee_near(over, 4, 0.01), 1);
+    CHECK_EQ(knee_near(clear, 4, 0.01), knee_find(clear, 4, 0.01));
+}
+
 TEST(misses_between_two_sizes_are_between_theirs)
 {
     const double bent[] = {700, 500};
