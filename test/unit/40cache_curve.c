@@ -177,6 +177,7 @@ TEST(before_there_are_reads_nothing_is_measured)
 TEST(what_was_told_before_says_so)
 {
     char text[4096];
+    double more, off, reads;
     struct nigh_space *space;
     struct nigh *cache = open_cache("l1.policy=lfu", &space);
     struct curve *c = &cache->l1->curve;
@@ -191,6 +192,11 @@ TEST(what_was_told_before_says_so)
     check_width(text);
     CHECK(strstr(text, "  +- 1.0, 44 s ago\n"));
     CHECK(strstr(text, "\n\"ago\": told then, of that traffic, and told again once"));
+    const char *doubling = strstr(text, "The next doubling: ");
+    REQUIRE(doubling);
+    REQUIRE_EQ(sscanf(doubling, "The next doubling: %lf +- %lf more hits a second of %lf reads,\n",
+                      &more, &off, &reads), 3);
+    CHECK(off <= .01 * reads + 1 && off >= .01 * reads - 1); /* "+-" as above; both are rounded */
     nigh_close(cache);
 }
 

@@ -186,9 +186,10 @@ static void text_doubling(struct text *w, const struct l1_curve *c)
     else if (!c->points[POINT_TWICE].enough || !c->points[POINT_NOW].enough)
         text_add(w, "The next doubling: not enough seen yet.\n");
     else
-        text_add(w, "The next doubling: %.0f more hits a second of %.0f reads, and as many\n"
-                    "lookups in Redis, or loads, saved of %.0f misses.\n",
-                 more, c->reads_per_second, misses);
+        text_add(w, "The next doubling: %.0f +- %.0f more hits a second of %.0f reads,\n"
+                    "and as many lookups in Redis, or loads, saved of %.0f misses.\n",
+                 more, c->points[POINT_TWICE].error * c->reads_per_second, c->reads_per_second,
+                 misses);
 }
 
 bool curve_twice(struct nigh *cache, struct curve_twice *ret)
