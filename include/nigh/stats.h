@@ -27,9 +27,10 @@ enum nigh_stats_format { NIGH_STATS_TEXT, NIGH_STATS_JSON, NIGH_STATS_PROMETHEUS
  * that two such names may look alike there.
  *
  * Prometheus' form is its text format 0.0.4, to be served as text/plain; version=0.0.4. A counter
- * is nigh_NAME_total, with the label space, or without one for what belongs to no space; a gauge of
- * the cache is nigh_NAME, one of a space nigh_space_NAME, a histogram nigh_NAME_seconds; times are
- * in seconds. The label has a name as text shows it.
+ * is nigh_NAME_total: one of spaces has the label space in each series, "!none" where a call is
+ * about no space, one of the cache has no label. A gauge of the cache is nigh_NAME, one of a space
+ * nigh_space_NAME, a histogram nigh_NAME_seconds; times are in seconds. The label has a name as
+ * text shows it.
  *
  * Histograms (stats.latency): of each space, what a hit (one read in about 1,024 of each thread,
  * but not those of many keys), a request to Redis, a load, a wait and a whole miss have taken. A

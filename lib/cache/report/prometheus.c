@@ -4,14 +4,15 @@
  *
  *     # HELP nigh_l1_miss_total reads that L1 could not answer, and that looked further
  *     # TYPE nigh_l1_miss_total counter
- *     nigh_l1_miss_total 0
  *     nigh_l1_miss_total{space="users"} 17
  *
- * All samples of a metric stand together, as the format wants it. A counter has one sample without
- * a label, for what belongs to no space, and one for each space: their sum is nigh_stats_value() of
- * the whole cache. A gauge of the cache is a sum already, so gauges of spaces have another name
- * (nigh_space_...): sum() of neither counts anything twice. Counters that are 0 are there, too:
- * rate() does not see the first count of one that appears with it.
+ * All samples of a metric stand together, as the format wants it, and have the same labels. What
+ * spaces count has a sample for each; where something counts that is of no space, too (a call, the
+ * table that spaces share), one more for space="!none", which no space can be called. What the
+ * cache alone counts has one without a label. So sum() of a counter is nigh_stats_value() of the
+ * whole cache, and nothing has to be left out. A gauge of the cache is a sum already, so gauges of
+ * spaces have another name (nigh_space_...). Counters that are 0 are there, too: rate() does not
+ * see the first count of one that appears with it.
  *
  * Units are seconds and bytes, whatever the other forms have.
  */
@@ -175,14 +176,40 @@ static void print_space_gauge(struct text *w, const struct looks *looks,
     }
 }
 
+enum owner { OF_SPACES, OF_CACHE, OF_EITHER };
+
+/* Returns who counts it. A test compares the sums with those of the other forms, so that a counter
+ * which is new is not forgotten here. */
+static enum owner owner_of(enum stats_counter c)
+{
+    static const struct {
+        enum stats_counter first, last;
+        enum owner owner;
+    } ranges[] = {
+        {STATS_READ_ERROR, STATS_READ_ERROR, OF_EITHER},
+        {STATS_ASYNC_BEGUN, STATS_ASYNC_CANCELLED, OF_EITHER},
+        {STATS_TRACE_RECORDED, STATS_TRACE_DROPPED, OF_CACHE},
+        {STATS_L1_MOVE, STATS_L1_LONG_CHAIN, OF_EITHER}, /* of a space with its own table */
+        {STATS_L2_REQUEST, STATS_L2_REFUSED, OF_CACHE},
+        {STATS_INVALIDATE, STATS_COUNTER_COUNT, OF_CACHE},
+    };
+    for (size_t i = 0; i < ARRAY_COUNT(ranges); i++)
+        if (c >= ranges[i].first && c <= ranges[i].last)
+            return ranges[i].owner;
+    return OF_SPACES;
+}
+
 /* `of_none`: the count that belongs to no space. */
 static void print_counter(struct text *w, const struct looks *looks, enum stats_counter c,
                           uint64_t of_none)
 {
     const struct stats_counter_info *info = &stats_counter_infos[c];
+    enum owner owner = owner_of(c);
     begin(w, info->name, "_total", "counter", info->doc);
-    text_add(w, PREFIX "%s_total %" PRIu64 "\n", info->name, of_none);
-    for (uint32_t i = 0; i < looks->count; i++)
+    if (owner != OF_SPACES)
+        text_add(w, PREFIX "%s_total%s %" PRIu64 "\n", info->name,
+                 owner == OF_EITHER ? "{space=\"!none\"}" : "", of_none);
+    for (uint32_t i = 0; i < looks->count && owner != OF_CACHE; i++)
         print_space_sample(w, info->name, "_total", looks->of[i].space, looks->of[i].counts[c]);
 }
 
