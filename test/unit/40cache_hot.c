@@ -186,6 +186,33 @@ TEST_BOTH(tags_and_spaces_that_are_invalidated_are_told)
     CHECK(!strstr(hot(w, "s", NIGH_STATS_TEXT), "news"));
 }
 
+/* A site at night: every five seconds another tag, and of what is long ago nothing is left. */
+TEST(few_changes_are_told_with_their_rate_and_old_ones_not_at_all)
+{
+    struct world w;
+    double rate = 0;
+    world_open_exact(&w);
+    CHECK_EQ(nigh_invalidate(w.space, "key", 3, NULL), 0);
+    for (unsigned i = 0; i < 240; i++) {
+        change(&w, NIGH_TARGET_TAG, key_numbered(i));
+        world_advance(&w, 5000);
+    }
+    const char *text = hot(&w, NULL, NIGH_STATS_TEXT);
+    CHECK(!strstr(text, "0.00/s") && strstr(text, "none was asked for lately\n\n0."));
+    CHECK(strstr(text, "\n0.") && sscanf(strstr(text, "\n0."), "\n%lf changes/s by", &rate) == 1);
+    CHECK(rate > 0.1 && rate < 0.4);
+    CHECK(strstr(text, " changes/s by tag, space or all: "));
+    CHECK(!strstr(hot(&w, "s", NIGH_STATS_TEXT), "changes/s"));
+    world_close(&w);
+
+    world_open_exact(&w);
+    change(&w, NIGH_TARGET_TAG, "news");
+    world_advance(&w, 5000);
+    text = hot(&w, NULL, NIGH_STATS_TEXT);
+    CHECK(strstr(text, "\n0.20 changes/s by tag, space or all: too few to rank\n"));
+    world_close(&w);
+}
+
 /* Misses of a cache that is too small: each key misses as often as any other. */
 TEST(what_is_spread_evenly_is_told_in_words)
 {

@@ -21,6 +21,7 @@
 
 #define SURE 2.0
 #define RATE_COLUMNS 11
+#define RATE_LEAST 0.005     /* a second: less would be shown as 0.00 */
 #define SHOWN_BYTES 50       /* of a key, in text: then a line has 80 columns */
 #define SHOWN_GROUP_BYTES 43 /* of a tag or a space, behind the word for what it is */
 
@@ -132,19 +133,38 @@ static bool text_list(struct text *w, struct nigh *cache, struct top *list, cons
     return any;
 }
 
+/* Says how evenly spread is what does not stand out. */
+static void add_even(struct text *w, const struct top_whole *whole, const char *too_few)
+{
+    double share = share_of(whole);
+    if (share <= 0.5)
+        text_add(w, "none has more than 1 in %u of them\n", (unsigned)(1 / share));
+    else
+        text_add(w, "%s\n", too_few);
+}
+
 /* Says of a list of which no key stands out how much there was, and how evenly spread. */
 static void text_even(struct text *w, struct nigh *cache, struct top *list, const char *name)
 {
     struct top_whole whole = read_whole(cache, list);
-    double share = share_of(&whole);
-    if (whole.rate <= 0)
+    if (whole.rate < RATE_LEAST)
         return;
     text_add(w, "  %s: no key stands out of ", name);
     add_rate(w, whole.rate, 0);
-    if (share <= 0.5)
-        text_add(w, "/s: none has more than 1 in %u of them\n", (unsigned)(1 / share));
-    else
-        text_add(w, "/s: too few were looked at to tell\n");
+    text_add(w, "/s: ");
+    add_even(w, &whole, "too few were looked at to tell");
+}
+
+/* Says the same of tags, spaces and all. */
+static void text_even_groups(struct text *w, struct nigh *cache)
+{
+    struct top_whole whole = read_whole(cache, &cache->hot_groups);
+    if (whole.rate < RATE_LEAST)
+        return;
+    text_add(w, "\n");
+    add_rate(w, whole.rate, 0);
+    text_add(w, " changes/s by tag, space or all: ");
+    add_even(w, &whole, "too few to rank");
 }
 
 static void text_space(struct text *w, struct nigh_space *space)
@@ -244,8 +264,8 @@ static void json_cache(struct text *w, struct nigh *cache, const struct nigh_spa
 static void text_cache(struct text *w, struct nigh *cache, const struct nigh_space *only)
 {
     write_spaces(w, cache, only, NIGH_STATS_TEXT);
-    if (!only)
-        text_list(w, cache, &cache->hot_groups, "changes/s");
+    if (!only && !text_list(w, cache, &cache->hot_groups, "changes/s"))
+        text_even_groups(w, cache);
 }
 
 long nigh_hot(struct nigh *cache, const char *space, enum nigh_stats_format format, char *buffer,
