@@ -98,6 +98,8 @@ static const struct command commands[] = {
      "At a socket, or with --redis without any process. It returns when Redis has accepted the "
      "change, which counts from then in every node (exit status 0), or when --timeout is over "
      "(2), and says how many others heard of it (of the last part, where there are many keys). "
+     "With --redis the status is 1 where nobody did. Which spaces there are is the nodes' own: "
+     "of one that has stored nothing in Redis lately it warns, and nodes hear of any. "
      "With --stdin more keys, or tags, come from the standard input, one a line. "
      "With --soft the values of tags, or all, become stale instead of gone. At a socket the "
      "words key SPACE KEY..., tag TAG..., space SPACE... and all are understood, too."},
@@ -137,7 +139,7 @@ static const struct flag {
 
 static const char *const statuses[] = {
     "0   done; health: ok",
-    "1   refused, as stderr says; health: degraded",
+    "1   refused, as stderr says; invalidate: nobody heard; health: degraded",
     "2   Redis has not accepted it; health: doubt",
     "3   nobody answers at the socket, or Redis cannot be used",
     "64  the command line is wrong",

@@ -25,17 +25,18 @@ static bool wait_for_channel(const struct redis_node *n, unsigned timeout_ms)
     return false;
 }
 
-/* Says who heard of it (of the last part), and where nobody did why that may be. */
-static void say_accepted(const struct redis_node *n, size_t count, bool listens)
+/* Says who heard of it (of the last part), and where nobody did why that may be. Returns a status. */
+static int say_accepted(const struct redis_node *n, size_t count, bool listens)
 {
     int64_t heard = nigh_stats_value(n->cache, NULL, "listeners") - listens;
     printf("accepted: %zu, heard by %" PRId64 "\n", count, heard > 0 ? heard : 0);
     fflush(stdout);
     if (heard > 0)
-        return;
+        return TOOL_DONE;
     redis_look_at_prefix(n);
     fprintf(stderr, "nigh: note: no process listens under the prefix %s in this database: are "
                     "both the right ones?\n", n->prefix);
+    return TOOL_REFUSED;
 }
 
 /* Says that it was told to nobody, although somebody is there, or may be. */
@@ -92,16 +93,16 @@ static int tell(const struct tool_args *args, const struct redis_node *n,
         return say_deaf(n);
     if (redis_is_nobodys(n)) {
         redis_look_at_prefix(n);
-        printf("nothing is stored there: %zu to nobody\n", count);
-        return TOOL_DONE;
+        printf("heard by nobody: no node uses the prefix %s, and nothing is stored there\n",
+               n->prefix);
+        return TOOL_REFUSED;
     }
     size_t told;
     bool listens = wait_for_channel(n, args->timeout_ms);
     int rc = tell_parts(args, n, targets, count, &told);
     if (rc != 0)
         return say_refused(rc, told, count);
-    say_accepted(n, count, listens);
-    return TOOL_DONE;
+    return say_accepted(n, count, listens);
 }
 
 static size_t list_targets(const struct tool_args *args, const struct redis_node *n,

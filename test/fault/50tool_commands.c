@@ -284,7 +284,9 @@ TEST(what_is_wrong_has_clear_words_and_a_status)
     CHECK(tool_says("what was to be written is lost: No space left"));
     CHECK_EQ(tool_run("--help"), 0);
     CHECK(tool_says("exit status:"));
+    CHECK(tool_says("invalidate: nobody heard"));
     CHECK_EQ(tool_run("invalidate --help"), 0);
+    CHECK(tool_says("status is 1 where"));
     CHECK_EQ(tool_run("help watch"), 0);
     CHECK(tool_says("nigh watch [--redis URI]"));
     CHECK_EQ(tool_run("--version"), 0);

@@ -203,6 +203,7 @@ TEST(sentinels_ask_for_a_login_of_their_own)
     CHECK_WITHIN(TOPOLOGY_FAILOVER_MS, is_fresh(&a));
     CHECK_WITHIN(WORLD_PATIENCE_MS, topology_hears(&t, "user=nigh"));
     setenv("NIGH_CONF", "redis.sentinel_user=nigh,redis.sentinel_password=SENTINELS", 1);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, nigh_stats_value(a.cache, NULL, "listening") == 1);
     CHECK_EQ(tool_run("invalidate --redis '%s' --timeout 60000 --all", t.uri), 0);
     CHECK(tool_says("accepted: 1"));
     unsetenv("NIGH_CONF");
