@@ -25,7 +25,7 @@ static bool wait_for_channel(const struct redis_node *n, unsigned timeout_ms)
     return false;
 }
 
-/* Says who heard of it (of the last part), and where nobody did why that may be. Returns a status. */
+/* Says who heard of it (of the last part), and where nobody did why that may be. A status. */
 static int say_accepted(const struct redis_node *n, size_t count, bool listens)
 {
     int64_t heard = nigh_stats_value(n->cache, NULL, "listeners") - listens;

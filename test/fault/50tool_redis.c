@@ -86,7 +86,7 @@ TEST(a_prefix_of_nobody_is_noted_and_left_alone)
     struct nigh_options o = patient_options(&server);
     CHECK_EQ(tool_run("invalidate --redis %s --prefix other --all --timeout 60000", server.uri), 1);
     CHECK(tool_says("no node uses the prefix other in this database"));
-    CHECK(tool_says("heard by nobody: no node uses the prefix other, and nothing is stored there\n"));
+    CHECK(tool_says("heard by nobody: no node uses the prefix other, and nothing is stored"));
     CHECK_EQ(tool_run("invalidate --redis %s --prefix other --all --timeout 1400", server.uri), 2);
     CHECK(tool_says("that there is none is not known so soon: --timeout is too short"));
     CHECK_EQ(tool_run("get --redis %s --prefix other --space s k --timeout 60000", server.uri), 0);
