@@ -111,10 +111,14 @@ bool coherence_batch_remove(struct coherence *c, struct coherence_batch *batch,
     struct coherence_queue *q = c->queue;
     size_t keys = 0;
     batch->late = 0;
+    batch->late_made_ns = UINT64_MAX;
     pthread_mutex_lock(&q->lock);
     for (uint32_t n = 0; n < batch->count; n++) {
         struct coherence_queue_item *i = batch->members[n];
-        batch->late += queued_accepted_locked(q, i);
+        if (queued_accepted_locked(q, i)) {
+            batch->late++;
+            batch->late_made_ns = u64_min(batch->late_made_ns, batch->items[n].made_ns);
+        }
         bool wrote = batch->writes[n].mode != L2_DELETE;
         bool refused = wrote && l2_verdict_at(answer, keys) != L2_STORED;
         keys += i->kind == WIRE_KEY;

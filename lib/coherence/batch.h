@@ -32,8 +32,9 @@ struct coherence_batch {
     struct coherence_value *values[COHERENCE_BATCH_ITEMS];       /* (k) references, until sent */
     bool lost[COHERENCE_BATCH_ITEMS];                            /* (k) the value was given up */
     struct coherence_waiter *told;                               /* (k) to be told */
-    uint32_t late;      /* (k) of those that were removed last: had waited since a failure ... */
-    bool late_are_left; /* (k) ... and there are more of them */
+    uint32_t late;         /* (k) of those that were removed last: had waited since a failure ... */
+    uint64_t late_made_ns; /* (k) ... when the oldest of them was made */
+    bool late_are_left;    /* (k) ... and there are more of them */
 };
 
 /* Fills a batch with the oldest items, and marks them as sent. Values whose time is over, or whose

@@ -295,7 +295,7 @@ void coherence_outage_read(struct coherence *c, struct l2_outage *ret);
 struct coherence_delivery {
     uint64_t count;     /* things named: a key that was changed twice is one. 0: there were none */
     uint64_t folded;    /* others, for which one of all was told: the queue had no room */
-    uint64_t waited_ms; /* from the first failure until all were delivered */
+    uint64_t waited_ms; /* from the call that made the oldest until all were delivered */
     uint64_t after_ms;  /* of that, since the connection was there again; 0: it was not lost */
     uint64_t ago_ms;    /* since the last one was delivered */
 };

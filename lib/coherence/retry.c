@@ -30,7 +30,7 @@ static void failed(struct coherence *c, uint64_t now_ns)
     struct coherence_retry *r = c->retry;
     coherence_queue_late(c);
     if (r->late_ns == 0) {
-        r->late_ns = now_ns;
+        r->late_ns = r->late_made_ns = now_ns;
         r->late_count = 0;
         r->late_folded = coherence_queue_folded(c);
     }
@@ -75,7 +75,7 @@ static void tell_delivered(struct coherence *c, uint64_t folded, uint64_t now_ns
     struct coherence_delivery d = {
         .count = r->late_count,
         .folded = folded - r->late_folded,
-        .waited_ms = (now_ns - r->late_ns) / NS_PER_MS,
+        .waited_ms = (now_ns - r->late_made_ns) / NS_PER_MS,
         .after_ms = r->up_ns > r->late_ns ? u64_max(1, (now_ns - r->up_ns) / NS_PER_MS) : 0,
     };
     past_delivered(c, &d);
@@ -90,6 +90,7 @@ static void count_late(struct coherence *c)
     struct coherence_retry *r = c->retry;
     stats_add(c->config.stats, STATS_INVALIDATE_DELIVERED, r->batch->late);
     r->late_count += r->batch->late;
+    r->late_made_ns = u64_min(r->late_made_ns, r->batch->late_made_ns);
     if (r->late_ns == 0 || r->batch->late_are_left)
         return;
     tell_delivered(c, coherence_queue_folded(c), clock_now_ns(c->config.env->clock));

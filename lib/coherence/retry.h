@@ -20,6 +20,7 @@ struct coherence_retry {
     _Atomic bool now;              /* (a) the connection is new: no need to wait */
     uint64_t up_ns;                /* (k) when that was seen last */
     uint64_t late_ns;              /* (k) since when changes wait, for an attempt failed; 0: none */
+    uint64_t late_made_ns;         /* (k) ... and when the oldest of them was made */
     uint64_t late_count;           /* (k) how many of those are accepted by now */
     uint64_t late_folded;          /* (k) what was folded before they waited */
 };

@@ -173,15 +173,17 @@ static uint64_t between(uint64_t from_ns, uint64_t to_ns)
     return to_ns > from_ns ? to_ns - from_ns : 0;
 }
 
-/* Says when the change came that was the latest: after an outage one that was made during it. */
+/* Says when the change came that was the latest: after an outage one that was made during it, and
+ * then it is known only that the last beat before the outage did not tell of it. */
 static void say_longest(struct command *c, uint64_t took_ns, uint64_t ago_ns)
 {
     struct l2_outage redis, listener;
     l2_outage_read(c->cache->l2, &redis);
     coherence_outage_read(c->cache->coherence, &listener);
     bool outage = is_of_outage(&redis, took_ns, ago_ns) || is_of_outage(&listener, took_ns, ago_ns);
-    control_print(c->reply, "lag: the longest was %s at %s%s\n", said_span(took_ns).text,
-                  said_clock(ago_ns).text, outage ? ", when an outage was over" : "");
+    control_print(c->reply, "lag: the longest was %s%s at %s%s\n", said_span(took_ns).text,
+                  outage ? " at most," : "", said_clock(ago_ns).text,
+                  outage ? ", when an outage was over" : "");
 }
 
 /* Says of which time the figures of lag are. */
