@@ -31,6 +31,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/date.h"
 #include "base/log_queue.h" /* LOG_LINE_BYTES */
 
 #define HEAD_BYTES 64u /* time, process, level and the end of the line */
@@ -149,11 +150,10 @@ static bool write_without_signal(const char *line, size_t len)
 static bool write_stderr(struct log_out *out, enum nigh_log_level level, uint64_t wall_ns,
                          const char *message)
 {
-    char line[LOG_TEXT_BYTES + HEAD_BYTES], second[32];
-    time_t time = (time_t)(wall_ns / NS_PER_S);
-    struct tm tm;
-    strftime(second, sizeof(second), "%Y-%m-%dT%H:%M:%S", gmtime_r(&time, &tm));
-    int len = snprintf(line, sizeof(line), "%s.%03uZ nigh[%d]: %s: %s\n", second,
+    char line[LOG_TEXT_BYTES + HEAD_BYTES];
+    struct date d = date_of(wall_ns / NS_PER_S);
+    int len = snprintf(line, sizeof(line), "%04u-%02u-%02uT%02u:%02u:%02u.%03uZ nigh[%d]: %s: %s\n",
+                       d.year, d.month, d.day, d.hour, d.minute, d.second,
                        (unsigned)(wall_ns / NS_PER_MS % 1000), (int)getpid(), levels[level].name,
                        message);
     return len > 0 && is_stderr(out) && has_room() && write_without_signal(line, (size_t)len);

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/base.h"
+#include "base/date.h"
 #include "support/check.h"
 
 #define PATIENCE_MS 20000
@@ -352,6 +353,21 @@ TEST(a_full_pipe_loses_lines_and_delays_nothing)
     undate(text, 0, UINT64_MAX);
     CHECK_STR(text, "warning: there is room (2 lines before it were lost)\n");
     close(ends[0]);
+}
+
+/* Each day of 400 years, after which all comes again, and the last second before it. */
+TEST(dates_are_those_of_libc)
+{
+    for (uint64_t day = 1; day <= 146098; day++)
+        for (uint64_t at = 86400 * day - 1; at <= 86400 * day; at++) {
+            struct date d = date_of(at);
+            struct tm tm = {.tm_year = (int)d.year - 1900, .tm_mon = (int)d.month - 1,
+                            .tm_mday = (int)d.day, .tm_hour = (int)d.hour,
+                            .tm_min = (int)d.minute, .tm_sec = (int)d.second};
+            if (!CHECK_EQ(timegm(&tm), at) || !CHECK_EQ(tm.tm_mday, d.day) ||
+                !CHECK_EQ(tm.tm_mon + 1, d.month))
+                return;
+        }
 }
 
 /* Without a thread lines wait for a tick, and are of when they were written. */
