@@ -165,11 +165,15 @@ nigh_build_dir() {
     echo "${NIGH_BUILD:-$NIGH_CACHE/build-$id}/$1"
 }
 
-# What a folder was configured with: the options, and what was missing then, which CMake would look
-# for again. A file of CMake's that has changed is seen by the build itself.
+# What a folder was configured with: whose it is, the options, and what was there and missing then,
+# which CMake would look for again. A file of CMake's that has changed is seen by the build itself.
 nigh_configuration() {
-    printf '%s\n' "$@" "${CC:-}" "${CXX:-}" "${CFLAGS:-}" "${CXXFLAGS:-}" "${LDFLAGS:-}"
+    printf '%s\n' "$NIGH_SOURCE" "$@" "${CC:-}" "${CXX:-}" "${CFLAGS:-}" \
+        "${CXXFLAGS:-}" "${LDFLAGS:-}"
     (nigh_wants= && nigh_missing && nigh_wants='bench input report' && nigh_missing)
+    for probe in valkey-server clang javac go pc:tbb; do # what is optional
+        ! nigh_has "$probe" || printf ' %s' "$probe"
+    done
 }
 
 # nigh_configure FOLDER [CMAKE OPTION...]: seconds, so not where nothing of that has changed.

@@ -82,6 +82,20 @@ while IFS='|' read -r name program _; do
 done < <(sed -n "/^commands='/,/^'/p" "$perf/run")
 [ ! -e "$folder/none" ] || fail "perf/run COMMAND --help builds something"
 
+# A build folder is configured anew for another checkout, whose programs it would not have, and once
+# there is a program that CMake has looked for in vain.
+configuration() {
+    NIGH_SOURCE=$1 PATH=$folder/tools /bin/sh -c '. "$0/cmake/setup.sh"; nigh_configuration -DX=1' \
+        "$perf/.."
+}
+mkdir "$folder/tools"
+ln -s "$(command -v cat)" "$folder/tools"
+before=$(configuration "$perf/..")
+[ "$before" = "$(configuration "$perf/..")" ] || fail "nothing has changed, but it configures"
+[ "$before" != "$(configuration /other)" ] || fail "another checkout is taken for this one"
+ln -s /bin/true "$folder/tools/clang"
+[ "$before" != "$(configuration "$perf/..")" ] || fail "clang is there now, and is not looked for"
+
 # A load with two nodes, a Redis, writes and invalidations; how it scales, and how sure that is.
 measure 'answered by L1' load load --nodes 2 --threads 1,2 --rounds 2 --seconds 0.3 --keys 500 \
     --origin 200us --mix read=90,write=5,invalidate=5 --json "$folder/load.json"
