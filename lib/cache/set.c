@@ -38,11 +38,12 @@ static int set_memory(struct nigh *cache, const struct nigh_options *o)
     if (rc != 0)
         return rc;
     bool another = o->l1_memory != l1_memory(cache->l1);
+    bool smaller = o->l1_memory < l1_memory(cache->l1);
     rc = l1_set_memory(cache->l1, o->l1_memory, o->l1_limbo);
     if (rc != 0)
         return options_memory_too_small(o);
     if (another) {
-        trend_begin_anew(cache, NULL);
+        trend_begin_anew(cache, NULL, smaller ? TREND_SINCE_SMALLER_CAP : TREND_SINCE_CAP);
         limit_warn(cache->env.log, o->l1_memory * o->processes, "");
     }
     return 0;

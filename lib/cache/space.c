@@ -263,7 +263,7 @@ int space_change_memory(struct nigh_space *space, uint64_t memory)
     if (rc != 0)
         space->own_memory = before;
     else if (memory != before)
-        trend_begin_anew(space->cache, space);
+        trend_begin_anew(space->cache, space, TREND_SINCE_CAP);
     return rc;
 }
 
@@ -285,7 +285,7 @@ int spaces_change_memory(struct nigh *cache, uint64_t memory)
     if (rc != 0)
         (void)apply_default(cache, before); /* back, in the spaces that have it already */
     else
-        trend_begin_anew(cache, NULL);
+        trend_begin_anew(cache, NULL, TREND_SINCE_CAP);
     return rc;
 }
 

@@ -261,12 +261,12 @@ void trend_open(struct nigh_space *space)
     latch_unlock(latch);
 }
 
-void trend_begin_anew(struct nigh *cache, struct nigh_space *only)
+void trend_begin_anew(struct nigh *cache, struct nigh_space *only, enum trend_since since)
 {
     latch_lock(&cache->trend_clock.latch);
     uint64_t now_ns = clock_now_ns(&cache->clock);
     for (uint32_t i = 0; i < space_count(cache); i++)
         if (!only || cache->spaces[i] == only)
-            begin_windows(cache->spaces[i], now_ns, TREND_SINCE_CAP);
+            begin_windows(cache->spaces[i], now_ns, since);
     latch_unlock(&cache->trend_clock.latch);
 }

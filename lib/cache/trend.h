@@ -57,7 +57,7 @@ enum trend_count {
 #define TREND_NOTES 13u /* one each twelfth of a window, and one that is older than it */
 
 /* Why a window is not full: what came before does not count. */
-enum trend_since { TREND_SINCE_OPENED, TREND_SINCE_CAP };
+enum trend_since { TREND_SINCE_OPENED, TREND_SINCE_CAP, TREND_SINCE_SMALLER_CAP };
 
 struct trend_note {
     uint64_t at_ns;
@@ -120,8 +120,8 @@ void trend_keep(struct nigh *cache);
 /* Begin the windows of a space that is being opened, before anyone else finds it: all that it
  * counts from now on counts. Locks: as below. */
 void trend_open(struct nigh_space *space);
-/* Begin the windows of all spaces anew, or of `only` one, for a cap has changed. Threads: any.
- * Locks: the latch, and within it those of shards, briefly. */
-void trend_begin_anew(struct nigh *cache, struct nigh_space *only);
+/* Begin the windows of all spaces anew, or of `only` one, for a cap has changed, as `since` says.
+ * Threads: any. Locks: the latch, and within it those of shards, briefly. */
+void trend_begin_anew(struct nigh *cache, struct nigh_space *only, enum trend_since since);
 
 #endif

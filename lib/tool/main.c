@@ -103,7 +103,7 @@ static const struct command commands[] = {
      "With --stdin more keys, or tags, come from the standard input, one a line. "
      "With --soft the values of tags, or all, become stale instead of gone. At a socket the "
      "words key SPACE KEY..., tag TAG..., space SPACE... and all are understood, too."},
-    {"watch", "[--redis URI]", "changes by other nodes as they come", 0, 0, PREFIX | ONCE,
+    {"watch", "[--redis URI]", "changes by all nodes as they come", 0, 0, PREFIX | ONCE,
      PREFIX | ONCE, redis_watch,
      "Of the Redis that is named, or that a process at the socket uses, with its certificates "
      "and password files; a password that it has in an option it does not tell: NIGH_CONF has to "

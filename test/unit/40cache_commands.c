@@ -159,10 +159,10 @@ TEST(health_says_that_l1_is_full_while_it_is)
     CHECK_EQ(nigh_set(w.cache, "l1.memory", "8m"), 0);
     CHECK_WITHIN(WORLD_PATIENCE_MS,
                  (put_many(&w, 3000), strstr(ask(&p, "health\n"), "\nroom: L1 is full (")));
-    CHECK(strstr(ask(&p, "health\n"), " since a cap was set; what more would"));
+    CHECK(strstr(ask(&p, "health\n"), " since a smaller cap was set; what more would"));
     check_what_twice_is_said_to_bring(&w, &p);
     CHECK_EQ(nigh_set(w.cache, "curve", "off"), 0);
-    CHECK(strstr(ask(&p, "health\n"), " since a cap was set\n"));
+    CHECK(strstr(ask(&p, "health\n"), " since a smaller cap was set\n"));
     CHECK_EQ(nigh_set(w.cache, "l1.memory", "64m"), 0);
     check_nothing_to_say(&p);
     CHECK_EQ(nigh_space_set(w.space, "space.memory", "3m"), 0);

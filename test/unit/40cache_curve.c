@@ -193,6 +193,7 @@ TEST(what_was_told_before_says_so)
     CHECK(strstr(text, "  +- 1.0, 44 s ago\n"));
     CHECK(strstr(text, "\n\"ago\": told then, of that traffic, and told again once"));
     const char *doubling = strstr(text, "The next doubling: ");
+    CHECK(strstr(text, "\nand as many fewer lookups in Redis, or loads, of "));
     REQUIRE(doubling);
     REQUIRE_EQ(sscanf(doubling, "The next doubling: %lf +- %lf more hits a second of %lf reads,\n",
                       &more, &off, &reads), 3);

@@ -296,6 +296,10 @@ TEST(a_key_was_evicted_for_room)
                  world_tick(&w) >= 0 && nigh_stats_value(w.cache, "s", "evicted_1m") > 0);
     CHECK(explain_says(w.space, "never asked for", "room       L1 is full ("));
     CHECK(explain_says(w.space, "never asked for", " of it tables): of this space it"));
+    /* How old the evicted were is told of many. */
+    CHECK_EQ(explain_says(w.space, "never asked for", "; a tenth of the evicted had been there"),
+             nigh_stats_value(w.cache, "s", "evicted_1m") >= 160 &&
+                 nigh_stats_value(w.cache, "s", "evicted_age_ms") > 0);
     /* What was evicted under a cap that has been raised since does not make L1 full. */
     CHECK_EQ(nigh_set(w.cache, "l1.memory", "16m"), 0);
     world_advance(&w, 20000);

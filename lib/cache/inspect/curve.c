@@ -187,7 +187,7 @@ static void text_doubling(struct text *w, const struct l1_curve *c)
         text_add(w, "The next doubling: not enough seen yet.\n");
     else
         text_add(w, "The next doubling: %.0f +- %.0f more hits a second of %.0f reads,\n"
-                    "and as many lookups in Redis, or loads, saved of %.0f misses.\n",
+                    "and as many fewer lookups in Redis, or loads, of %.0f misses.\n",
                  more, c->points[POINT_TWICE].error * c->reads_per_second, c->reads_per_second,
                  misses);
 }

@@ -19,6 +19,7 @@
 #define LINE_MAX_BYTES 2048 /* the longest is a key, escaped fourfold */
 #define SAME_NS NS_PER_S    /* lifetimes in L1 and in Redis differ by less, of the same load */
 #define MISSES_MANY 100u    /* fewer say nothing */
+#define AGE_LEAST 160u      /* evicted in a minute, one in 16 of which is looked at: the same */
 
 /* ---- lines of text ---- */
 
@@ -338,7 +339,7 @@ static void text_room(struct text *w, const struct explanation *x)
         text_add(t, ", the last one ");
         say_ago(t, x->room_wanted_ago_ns);
     }
-    if (x->evicted_age_ns) {
+    if (x->evicted_age_ns && x->evicted_1m >= AGE_LEAST) {
         text_add(t, "; a tenth of the evicted had been there for less than ");
         say_span(t, x->evicted_age_ns);
     }
@@ -357,7 +358,8 @@ static void text_notes(struct text *w, const struct explanation *x)
         end(w, "note", &l);
     }
     if (x->coherence.queued) {
-        text_add(begin(&l), "%u changes of this process wait for Redis", x->coherence.queued);
+        text_add(begin(&l), "%u change%s of this process wait%s for Redis", x->coherence.queued,
+                 x->coherence.queued == 1 ? "" : "s", x->coherence.queued == 1 ? "s" : "");
         end(w, "note", &l);
     }
     if (x->space->rules.invalidations_only)

@@ -193,7 +193,9 @@ enum where where_of(const struct explanation *x)
 void say_minute(struct text *w, const struct trend *t)
 {
     static const char *const since[] = {
-        [TREND_SINCE_OPENED] = "since the opening", [TREND_SINCE_CAP] = "since a cap was set"};
+        [TREND_SINCE_OPENED] = "since the opening",
+        [TREND_SINCE_CAP] = "since a cap was set",
+        [TREND_SINCE_SMALLER_CAP] = "since a smaller cap was set"};
     uint64_t span_ns = trend_span_ns(t, TREND_MINUTE);
     if (span_ns >= WINDOW_FULL_NS) {
         text_add(w, "in the last minute");
