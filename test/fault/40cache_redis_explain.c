@@ -323,18 +323,44 @@ TEST(redis_is_slow_and_then_not_asked)
     redis_stop(&server);
 }
 
+/* Returns how long a span is that follows the words, in seconds; 0: they are not there. */
+static double span_behind(const char *text, const char *words)
+{
+    const char *at = strstr(text, words);
+    char *end;
+    double span = at ? strtod(at + strlen(words), &end) : 0;
+    return at && strncmp(end, " ms", 3) == 0 ? span / 1000 : span;
+}
+
+#define SPAN_ROUNDED 0.1
+
+/* A change that was made before trust was lost is within the bound, for that counts from a beat.
+ * The reason in the JSON is one line. */
+static void check_bound(double made_ago)
+{
+    const char *text = explain_of(a.space, "k", NIGH_STATS_JSON);
+    double doubt = span_behind(text, "when trust was back after ");
+    double bound = span_behind(text, ": Redis may have had it for ");
+    CHECK(bound + SPAN_ROUNDED > made_ago);
+    CHECK(bound + SPAN_ROUNDED > doubt + node_options(&server).trust_ms / 1e3 - SPAN_ROUNDED);
+}
+
 /* A node that was cut off hears of a change as it is back, and dates it by that. */
 static bool hears_late(struct relay *wire)
 {
     bool seen = false;
     for (unsigned i = 0; i < 20 && !seen; i++) {
         relay_stop(wire);
-        CHECK_WITHIN(WORLD_PATIENCE_MS, nigh_health(a.cache) != NIGH_FRESH);
         CHECK_EQ(invalidate(&b, NIGH_TARGET_KEY, "k", 0), 0);
+        uint64_t made_ms = check_now_ms();
+        CHECK_WITHIN(WORLD_PATIENCE_MS, nigh_health(a.cache) != NIGH_FRESH);
+        double made_ago = (double)(check_now_ms() - made_ms) / 1e3;
         relay_cut(wire);
         relay_go(wire);
         CHECK_WITHIN(WORLD_PATIENCE_MS, nigh_health(a.cache) == NIGH_FRESH);
         seen = explain_says(a.space, "k", " UTC (when trust was back after ");
+        if (seen)
+            check_bound(made_ago);
     }
     return seen;
 }

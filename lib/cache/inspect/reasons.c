@@ -247,25 +247,43 @@ static void say_event(struct text *w, const struct explanation *x, uint64_t ago_
 
 #define LATE_NS (NS_PER_S / 2) /* times of events are coarse */
 
-/* Whether this node heard of it as Redis was back: then it may have been made long before. */
-static bool heard_late(const struct explanation *x, uint64_t ago_ns)
+static bool is_about(uint64_t ago_ns, uint64_t other_ns)
 {
-    return x->doubt_ago_ns && ago_ns + LATE_NS > x->doubt_ago_ns &&
-           ago_ns < x->doubt_ago_ns + LATE_NS;
+    return ago_ns + LATE_NS > other_ns && ago_ns < other_ns + LATE_NS;
 }
 
-/* Says by whom a change was made, and when: frames carry no time, so of another node's it is known
- * when it was heard of. */
+/* Says what may have kept a change from here: this node had heard nothing since the last beat
+ * before it lost trust, or the node that made it could not tell Redis. */
+static void say_late(struct text *w, const struct explanation *x, uint16_t name, uint64_t ago_ns)
+{
+    bool doubt = x->doubt_ago_ns && is_about(ago_ns, x->doubt_ago_ns);
+    bool queue = x->late_ns && name == x->late_node && is_about(ago_ns, x->late_ago_ns);
+    if (!doubt && !queue)
+        return;
+    text_add(w, " (");
+    if (doubt) {
+        text_add(w, "when trust was back after ");
+        say_span(w, x->doubt_ns);
+        text_add(w, ": Redis may have had it for ");
+        say_span(w, x->unheard_ns);
+        text_add(w, queue ? ", " : "");
+    }
+    if (queue) {
+        text_add(w, "after up to ");
+        say_span(w, x->late_ns);
+        text_add(w, " in that node's queue");
+    }
+    text_add(w, ")");
+}
+
+/* Says by whom a change was made, and when: of another node's it is known when it was heard of. */
 static void say_maker(struct text *w, const struct explanation *x, uint16_t name, uint64_t ago_ns)
 {
     say_node(w, name);
     text_add(w, name ? ", heard of " : " ");
     say_event(w, x, ago_ns);
-    if (!name || !heard_late(x, ago_ns))
-        return;
-    text_add(w, " (when trust was back after ");
-    say_span(w, x->doubt_ns);
-    text_add(w, ": it may be as much older)");
+    if (name)
+        say_late(w, x, name, ago_ns);
 }
 
 void say_node(struct text *w, uint16_t name)
