@@ -114,22 +114,24 @@ int nigh_watch(struct nigh *cache, nigh_watch_fn watch, void *arg);
  * 4 and 8 times the cap.
  *
  * Caps are in bytes of l1.memory, with all bookkeeping; for a cache with l1.entries, counts of
- * values. "now" is the share that was measured; the others are that, and the difference that
- * caches in miniature found, which see the requests for some of the keys, and of those of a busy
- * cache pieces: one key in 64, and one in 16 to 2 where the cap has room for fewer than some 6,000
- * values and there are few reads, up to 65,536 a second of the keys that are watched. "+-" is two
+ * values. "now" is the share that was measured; the others are that, and the difference that caches
+ * in miniature found, which see the requests for some of the keys, and of those of a busy cache
+ * pieces: one key in 64, and one in 16 to 2 where the cap has room for fewer than some 6,000 values
+ * and there are few reads, up to 65,536 a second of the keys that are watched. "+-" is two
  * deviations by chance, in points, and more where the policy might work in another way under
  * another cap, learns still, or where a cache in miniature has never been full: then half of what a
  * full one may hit, or may not, is in the figure, and as much in "+-". It is about the difference
  * to "now". A cap of which too little was seen yet is not told ("enough" in JSON is false): the
  * text says in which time it will be, at most, at the rate of now; JSON how many reads of any keys
- * that takes ("lacks"). What has been told stays told while what it was told from is begun anew,
- * for the traffic wants another sample: the text says how long "ago" it was, JSON in seconds
- * ("age"). As much as "now" hits more since, or less, it is more, or less, and "+-" wider. Another
- * l1.memory makes all of it begin anew, but what was told, or measured, of a cap stays told of it
- * where it is again one of the six: when l1.memory is doubled, or halved. What was long ago fades.
- * Never told are caps with room for less than 32 of the values that are watched ("few"); not listed
- * are those that cannot be, below the least l1.memory.
+ * that takes ("lacks"). It takes longer where values get so much smaller, or reads so many more,
+ * that fewer keys can be watched, which begins it anew, and now and then by chance. What has been
+ * told stays told while what it was told from is begun anew, for the traffic wants another sample:
+ * the text says how long "ago" it was, JSON in seconds ("age"). As much as "now" hits more since,
+ * or less, it is more, or less, and "+-" wider. Another l1.memory makes all of it begin anew, but
+ * what was told, or measured, of a cap stays told of it where it is again one of the six: when
+ * l1.memory is doubled, or halved. What was long ago fades. Never told are caps with room for less
+ * than 32 of the values that are watched ("few"); not listed are those that cannot be, below the
+ * least l1.memory.
  *
  * Where several spaces share the cap there is a table of them: which share of its own reads each
  * would hit at each of these caps, the whole of which they go on sharing, and how many hits a

@@ -101,6 +101,7 @@ static void read_point(const struct l1 *l1, const struct curve *c, struct curve_
         if (part)
             part->gained[way][group % CURVE_SPACE_GROUPS] += found - real;
     }
+    p->turns += p->turns < UINT32_MAX;
     p->seen += p->seen < UINT32_MAX;
     p->reads++;
     p->real += real;

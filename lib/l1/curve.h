@@ -63,15 +63,17 @@
  * now and then (l1_curve_keep()), and a mini cache holds as much by its entries' charges.
  *
  * How many keys are marked follows the number of entries that the cap has room for (marks.h): one
- * in 64 of many, one in two of some hundred. l1_curve_keep() changes it, and then all mini caches
- * are begun anew. What a point has told stays told until it has seen enough again (curve_tell.c).
+ * in 64 of many, one in two of some hundred. l1_curve_keep() changes it. Where fewer are marked
+ * than a mini cache has in its sample it is begun anew at once. Where more are, it takes them in
+ * when its point is told, or if that is told no later for it: else it would break a promise
+ * (curve_tell.c). What a point has told stays told until it has seen enough again.
  *
  * Counts fade: they are halved, in a turn of l1_curve_keep(), when a point has FADE_FIRST reads,
  * then when it has twice as many, and so on up to FADE_MOST. What a point counted while its mini
  * cache filled is forgotten when that is full (with the present one, all is: the real cache was
- * empty, too). Of one that never is, what it missed at first soon counts little, for the last half
- * of what it has seen is two thirds of what counts, or more. curve_tell.c says when a point is
- * told, and how sure that is.
+ * empty, too); what the mini cache holds by then stays. Of one that never is, what it missed at
+ * first soon counts little, for the last half of what it has seen is two thirds of what counts, or
+ * more. curve_tell.c says when a point is told, and how sure that is.
  *
  * A mini cache of fewer than ENTRIES_FEW entries is too coarse to tell anything (10 points off, and
  * more): that is a cap with room for fewer than 64 values, or more where many reads have the marks
@@ -122,8 +124,10 @@ struct curve_point {
     double entries;     /* (l) for so many of mean size it has room */
     bool begun;         /* (l) it has seen a value stored, the first in the tick `began` */
     uint32_t began;     /* (l) */
-    uint32_t seen;      /* (l) reads since it began, at most UINT32_MAX */
-    uint32_t reads;     /* (l) the same; fading, as what follows */
+    uint32_t turns;     /* (l) reads since its mini cache began, at most UINT32_MAX */
+    uint32_t seen;      /* (l) those of them since it began to count */
+    bool enough;        /* (l) that was enough: then it is, until what was counted is forgotten */
+    uint32_t reads;     /* (l) as `seen`; fading, as what follows */
     uint32_t hits;      /* (l) the mini cache's, as now */
     uint32_t real;      /* (l) the real cache's, on the same reads */
     uint32_t fills;     /* (l) loads that it might not have needed if it had begun earlier */
@@ -177,6 +181,7 @@ struct curve {
     uint32_t ways;        /* (l) mini caches of a size */
     uint32_t nodes;       /* (l) of each mini cache */
     uint32_t walks;       /* (l) through all entries that the marks still want */
+    uint32_t finer;       /* (l) a bit for each point that the marks of now allow a finer sample */
     uint32_t fade_at;     /* (l) reads of a point at which counts are halved next */
     uint64_t last_ns;     /* (l) when it was last kept; 0: never */
     uint32_t swept;       /* (l) tick of the last curve_sweep_locked() */
@@ -213,6 +218,11 @@ uint64_t curve_drain_locked(const struct l1 *l1, struct curve *c);
 /* Remove from full mini caches what is too old, each second. Locks: the curve's is held. */
 void curve_sweep_locked(const struct l1 *l1, struct curve *c);
 
+/* Note which points have seen enough. Locks: the curve's is held. */
+void curve_note_enough_locked(struct curve *c);
+/* Whether a point can be begun anew, at such a sample, and be told no later than is promised.
+ * Locks: as above. */
+bool curve_may_begin(const struct curve *c, uint32_t i, uint32_t sample);
 /* Remember what points say that have seen enough: before any of them forgets it. Locks: the curve's
  * is held. */
 void curve_hold_locked(struct curve *c);

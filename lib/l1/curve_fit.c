@@ -88,6 +88,7 @@ static void begin_point(const struct l1 *l1, struct curve *c, uint32_t i, uint32
     char *at = (char *)c->block + i * c->ways * mini_bytes(c->nodes);
     struct curve_point *p = &c->points[i];
     *p = (struct curve_point){.sample = sample};
+    c->finer &= ~(UINT32_C(1) << i);
     for (uint32_t space = 0; space < c->space_count; space++)
         c->spaces[space].parts[i] = (struct curve_part){0};
     for (enum curve_way way = CURVE_AS_NOW; way < c->ways; way++) {
@@ -107,7 +108,18 @@ static bool note_starved(const struct curve *c, struct curve_point *p)
     return any && p->sample;
 }
 
-/* Fit a mini cache to what the cache holds: its capacity; and its sample, if that is far off. */
+/* Whether a point's sample is to be so much finer: that is far from what it has, or the marks have
+ * changed since. */
+static bool wants_finer(struct curve *c, uint32_t i, uint32_t sample)
+{
+    const struct curve_point *p = &c->points[i];
+    if (sample >= p->sample)
+        c->finer &= ~(UINT32_C(1) << i);
+    return 4 * sample < p->sample || c->finer >> i & 1;
+}
+
+/* Fit a mini cache to what the cache holds: its capacity; and its sample, if that is far off. A
+ * finer one can wait until the point is told. */
 static void fit_point(const struct l1 *l1, struct curve *c, uint32_t i, const struct fit *f)
     REQUIRES(c->lock)
 {
@@ -121,7 +133,8 @@ static void fit_point(const struct l1 *l1, struct curve *c, uint32_t i, const st
     bool starves = note_starved(c, p) && p->sample < SAMPLE_MOST;
     if (starves)
         sample = p->sample * 2 > sample ? p->sample * 2 : sample;
-    if (p->sample < least || starves || sample > 2 * p->sample || 4 * sample < p->sample)
+    bool must = p->sample < least || starves || sample > 2 * p->sample;
+    if (must || (wants_finer(c, i, sample) && curve_may_begin(c, i, sample)))
         begin_point(l1, c, i, sample);
     for (enum curve_way way = CURVE_AS_NOW; way < c->ways; way++)
         p->mini[way].lfu.capacity = (uint64_t)(capacity / p->sample);
@@ -176,6 +189,7 @@ static void fade(struct curve *c)
 static void forget_point(struct curve *c, uint32_t i)
 {
     struct curve_point *p = &c->points[i];
+    p->enough = false;
     p->seen = p->reads = p->hits = p->real = p->fills = 0;
     p->all = 0;
     memset(p->gained, 0, sizeof(p->gained));
@@ -232,8 +246,10 @@ static void follow_cap_locked(struct l1 *l1, struct curve *c) REQUIRES(c->lock)
     } else if (l1->shard_entries_max || (double)l1_limit(&l1->cap_bytes) <= cap) {
         return;
     }
-    for (uint32_t i = 0; i < L1_CURVE_POINTS; i++)
+    for (uint32_t i = 0; i < L1_CURVE_POINTS; i++) {
         c->points[i].warm = c->points[i].settled = c->points[i].swept = false;
+        c->points[i].turns = 0;
+    }
     forget_points(c);
     forget_measured(c);
 }
@@ -257,10 +273,7 @@ static bool suit_marks_locked(struct l1 *l1, struct curve *c, const struct fit *
     REQUIRES(c->lock)
 {
     if (marks_suit(l1, capacity_at(f, 1) / f->mean, c->rate)) {
-        curve_hold_locked(c);
-        forget_points(c);
-        for (uint32_t i = 0; i < L1_CURVE_POINTS; i++)
-            c->points[i].sample = 0; /* to be begun anew */
+        c->finer = (1u << L1_CURVE_POINTS) - 1;
         c->lost_before = window_close(&c->window); /* until the next drain */
         c->walks = 2; /* marks.h says why */
     }
@@ -285,6 +298,7 @@ uint64_t l1_curve_keep(struct l1 *l1)
         pause_ns = curve_drain_locked(l1, c);
         follow_cap_locked(l1, c);
         settle_locked(c);
+        curve_note_enough_locked(c);
         curve_sweep_locked(l1, c);
         fade(c);
         walks = fits && suit_marks_locked(l1, c, &fit);

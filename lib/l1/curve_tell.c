@@ -38,6 +38,7 @@
 #define ENOUGH_MEASURED 128 /* reads of any keys: what they hit is told as measured */
 #define ENOUGH_PART_READS 512u
 #define ENOUGH_PART_GROUPS (CURVE_GROUPS / 2)
+#define MANY_READS 256u /* of a point: of all reads it sees about as large a share later on */
 
 #define LN_2 0.693
 #define NOW CURVE_NOW
@@ -316,12 +317,11 @@ static struct curve_figure figure_of_space(const struct curve *c, const struct c
 
 /* ---- enough ---- */
 
-/* Returns how many reads a mini cache has to see: enough of them, and where it has never been full,
- * enough for each of so many entries. */
-static uint32_t wanted(const struct curve_point *p, double entries)
+/* Returns how many reads a mini cache has to see, full or not, before it counts for something: one
+ * that has never been full some for each of so many entries. */
+static double turns_wanted(const struct curve_point *p, double entries)
 {
-    double turns = p->settled ? 0 : entries * ENOUGH_TURNS;
-    return turns > ENOUGH_READS ? (uint32_t)turns : ENOUGH_READS;
+    return p->settled ? 0 : entries * ENOUGH_TURNS;
 }
 
 /* A mini cache that has never been full may have more entries than it has room for: it keeps those
@@ -329,7 +329,14 @@ static uint32_t wanted(const struct curve_point *p, double entries)
 static bool has_seen(const struct curve_point *p)
 {
     double entries = p->mini[CURVE_AS_NOW].lfu.count;
-    return p->seen >= wanted(p, entries < p->entries ? entries : p->entries);
+    return p->seen >= ENOUGH_READS &&
+           p->turns >= turns_wanted(p, entries < p->entries ? entries : p->entries);
+}
+
+void curve_note_enough_locked(struct curve *c)
+{
+    for (uint32_t i = 0; i < L1_CURVE_POINTS; i++)
+        c->points[i].enough |= has_seen(&c->points[i]);
 }
 
 /* Whether a point can be told from what has been counted: the present one, whose gain is
@@ -338,7 +345,7 @@ static bool has_enough(const struct curve *c, uint32_t i)
 {
     if (i == NOW)
         return c->reads >= ENOUGH_MEASURED;
-    return !c->points[i].few && has_seen(&c->points[i]) && has_seen(&c->points[NOW]);
+    return !c->points[i].few && c->points[i].enough && c->points[NOW].enough;
 }
 
 /* ... of a space, too: reads, of several keys. */
@@ -351,30 +358,62 @@ static bool has_part(const struct curve *c, const struct curve_space *s, uint32_
            (uint32_t)__builtin_popcount(part->groups) >= ENOUGH_PART_GROUPS;
 }
 
-/* Returns how many reads more a point will want, at most. A mini cache that gets full begins to
- * count then. */
-static double lacks(const struct curve_point *p)
-{
-    double wants = p->settled ? ENOUGH_READS : wanted(p, p->entries) + ENOUGH_READS;
-    return above_0(wants - p->seen);
-}
-
-/* ... in reads of any keys. When the present point begins to count all others do. */
-static double lacks_reads(const struct curve *c, uint32_t i)
-{
-    const struct curve_point *p = &c->points[i], *now = &c->points[NOW];
-    double own = lacks(p) * p->sample, with_now = lacks(now) * now->sample;
-    return (own > with_now ? own : with_now) / share_seen(c);
-}
-
-/* ---- what was told stays told ---- */
-
 /* Returns what was told by a point, which may be out of range; NULL: nothing. */
 static const struct curve_figure *told_at(const struct curve_told *t, int i)
 {
     bool any = i >= 0 && i < (int)L1_CURVE_POINTS && t->points >> i & 1;
     return any ? &t->figures[i] : NULL;
 }
+
+/* ---- promises ---- */
+
+/* Returns how many reads of any keys it takes until a point sees one, where as many keys as may be
+ * are missing in its sample: by what that should see, or has seen, when this is much. */
+static double reads_for_one(const struct curve *c, const struct curve_point *p)
+{
+    bool many = p->reads >= MANY_READS;
+    return (1 + part_of_sample(p)) * (many ? p->all / p->reads : p->sample / share_seen(c));
+}
+
+/* Returns how many reads a point still has to see, at most. When its mini cache gets full, or that
+ * of the present size, it begins to count: at the last moment perhaps. */
+static double lacks(const struct curve_point *p)
+{
+    double turns = turns_wanted(p, p->entries) - p->turns, reads = (double)ENOUGH_READS - p->seen;
+    double most = above_0(turns > reads ? turns : reads);
+    return p->settled ? most : most + ENOUGH_READS;
+}
+
+/* ... in reads of any keys; and until the present point has seen enough, without which no other one
+ * says anything. */
+static double lacks_reads(const struct curve *c, uint32_t i)
+{
+    const struct curve_point *p = &c->points[i], *now = &c->points[NOW];
+    double own = lacks(p) * reads_for_one(c, p), with_now = lacks(now) * reads_for_one(c, now);
+    return own > with_now ? own : with_now;
+}
+
+/* Whether a point's promise allows that what it waits for takes so many reads from now on. */
+static bool may_wait(const struct curve *c, uint32_t i, double reads)
+{
+    const struct curve_point *p = &c->points[i];
+    return i == NOW || p->few || told_at(&c->told, (int)i) || has_enough(c, i) ||
+           lacks_reads(c, i) >= reads;
+}
+
+/* What the present point waits for, all wait for. */
+bool curve_may_begin(const struct curve *c, uint32_t i, uint32_t sample)
+{
+    const struct curve_point *p = &c->points[i];
+    struct curve_point anew = {.sample = sample, .entries = p->entries * p->sample / sample};
+    double reads = lacks(&anew) * reads_for_one(c, &anew);
+    bool may = true;
+    for (uint32_t at = 0; at < L1_CURVE_POINTS; at++)
+        may &= (at != i && i != NOW) || may_wait(c, at, reads);
+    return may;
+}
+
+/* ---- what was told stays told ---- */
 
 static void hold(struct curve_told *t, uint32_t i, struct curve_figure figure)
 {

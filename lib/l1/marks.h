@@ -23,7 +23,7 @@
  * told until it has another value, or are told to takers, who ask by the hash and do not take it.
  *
  * Changes have a distance of a quarter from those that would undo them (of the rate: a half), for
- * with each the curve begins anew.
+ * with each the curve begins anew, at once or by and by.
  */
 #ifndef NIGH_L1_MARKS_H
 #define NIGH_L1_MARKS_H

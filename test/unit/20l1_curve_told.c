@@ -216,30 +216,6 @@ TEST(what_was_told_stays_told_while_the_marks_change)
     cache_close(&w.c);
 }
 
-/* What a point lacks at first is the most that it ever does, and it is told when it was said. */
-TEST(what_is_lacked_only_falls)
-{
-    static const enum nigh_policy policies[] = {NIGH_POLICY_LRU, NIGH_POLICY_LFU};
-    make_trace();
-    for (size_t p = 0; p < ARRAY_COUNT(policies); p++) {
-        struct watched w = {.reads = 0};
-        double lacked[L1_CURVE_POINTS] = {0};
-        open_small(&w.c, policies[p], 400, true);
-        for (unsigned seconds = 0; seconds < 40; seconds++) {
-            watch_second(&w, RATE);
-            for (uint32_t i = 0; i < L1_CURVE_POINTS; i++) {
-                double lacks = w.curve.points[i].lacks;
-                if (i == CURVE_NOW || w.curve.points[i].enough)
-                    continue;
-                CHECK(lacked[i] <= 0 || lacks <= lacked[i]);
-                lacked[i] = lacks;
-            }
-        }
-        CHECK(w.curve.points[0].enough && w.curve.points[4].enough);
-        cache_close(&w.c);
-    }
-}
-
 /* Watch until a point is told. */
 static void watch_until(struct watched *w, uint32_t point)
 {
@@ -459,6 +435,7 @@ TEST(plus_minus_is_honest)
 #define STRANGERS_SECONDS 400u
 #define STRANGERS_RATE 350u
 #define STRANGERS_VALUES 2048u
+#define STRANGERS_SIZES 1500u /* bytes: the difference of two values, at most */
 #define STRANGERS_CAPS 3u /* 4, 8 and 16 MiB */
 
 struct strangers {
@@ -472,10 +449,11 @@ static struct life minutes_or_5s(unsigned number)
                                      : (struct life){5 * NS_PER_S, 0};
 }
 
-static void ask_for(struct watched *w, unsigned number)
+/* Ask for a key: values have from `size` bytes on. */
+static void ask_for(struct watched *w, unsigned number, size_t size)
 {
-    size_t size = number < STRANGERS_VALUES ? 2500 + number * 769 % 1500 : 0;
-    w->hits += ask_living(&w->c, number, size, minutes_or_5s);
+    size_t bytes = number < STRANGERS_VALUES ? size + number * 769 % STRANGERS_SIZES : 0;
+    w->hits += ask_living(&w->c, number, bytes, minutes_or_5s);
     fake_env_advance(&w->c.fake, NS_PER_S / STRANGERS_RATE);
     if (++w->reads % 32 == 0)
         rest(&w->c);
@@ -483,29 +461,37 @@ static void ask_for(struct watched *w, unsigned number)
         l1_expire(w->c.l1, UINT32_MAX);
 }
 
+static void open_stranger(struct cache *c, uint64_t cap, uint32_t mark_one_in)
+{
+    fake_env_init(&c->fake, own_seed);
+    struct l1_config config = cache_config(c, cap, 16);
+    config.group_slots = NIGH_DEFAULT_GROUP_SLOTS;
+    config.mark_one_in = mark_one_in;
+    cache_open_config(c, config);
+    l1_curve_set(c->l1, true);
+}
+
 static void open_strangers(struct strangers *s)
 {
     memset(s, 0, sizeof(*s));
-    for (unsigned cap = 0; cap < STRANGERS_CAPS; cap++) {
-        struct cache *c = &s->w[cap].c;
-        fake_env_init(&c->fake, own_seed);
-        struct l1_config config = cache_config(c, CAP << cap, 16);
-        config.group_slots = NIGH_DEFAULT_GROUP_SLOTS;
-        config.mark_one_in = 32;
-        cache_open_config(c, config);
-        l1_curve_set(c->l1, true);
-    }
+    for (unsigned cap = 0; cap < STRANGERS_CAPS; cap++)
+        open_stranger(&s->w[cap].c, CAP << cap, 32);
+}
+
+static unsigned next_stranger(uint64_t *state)
+{
+    unsigned doubling = 1u << check_random(state) % 16;
+    unsigned near = doubling + (unsigned)(check_random(state) % doubling);
+    unsigned any = (unsigned)(check_random(state) % KEYS);
+    return check_random(state) % 5 < 3 ? near : any;
 }
 
 static void watch_strangers(struct strangers *s, uint64_t *state)
 {
     for (unsigned i = 0; i < STRANGERS_RATE; i++) {
-        unsigned doubling = 1u << check_random(state) % 16;
-        unsigned near = doubling + (unsigned)(check_random(state) % doubling);
-        unsigned any = (unsigned)(check_random(state) % KEYS);
-        unsigned number = check_random(state) % 5 < 3 ? near : any;
+        unsigned number = next_stranger(state);
         for (unsigned cap = 0; cap < STRANGERS_CAPS; cap++)
-            ask_for(&s->w[cap], number);
+            ask_for(&s->w[cap], number, 2500);
     }
     for (unsigned cap = 0; cap < STRANGERS_CAPS; cap++)
         keep(&s->w[cap].c, s->w[cap].hits, s->w[cap].reads);
@@ -562,4 +548,75 @@ TEST(plus_minus_is_honest_where_most_keys_do_not_exist)
     CHECK_GE(tally.told, 10);
     if (!CHECK(tally.right >= (seconds > 5 ? 0.95 : 0.9) * tally.told) || seconds > 5)
         check_note("%u right of %u", tally.right, tally.told);
+}
+
+/* ---- "in N s at most" ---- */
+
+#define PROMISE_SECONDS 300u
+
+struct promises {
+    double due[L1_CURVE_POINTS][PROMISE_SECONDS]; /* reads; 0: nothing was promised then */
+    unsigned made, broken, taken_back;
+};
+
+/* Judge what was promised of a point, now that it is told, or that the run is over. */
+static void judge_promises(struct promises *p, uint32_t i, double now)
+{
+    for (unsigned second = 0; second < PROMISE_SECONDS; second++) {
+        p->made += p->due[i][second] > 0;
+        p->broken += p->due[i][second] > 0 && p->due[i][second] + STRANGERS_RATE < now;
+        p->due[i][second] = 0;
+    }
+}
+
+static void note_promises(struct promises *p, const struct watched *w, unsigned second,
+                          bool told[L1_CURVE_POINTS])
+{
+    for (uint32_t i = 0; i < L1_CURVE_POINTS; i++) {
+        const struct l1_curve_point *point = &w->curve.points[i];
+        if (i == CURVE_NOW || !point->possible)
+            continue;
+        if (point->enough && !told[i])
+            judge_promises(p, i, w->reads);
+        else if (!point->enough && point->lacks > 0)
+            p->due[i][second] = w->reads + point->lacks;
+        p->taken_back += told[i] && !point->enough;
+        told[i] = point->enough;
+    }
+}
+
+static void watch_promises(struct promises *p, uint64_t cap, size_t size)
+{
+    static struct watched w;
+    uint64_t state = own_seed;
+    bool told[L1_CURVE_POINTS] = {false};
+    memset(&w, 0, sizeof(w));
+    open_stranger(&w.c, cap, 0);
+    for (unsigned second = 0; second < PROMISE_SECONDS; second++) {
+        for (unsigned i = 0; i < STRANGERS_RATE; i++)
+            ask_for(&w, next_stranger(&state), size);
+        keep(&w.c, w.hits, w.reads);
+        REQUIRE(l1_curve_read(w.c.l1, &w.curve));
+        note_promises(p, &w, second, told);
+    }
+    for (uint32_t i = 0; i < L1_CURVE_POINTS; i++)
+        judge_promises(p, i, w.reads);
+    cache_close(&w.c);
+}
+
+/* With values of 2.5 KB and more the marks get denser when those have come that live. Of 18,696
+ * promises of 12 seeds (--seconds 12) 107 are broken, each by less than a tenth. */
+TEST(what_is_promised_is_kept)
+{
+    struct promises p = {.made = 0};
+    unsigned seconds = check_seconds(1), first = 6;
+    for (own_seed = first; own_seed < first + (seconds > 5 ? seconds : 1); own_seed++) {
+        watch_promises(&p, CAP, 900);
+        watch_promises(&p, 2 * CAP, 2500);
+    }
+    own_seed = 0;
+    CHECK_GT(p.made, 500);
+    CHECK_EQ(p.taken_back, 0);
+    if (!CHECK(p.broken <= 0.02 * p.made) || seconds > 5)
+        check_note("%u broken of %u", p.broken, p.made);
 }

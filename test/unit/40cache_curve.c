@@ -173,7 +173,7 @@ TEST(before_there_are_reads_nothing_is_measured)
     nigh_close(cache);
 }
 
-/* "44 s ago" needs a word of what it means, and only then. */
+/* "44 s ago" needs a word of what it means, and only then; so does "in 20 s at most". */
 TEST(what_was_told_before_says_so)
 {
     char text[4096];
@@ -184,7 +184,8 @@ TEST(what_was_told_before_says_so)
     ask_many(cache, space);
     nigh_curve(cache, NIGH_STATS_TEXT, text, sizeof(text));
     CHECK(strstr(text, "  measured over ") && !strstr(text, " ago"));
-    c->points[3].seen = 0; /* as after it was begun anew */
+    c->points[3].enough = false; /* as after it was begun anew */
+    c->points[3].seen = 0;
     c->told.figures[3] = (struct curve_figure){.5f, .01f, CURVE_NOT_KNOWN};
     c->told.points = 1u << 3;
     c->told_ns[3] = c->last_ns - 44 * NS_PER_S;
@@ -198,6 +199,11 @@ TEST(what_was_told_before_says_so)
     REQUIRE_EQ(sscanf(doubling, "The next doubling: %lf +- %lf more hits a second of %lf reads,\n",
                       &more, &off, &reads), 3);
     CHECK(off <= .01 * reads + 1 && off >= .01 * reads - 1); /* "+-" as above; both are rounded */
+    CHECK(!strstr(text, " at most, at ") == !strstr(text, "\n\"at most\": smaller values"));
+    c->told.points = 0;
+    nigh_curve(cache, NIGH_STATS_TEXT, text, sizeof(text));
+    check_width(text);
+    CHECK(strstr(text, " at most, at ") && strstr(text, "\n\"at most\": smaller values"));
     nigh_close(cache);
 }
 
@@ -218,7 +224,7 @@ TEST(what_is_told_before_now_is_promises_no_doubling)
     c->told.figures[1] = (struct curve_figure){.6f, 0, CURVE_NOT_KNOWN};
     c->told.figures[3] = (struct curve_figure){.5f, .01f, CURVE_NOT_KNOWN};
     for (uint32_t i = 0; i < L1_CURVE_POINTS; i++)
-        c->points[i].seen = 0;
+        c->points[i].enough = false;
     pthread_mutex_unlock(&c->lock);
     REQUIRE(l1_curve_read(cache->l1, &read));
     CHECK(!read.points[CURVE_NOW].enough && read.points[1].enough && read.points[3].enough);

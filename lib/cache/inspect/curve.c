@@ -108,13 +108,21 @@ static void add_time(struct text *w, double seconds)
         text_add(w, "%.0f h", seconds / 3600);
 }
 
+/* Whether it is said when a point will have seen enough. */
+static bool is_promised(const struct l1_curve *c, uint32_t i)
+{
+    const struct l1_curve_point *p = &c->points[i];
+    return i != POINT_NOW && p->possible && !p->enough && !p->few && p->lacks > 0 &&
+           c->reads_per_second > 0;
+}
+
 /* Says when a point will have seen enough, at the rate of now. */
-static void text_lacking(struct text *w, const struct l1_curve *c, const struct l1_curve_point *p)
+static void text_lacking(struct text *w, const struct l1_curve *c, uint32_t i)
 {
     text_add(w, "not yet");
-    if (p->lacks > 0 && c->reads_per_second > 0) {
+    if (is_promised(c, i)) {
         text_add(w, ": in ");
-        add_time(w, p->lacks / c->reads_per_second + 1);
+        add_time(w, c->points[i].lacks / c->reads_per_second + 1);
         text_add(w, " at most, at %.0f reads a second", c->reads_per_second);
     }
     text_add(w, "\n");
@@ -159,6 +167,16 @@ static void text_age(struct text *w, const struct l1_curve *c)
                     "anew.\n");
 }
 
+/* Says what breaks such promises, if there are any. */
+static void text_promises(struct text *w, const struct l1_curve *c)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < L1_CURVE_POINTS; i++)
+        any |= is_promised(c, i);
+    if (any)
+        text_add(w, "\"at most\": smaller values, or many more reads, may begin it anew.\n");
+}
+
 static void text_point(struct text *w, const struct l1_curve *c, uint32_t i)
 {
     const struct l1_curve_point *p = &c->points[i];
@@ -172,7 +190,7 @@ static void text_point(struct text *w, const struct l1_curve *c, uint32_t i)
     else if (i == POINT_NOW)
         text_add(w, "not yet: too few reads\n");
     else
-        text_lacking(w, c, p);
+        text_lacking(w, c, i);
 }
 
 /* Says what the next doubling would bring, in reads a second. */
@@ -362,6 +380,7 @@ static void text_whole(struct text *w, struct nigh *cache, const struct l1_curve
     for (uint32_t i = 0; i < L1_CURVE_POINTS; i++)
         if (c->points[i].possible)
             text_point(w, c, i);
+    text_promises(w, c);
     text_age(w, c);
     text_doubling(w, c);
     text_shares(w, cache, c);
