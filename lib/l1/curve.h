@@ -103,6 +103,7 @@
 #include "l1/window.h"
 
 #define CURVE_BYTES_LEAST (256u << 10)
+#define CURVE_NEARLY_FULL 16u /* a cache is full that lacks less than a part in so many */
 
 #define CURVE_GROUPS 32u
 #define CURVE_SPACE_GROUPS 8u
@@ -176,6 +177,7 @@ struct curve {
     pthread_mutex_t lock;
     _Atomic bool on;      /* (a) pair(curve.on): there are buffers for what happens */
     bool made;            /* (l) */
+    bool filled;          /* (l) the cache has been full under this cap */
     void *block;          /* (l) */
     size_t block_bytes;   /* (l) */
     uint32_t ways;        /* (l) mini caches of a size */

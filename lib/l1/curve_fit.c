@@ -34,6 +34,7 @@ struct fit {
     double fixed;    /* bytes of the cap that no entry causes */
     double share;    /* of the rest, what is weight of entries */
     double mean;     /* weight of an entry */
+    double weight;   /* of all entries that there are */
 };
 
 static bool measure(struct l1 *l1, struct fit *ret)
@@ -49,11 +50,13 @@ static bool measure(struct l1 *l1, struct fit *ret)
     if (charges <= 0 || live <= ret->fixed)
         return false;
     ret->mean = charges / (double)g.entries;
+    ret->weight = charges;
     ret->share = charges / (live - ret->fixed);
     ret->capacity = (double)l1_limit(&l1->target_bytes);
     if (l1->shard_entries_max) {
         ret->fixed = 0;
         ret->mean = ret->share = 1;
+        ret->weight = (double)g.entries;
         ret->capacity = curve_cap(l1);
     }
     return true;
@@ -64,6 +67,13 @@ static double capacity_at(const struct fit *f, double size)
 {
     double room = f->capacity * size - f->fixed;
     return room > 0 ? room * f->share : 0;
+}
+
+/* Whether the cache is full, by the measure of its mini caches, or nearly so: where it never was,
+ * it has let nothing go. */
+static bool is_full(const struct fit *f)
+{
+    return f->weight + f->weight / CURVE_NEARLY_FULL > capacity_at(f, 1);
 }
 
 static bool make(struct l1 *l1, struct curve *c)
@@ -246,6 +256,7 @@ static void follow_cap_locked(struct l1 *l1, struct curve *c) REQUIRES(c->lock)
     } else if (l1->shard_entries_max || (double)l1_limit(&l1->cap_bytes) <= cap) {
         return;
     }
+    c->filled = false;
     for (uint32_t i = 0; i < L1_CURVE_POINTS; i++) {
         c->points[i].warm = c->points[i].settled = c->points[i].swept = false;
         c->points[i].turns = 0;
@@ -297,6 +308,7 @@ uint64_t l1_curve_keep(struct l1 *l1)
         note_time(c, clock_now_ns(l1->env->clock));
         pause_ns = curve_drain_locked(l1, c);
         follow_cap_locked(l1, c);
+        c->filled |= fits && is_full(&fit);
         settle_locked(c);
         curve_note_enough_locked(c);
         curve_sweep_locked(l1, c);
@@ -319,6 +331,7 @@ uint64_t l1_curve_keep(struct l1 *l1)
 static void forget_all_locked(struct curve *c) REQUIRES(c->lock)
 {
     memset(c->points, 0, sizeof(c->points));
+    c->filled = false;
     for (uint32_t space = 0; space < c->space_count; space++)
         c->spaces[space] = (struct curve_space){0};
     c->last_ns = c->rate_ns = 0;

@@ -225,8 +225,15 @@ static double learning_at(const struct curve *c, const struct findings *f, uint3
     return c->ways < CURVE_WAYS ? 0 : doublings_to(i) * (off < 0 ? -off : off);
 }
 
-/* Whether a point's mini cache fills while the real one is full. What a real cache that is not full
- * misses, no other hits. */
+/* Whether a larger cap brings nothing, for the present one has room left: what that misses, no
+ * other hits. Its mini cache may be full all the same, of more keys than it should have, or of
+ * what is too old. */
+static bool has_room(const struct curve *c, uint32_t i)
+{
+    return i > NOW && !c->filled;
+}
+
+/* Whether a point's mini cache fills while that of the present size is full. */
 static bool is_filling(const struct curve *c, uint32_t i)
 {
     return i > NOW && !c->points[i].settled && c->points[NOW].warm;
@@ -236,6 +243,8 @@ static bool is_filling(const struct curve *c, uint32_t i)
 static struct curve_figure figure(const struct curve *c, uint32_t i, const struct findings *f,
                                   const struct lead *lead)
 {
+    if (has_room(c, i))
+        return (struct curve_figure){(float)f->real, 0, (float)f->real};
     struct gain gain = sum_of(&f->more);
     double filling = is_filling(c, i) ? f->fills / 2 : 0;
     double chance = chance_at(c, f, i, gain.deviation);

@@ -550,6 +550,37 @@ TEST(plus_minus_is_honest_where_most_keys_do_not_exist)
         check_note("%u right of %u", tally.right, tally.told);
 }
 
+/* ---- where nothing has to go ---- */
+
+#define ROOMY_SECONDS 400u
+
+/* The values take some four fifths of the cap, but a mini cache of that size gets full: of keys
+ * that do not exist, which it keeps for longer than they are believed, or because its sample has
+ * more keys than it should have. The cache itself has room: larger ones bring nothing. */
+TEST(a_cap_that_has_room_is_told_to_need_no_more)
+{
+    static struct watched w;
+    uint64_t state = check_seed();
+    unsigned told = 0, wrong = 0;
+    memset(&w, 0, sizeof(w));
+    open_stranger(&w.c, 2 * CAP, 32);
+    for (unsigned second = 0; second < ROOMY_SECONDS; second++) {
+        for (unsigned i = 0; i < STRANGERS_RATE; i++)
+            ask_for(&w, next_stranger(&state), 2000);
+        keep(&w.c, w.hits, w.reads);
+        REQUIRE(l1_curve_read(w.c.l1, &w.curve));
+        const struct l1_curve_point *points = w.curve.points;
+        for (uint32_t i = CURVE_NOW + 1; i < L1_CURVE_POINTS; i++) {
+            told += points[i].enough;
+            wrong += points[i].enough && points[i].ratio > points[CURVE_NOW].ratio + 0.001;
+        }
+    }
+    CHECK_GT(told, ROOMY_SECONDS / 2);
+    CHECK_EQ(wrong, 0);
+    CHECK_EQ(stats_read(&w.c.stats, STATS_L1_EVICT), 0);
+    cache_close(&w.c);
+}
+
 /* ---- "in N s at most" ---- */
 
 #define PROMISE_SECONDS 300u
