@@ -36,8 +36,8 @@ static void note_untold(struct nigh *cache, uint32_t count)
     struct log_site always = {0};
     if (count > 0)
         log_write(cache->env.log, NIGH_LOG_WARN, &always,
-                  "closed while %" PRIu32 " changes waited for redis: other nodes do not learn of "
-                  "them, and may serve what was before", count);
+                  "closed while changes waited for redis (%" PRIu32 "): other nodes do not learn "
+                  "of them, and may serve what was before", count);
 }
 
 /* Closes what talks to Redis. Fills that are behind may be answered until L2 is closed, and their

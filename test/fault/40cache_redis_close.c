@@ -122,8 +122,8 @@ TEST(closing_does_not_wait_for_a_redis_that_is_gone)
         CHECK_LT(check_now_ms() - began_ms, WORLD_PATIENCE_MS);
         CHECK_EQ(w.origin.running, 0);
         if (how != 0)
-            CHECK_STR(said, "closed while 10 changes waited for redis: other nodes do not learn of "
-                            "them, and may serve what was before\n");
+            CHECK_STR(said, "closed while changes waited for redis (10): other nodes do not learn "
+                            "of them, and may serve what was before\n");
         if (how == 2)
             redis_resume(&server);
         redis_stop(&server);
