@@ -103,7 +103,6 @@
 #include "l1/window.h"
 
 #define CURVE_BYTES_LEAST (256u << 10)
-#define CURVE_NEARLY_FULL 16u /* a cache is full that lacks less than a part in so many */
 
 #define CURVE_GROUPS 32u
 #define CURVE_SPACE_GROUPS 8u
@@ -158,6 +157,7 @@ struct curve_figure {
 struct curve_told {
     struct curve_figure figures[L1_CURVE_POINTS];
     uint32_t points; /* a bit for each of which there is one */
+    uint32_t roomy;  /* ... for each that was told while the cache had room left */
 };
 
 /* A space in the curve. */
@@ -177,7 +177,9 @@ struct curve {
     pthread_mutex_t lock;
     _Atomic bool on;      /* (a) pair(curve.on): there are buffers for what happens */
     bool made;            /* (l) */
-    bool filled;          /* (l) the cache has been full under this cap */
+    bool evicts;          /* (l) the cache has evicted something under this cap, */
+    bool evicted_known;   /* (l) ... that is, more than */
+    uint64_t evicted;     /* (l) ... so many, ever */
     void *block;          /* (l) */
     size_t block_bytes;   /* (l) */
     uint32_t ways;        /* (l) mini caches of a size */
@@ -233,6 +235,8 @@ void curve_hold_locked(struct curve *c);
 void curve_move_told(struct curve *c, double before);
 /* Forget it, for there were reads that nobody counted. Locks: as above. */
 void curve_forget_told(struct curve *c);
+/* Forget what was told because the cache had room left. Locks: as above. */
+void curve_forget_room(struct curve *c);
 
 /* A value that is stored, or refused. */
 struct curve_value {

@@ -12,6 +12,7 @@
 #include "l1/gauges.h"
 #include "l1/marks.h"
 #include "l1/policy.h"
+#include "l1/tally.h"
 
 #define ENTRIES_LEAST 64u       /* before that nothing is known of their size */
 #define SAMPLE_MOST (1u << WINDOW_SAMPLE_BITS)
@@ -34,7 +35,6 @@ struct fit {
     double fixed;    /* bytes of the cap that no entry causes */
     double share;    /* of the rest, what is weight of entries */
     double mean;     /* weight of an entry */
-    double weight;   /* of all entries that there are */
 };
 
 static bool measure(struct l1 *l1, struct fit *ret)
@@ -50,13 +50,11 @@ static bool measure(struct l1 *l1, struct fit *ret)
     if (charges <= 0 || live <= ret->fixed)
         return false;
     ret->mean = charges / (double)g.entries;
-    ret->weight = charges;
     ret->share = charges / (live - ret->fixed);
     ret->capacity = (double)l1_limit(&l1->target_bytes);
     if (l1->shard_entries_max) {
         ret->fixed = 0;
         ret->mean = ret->share = 1;
-        ret->weight = (double)g.entries;
         ret->capacity = curve_cap(l1);
     }
     return true;
@@ -67,13 +65,6 @@ static double capacity_at(const struct fit *f, double size)
 {
     double room = f->capacity * size - f->fixed;
     return room > 0 ? room * f->share : 0;
-}
-
-/* Whether the cache is full, by the measure of its mini caches, or nearly so: where it never was,
- * it has let nothing go. */
-static bool is_full(const struct fit *f)
-{
-    return f->weight + f->weight / CURVE_NEARLY_FULL > capacity_at(f, 1);
 }
 
 static bool make(struct l1 *l1, struct curve *c)
@@ -256,13 +247,24 @@ static void follow_cap_locked(struct l1 *l1, struct curve *c) REQUIRES(c->lock)
     } else if (l1->shard_entries_max || (double)l1_limit(&l1->cap_bytes) <= cap) {
         return;
     }
-    c->filled = false;
+    c->evicts = c->evicted_known = false;
     for (uint32_t i = 0; i < L1_CURVE_POINTS; i++) {
         c->points[i].warm = c->points[i].settled = c->points[i].swept = false;
         c->points[i].turns = 0;
     }
     forget_points(c);
     forget_measured(c);
+}
+
+/* Note whether the cache has evicted anything under this cap, and so may bring more with a larger
+ * one: it is asked until it has. That larger ones bring nothing is not so any more then. */
+static void note_evicted_locked(struct curve *c, uint64_t evicted) REQUIRES(c->lock)
+{
+    c->evicts = c->evicted_known && evicted > c->evicted;
+    c->evicted = c->evicted_known ? c->evicted : evicted;
+    c->evicted_known = true;
+    if (c->evicts)
+        curve_forget_room(c);
 }
 
 static void note_time(struct curve *c, uint64_t now_ns)
@@ -299,7 +301,7 @@ uint64_t l1_curve_keep(struct l1 *l1)
     struct curve *c = &l1->curve;
     struct fit fit = {.share = 0}; /* read only where it fits, which gcc does not see under TSan */
     uint64_t pause_ns = WINDOW_MOST_NS;
-    bool walks = false;
+    bool walks = false, asks = false;
     if (!curve_is_on(l1))
         return pause_ns;
     bool fits = measure(l1, &fit);
@@ -308,17 +310,20 @@ uint64_t l1_curve_keep(struct l1 *l1)
         note_time(c, clock_now_ns(l1->env->clock));
         pause_ns = curve_drain_locked(l1, c);
         follow_cap_locked(l1, c);
-        c->filled |= fits && is_full(&fit);
         settle_locked(c);
         curve_note_enough_locked(c);
         curve_sweep_locked(l1, c);
         fade(c);
         walks = fits && suit_marks_locked(l1, c, &fit);
+        asks = !c->evicts;
     }
     pthread_mutex_unlock(&c->lock);
     if (walks)
         marks_walk(l1);
+    uint64_t evicted = asks ? tally_evicted(l1) : 0;
     pthread_mutex_lock(&c->lock);
+    if (asks)
+        note_evicted_locked(c, evicted);
     fits = fits && curve_is_on(l1);
     for (uint32_t i = 0; fits && (c->made || make(l1, c)) && i < L1_CURVE_POINTS; i++)
         fit_point(l1, c, i, &fit);
@@ -331,7 +336,7 @@ uint64_t l1_curve_keep(struct l1 *l1)
 static void forget_all_locked(struct curve *c) REQUIRES(c->lock)
 {
     memset(c->points, 0, sizeof(c->points));
-    c->filled = false;
+    c->evicts = c->evicted_known = false;
     for (uint32_t space = 0; space < c->space_count; space++)
         c->spaces[space] = (struct curve_space){0};
     c->last_ns = c->rate_ns = 0;

@@ -26,7 +26,8 @@
  * anew, for the marks have changed, or its sample, or forgets what it counted while it filled. What
  * was told, or measured, of a cap is told by another point when that is about it, for l1.memory has
  * become twice as large, or half. What the present cap hits more since, or less, is added, and "+-"
- * is wider by that.
+ * is wider by that. That a larger cap brings nothing, for this one has room, is forgotten when that
+ * evicts.
  */
 #include <string.h>
 
@@ -225,18 +226,18 @@ static double learning_at(const struct curve *c, const struct findings *f, uint3
     return c->ways < CURVE_WAYS ? 0 : doublings_to(i) * (off < 0 ? -off : off);
 }
 
-/* Whether a larger cap brings nothing, for the present one has room left: what that misses, no
- * other hits. Its mini cache may be full all the same, of more keys than it should have, or of
- * what is too old. */
+/* Whether a larger cap brings nothing, for the present one has room left: what a cache misses that
+ * has evicted nothing, no other hits. Its mini cache may be full all the same, of more keys than it
+ * should have, or of what is too old. */
 static bool has_room(const struct curve *c, uint32_t i)
 {
-    return i > NOW && !c->filled;
+    return i > NOW && !c->evicts;
 }
 
-/* Whether a point's mini cache fills while that of the present size is full. */
+/* Whether a point's mini cache fills while the cache itself is full. */
 static bool is_filling(const struct curve *c, uint32_t i)
 {
-    return i > NOW && !c->points[i].settled && c->points[NOW].warm;
+    return i > NOW && !c->points[i].settled && c->evicts;
 }
 
 /* Returns what is told of a cap. */
@@ -428,6 +429,14 @@ static void hold(struct curve_told *t, uint32_t i, struct curve_figure figure)
 {
     t->figures[i] = figure;
     t->points |= UINT32_C(1) << i;
+    t->roomy &= ~(UINT32_C(1) << i);
+}
+
+static void hold_lately(const struct curve *c, struct curve_told *t, uint32_t i,
+                        struct curve_figure figure)
+{
+    hold(t, i, figure);
+    t->roomy |= (uint32_t)has_room(c, i) << i;
 }
 
 /* Returns what was told then, in the traffic of now: where the present cap hits more or less than
@@ -459,11 +468,12 @@ void curve_hold_locked(struct curve *c)
     for (uint32_t i = 0; i < L1_CURVE_POINTS; i++) {
         if (!has_enough(c, i))
             continue;
-        hold(&c->told, i, figure_of(c, i));
+        hold_lately(c, &c->told, i, figure_of(c, i));
         c->told_ns[i] = c->last_ns;
         for (uint32_t space = 0; space < c->space_count; space++)
             if (has_part(c, &c->spaces[space], i))
-                hold(&c->spaces[space].told, i, figure_of_space(c, &c->spaces[space], i));
+                hold_lately(c, &c->spaces[space].told, i,
+                            figure_of_space(c, &c->spaces[space], i));
     }
 }
 
@@ -514,6 +524,13 @@ void curve_forget_told(struct curve *c)
         c->spaces[space].told.points = 0;
 }
 
+void curve_forget_room(struct curve *c)
+{
+    c->told.points &= ~c->told.roomy;
+    for (uint32_t space = 0; space < c->space_count; space++)
+        c->spaces[space].told.points &= ~c->spaces[space].told.roomy;
+}
+
 /* ---- reading ---- */
 
 /* Whether the cache may have such a cap. */
@@ -552,38 +569,65 @@ static struct l1_curve_point tell_point(struct l1 *l1, const struct curve *c, ui
     };
 }
 
-/* Returns what the present cap is told to hit, or else the next smaller one: 0 if none is. */
-static double floor_of(const double *ratios, const bool *known)
+/* What is said of all points, in the order of their caps. */
+struct said {
+    struct {
+        double ratio, error;
+        bool known;
+    } of[L1_CURVE_POINTS];
+};
+
+/* Returns the point of the present cap, or else of the next smaller one that is known; or NOW. */
+static uint32_t lowest_of(const struct said *s)
 {
     for (uint32_t i = NOW + 1; i-- > 0;)
-        if (known[i])
-            return ratios[i];
-    return 0;
+        if (s->of[i].known)
+            return i;
+    return NOW;
+}
+
+/* Let a point say what another one does, which is no surer then. */
+static void say_as(struct said *s, uint32_t i, uint32_t other)
+{
+    s->of[i].ratio = s->of[other].ratio;
+    if (s->of[i].error < s->of[other].error)
+        s->of[i].error = s->of[other].error;
 }
 
 /* Where chance says that a larger cap brings less, it brings nothing. */
-static void make_rising(double *ratios, const bool *known)
+static void make_rising(struct said *s)
 {
-    double floor = floor_of(ratios, known), ceiling = known[NOW] ? ratios[NOW] : 1;
-    for (uint32_t i = NOW + 1; i < L1_CURVE_POINTS; i++)
-        if (known[i])
-            floor = ratios[i] = ratios[i] > floor ? ratios[i] : floor;
-    for (uint32_t i = NOW; i-- > 0;)
-        if (known[i])
-            ceiling = ratios[i] = ratios[i] < ceiling ? ratios[i] : ceiling;
+    uint32_t floor = lowest_of(s), ceiling = NOW;
+    for (uint32_t i = NOW + 1; i < L1_CURVE_POINTS; i++) {
+        if (!s->of[i].known)
+            continue;
+        if (s->of[floor].known && s->of[i].ratio < s->of[floor].ratio)
+            say_as(s, i, floor);
+        floor = i;
+    }
+    for (uint32_t i = NOW; i-- > 0;) {
+        if (!s->of[i].known)
+            continue;
+        if (s->of[ceiling].known && s->of[i].ratio > s->of[ceiling].ratio)
+            say_as(s, i, ceiling);
+        ceiling = i;
+    }
 }
 
 static void make_points_rising(struct l1_curve *curve)
 {
-    double ratios[L1_CURVE_POINTS];
-    bool known[L1_CURVE_POINTS];
+    struct said said;
     for (uint32_t i = 0; i < L1_CURVE_POINTS; i++) {
-        ratios[i] = curve->points[i].ratio;
-        known[i] = curve->points[i].enough;
+        const struct l1_curve_point *p = &curve->points[i];
+        said.of[i].ratio = p->ratio;
+        said.of[i].error = p->error;
+        said.of[i].known = p->enough;
     }
-    make_rising(ratios, known);
-    for (uint32_t i = 0; i < L1_CURVE_POINTS; i++)
-        curve->points[i].ratio = ratios[i];
+    make_rising(&said);
+    for (uint32_t i = 0; i < L1_CURVE_POINTS; i++) {
+        curve->points[i].ratio = said.of[i].ratio;
+        curve->points[i].error = said.of[i].error;
+    }
 }
 
 bool l1_curve_read(struct l1 *l1, struct l1_curve *ret)
@@ -611,22 +655,23 @@ bool l1_curve_read(struct l1 *l1, struct l1_curve *ret)
 static void tell_space(const struct curve *c, const struct curve_space *s,
                        struct l1_curve_space *ret)
 {
-    double ratios[L1_CURVE_POINTS];
-    bool known[L1_CURVE_POINTS];
+    struct said said;
     for (uint32_t i = 0; i < L1_CURVE_POINTS; i++) {
         bool enough = has_part(c, s, i);
         const struct curve_figure *told = told_at(&s->told, (int)i);
         struct curve_figure figure = enough ? figure_of_space(c, s, i)
                                      : told ? retell(*told, now_of_space(s)) : nothing;
-        ratios[i] = figure.ratio;
-        known[i] = enough || (told && !c->points[i].few);
-        ret->points[i].error = figure.error;
-        ret->points[i].enough = known[i];
+        said.of[i].ratio = figure.ratio;
+        said.of[i].error = figure.error;
+        said.of[i].known = enough || (told && !c->points[i].few);
     }
-    make_rising(ratios, known);
-    for (uint32_t i = 0; i < L1_CURVE_POINTS; i++)
-        ret->points[i].ratio = ratios[i];
-    ret->ratio = ratios[NOW];
+    make_rising(&said);
+    for (uint32_t i = 0; i < L1_CURVE_POINTS; i++) {
+        ret->points[i].ratio = said.of[i].ratio;
+        ret->points[i].error = said.of[i].error;
+        ret->points[i].enough = said.of[i].known;
+    }
+    ret->ratio = said.of[NOW].ratio;
     ret->reads_per_second = s->reads > 0 ? rate_of(c) * s->reads / c->reads : 0;
 }
 

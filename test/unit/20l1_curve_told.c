@@ -581,6 +581,32 @@ TEST(a_cap_that_has_room_is_told_to_need_no_more)
     cache_close(&w.c);
 }
 
+/* ... until values get larger, and it evicts: what was told because it had room does not count any
+ * more. */
+TEST(what_was_told_while_the_cap_had_room_is_forgotten_when_it_evicts)
+{
+    static struct watched w;
+    uint64_t state = check_seed();
+    memset(&w, 0, sizeof(w));
+    open_stranger(&w.c, 2 * CAP, 32);
+    const struct curve *c = &w.c.l1->curve;
+    for (unsigned second = 0; !c->evicts; second++) {
+        REQUIRE(second < 2 * ROOMY_SECONDS);
+        bool roomy = c->told.roomy & c->told.points;
+        for (unsigned i = 0; i < STRANGERS_RATE; i++)
+            ask_for(&w, next_stranger(&state), roomy ? 3500 : 2000);
+        keep(&w.c, w.hits, w.reads);
+        if (second % 16 == 0) { /* as what a new sample makes it do */
+            pthread_mutex_lock(&w.c.l1->curve.lock);
+            curve_hold_locked(&w.c.l1->curve);
+            pthread_mutex_unlock(&w.c.l1->curve.lock);
+        }
+        CHECK_EQ(c->evicts, stats_read(&w.c.stats, STATS_L1_EVICT) > 0);
+    }
+    CHECK_EQ(c->told.roomy & c->told.points, 0);
+    cache_close(&w.c);
+}
+
 /* ---- "in N s at most" ---- */
 
 #define PROMISE_SECONDS 300u
