@@ -17,6 +17,7 @@
 #include "base/codec.h"
 #include "base/error.h"
 #include "base/fault.h"
+#include "base/date.h"
 #include "base/fd.h"
 #include "base/hash.h"
 #include "base/latch.h"

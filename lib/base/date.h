@@ -9,6 +9,8 @@
 
 #include <stdint.h>
 
+#define SECONDS_A_DAY 86400u
+
 /* A time of UTC; months and days begin at 1. */
 struct date {
     unsigned year, month, day, hour, minute, second;
@@ -18,8 +20,8 @@ struct date {
  * Source: H. Hinnant, "chrono-Compatible Low-Level Date Algorithms", civil_from_days. */
 static inline struct date date_of(uint64_t seconds)
 {
-    unsigned in_day = (unsigned)(seconds % 86400);
-    uint64_t days = seconds / 86400 + 719468; /* since March 1st of the year 0 */
+    unsigned in_day = (unsigned)(seconds % SECONDS_A_DAY);
+    uint64_t days = seconds / SECONDS_A_DAY + 719468; /* since March 1st of the year 0 */
     unsigned of_era = (unsigned)(days % 146097); /* eras have 400 years, which begin in March */
     unsigned year = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
     unsigned of_year = of_era - (365 * year + year / 4 - year / 100);

@@ -3,8 +3,6 @@
 
 #include "cache/say.h"
 
-#include <time.h>
-
 void say_span(struct text *w, uint64_t ns)
 {
     double s = (double)ns / 1e9;
@@ -42,15 +40,11 @@ uint64_t say_wall_ns(void)
 
 void say_clock_at(struct text *w, uint64_t wall_ns, uint64_t ago_ns)
 {
-    time_t now = (time_t)(wall_ns / NS_PER_S);
-    time_t then = (time_t)((wall_ns - u64_min(ago_ns, wall_ns)) / NS_PER_S);
-    struct tm today, day;
-    char text[32];
-    gmtime_r(&now, &today);
-    gmtime_r(&then, &day);
-    bool dated = day.tm_yday != today.tm_yday || day.tm_year != today.tm_year;
-    strftime(text, sizeof(text), dated ? "%Y-%m-%d %H:%M:%S UTC" : "%H:%M:%S UTC", &day);
-    text_add(w, "%s", text);
+    uint64_t now = wall_ns / NS_PER_S, then = (wall_ns - u64_min(ago_ns, wall_ns)) / NS_PER_S;
+    struct date date = date_of(then);
+    if (then / SECONDS_A_DAY != now / SECONDS_A_DAY)
+        text_add(w, "%04u-%02u-%02u ", date.year, date.month, date.day);
+    text_add(w, "%02u:%02u:%02u UTC", date.hour, date.minute, date.second);
 }
 
 void say_clock(struct text *w, uint64_t ago_ns)

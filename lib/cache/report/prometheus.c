@@ -178,8 +178,8 @@ static void print_space_gauge(struct text *w, const struct looks *looks,
 
 enum owner { OF_SPACES, OF_CACHE, OF_EITHER };
 
-/* Returns who counts it. A test compares the sums with those of the other forms, so that a counter
- * which is new is not forgotten here. */
+/* Returns who counts it: spaces, unless it is in one of these ranges. A new counter of the cache's
+ * own belongs into one, or its series has no value. */
 static enum owner owner_of(enum stats_counter c)
 {
     static const struct {
