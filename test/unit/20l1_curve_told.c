@@ -581,12 +581,13 @@ TEST(a_cap_that_has_room_is_told_to_need_no_more)
     cache_close(&w.c);
 }
 
-/* ... until values get larger, and it evicts: what was told because it had room does not count any
+/* ... until more values come, and it evicts: what was told because it had room does not count any
  * more. */
 TEST(what_was_told_while_the_cap_had_room_is_forgotten_when_it_evicts)
 {
     static struct watched w;
     uint64_t state = check_seed();
+    unsigned more = 0;
     memset(&w, 0, sizeof(w));
     open_stranger(&w.c, 2 * CAP, 32);
     const struct curve *c = &w.c.l1->curve;
@@ -594,7 +595,9 @@ TEST(what_was_told_while_the_cap_had_room_is_forgotten_when_it_evicts)
         REQUIRE(second < 2 * ROOMY_SECONDS);
         bool roomy = c->told.roomy & c->told.points;
         for (unsigned i = 0; i < STRANGERS_RATE; i++)
-            ask_for(&w, next_stranger(&state), roomy ? 3500 : 2000);
+            ask_for(&w, next_stranger(&state), 2000);
+        for (unsigned i = 0; i < 20 && roomy; i++)
+            ask_living(&w.c, KEYS + more++, 2000, for_ever);
         keep(&w.c, w.hits, w.reads);
         if (second % 16 == 0) { /* as what a new sample makes it do */
             pthread_mutex_lock(&w.c.l1->curve.lock);
