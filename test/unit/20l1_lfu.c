@@ -273,7 +273,10 @@ TEST(a_scan_of_mixed_sizes_takes_little)
     for (unsigned round = 0; round < 8; round++)
         ask_range(w, 0, 300);
     ask_range(w, 1000, 6000);
-    CHECK_GE(ask_range(w, 0, 300), 200);
+    unsigned there = 0; /* asked for in turn, they would push one another out */
+    for (uint32_t key = 0; key < 300; key++)
+        there += has(w, key);
+    CHECK_GE(there, 200);
     world_close(w);
 }
 
