@@ -130,7 +130,8 @@ int nigh_watch(struct nigh *cache, nigh_watch_fn watch, void *arg);
  * the text says how long "ago" it was, JSON in seconds ("age"). As much as "now" hits more since,
  * or less, it is more, or less, and "+-" wider. Another l1.memory makes all of it begin anew, but
  * what was told, or measured, of a cap stays told of it where it is again one of the six: when
- * l1.memory is doubled, or halved. What was long ago fades. Never told are caps with room for less
+ * l1.memory is doubled, or halved. As long as nothing was evicted, more brings nothing; that is
+ * taken back when something is. What was long ago fades. Never told are caps with room for less
  * than 32 of the values that are watched ("few"); not listed are those that cannot be, below the
  * least l1.memory.
  *

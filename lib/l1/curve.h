@@ -66,7 +66,8 @@
  * in 64 of many, one in two of some hundred. l1_curve_keep() changes it. Where fewer are marked
  * than a mini cache has in its sample it is begun anew at once. Where more are, it takes them in
  * when its point is told, or if that is told no later for it: else it would break a promise
- * (curve_tell.c). What a point has told stays told until it has seen enough again.
+ * (curve_tell.c). What a point has told stays told until it has seen enough again, or until what it
+ * told because the cache had room does not hold any more.
  *
  * Counts fade: they are halved, in a turn of l1_curve_keep(), when a point has FADE_FIRST reads,
  * then when it has twice as many, and so on up to FADE_MOST. What a point counted while its mini
@@ -177,9 +178,9 @@ struct curve {
     pthread_mutex_t lock;
     _Atomic bool on;      /* (a) pair(curve.on): there are buffers for what happens */
     bool made;            /* (l) */
-    bool evicts;          /* (l) the cache has evicted something under this cap, */
-    bool evicted_known;   /* (l) ... that is, more than */
-    uint64_t evicted;     /* (l) ... so many, ever */
+    bool evicts;          /* (l) the cache has evicted something under this cap */
+    bool evicted_known;   /* (l) `evicted` is of this cap */
+    uint64_t evicted;     /* (l) entries, ever, when it was first asked under this cap */
     void *block;          /* (l) */
     size_t block_bytes;   /* (l) */
     uint32_t ways;        /* (l) mini caches of a size */
