@@ -48,8 +48,9 @@ long nigh_explain(struct nigh_space *space, const void *key, size_t key_len,
                   enum nigh_stats_format format, char *buffer, size_t size);
 
 /**
- * Tell the keys that are hit, missed and changed most, of a space or of all; of all, the tags and
- * spaces that are invalidated most, too.
+ * Tell the keys that are hit, missed and changed most, of a space or of all; and the tags and
+ * spaces that are invalidated most. Of one space these are all tags, for a tag is of no space, and
+ * no other space.
  *
  * Of each space three lists of up to hot.keys keys, with rates a second and how far these may be
  * off: hits in L1, reads that L1 did not answer, and keys that were invalidated, put or written,

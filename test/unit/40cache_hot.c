@@ -183,7 +183,30 @@ TEST_BOTH(tags_and_spaces_that_are_invalidated_are_told)
         CHECK_LE(strcspn(at, "\n"), 80);
     const char *groups = strstr(hot(w, NULL, NIGH_STATS_JSON), "\"groups\": [{\"kind\": ");
     CHECK(groups && strstr(groups, "{\"kind\": \"tag\", \"name\": \"news\", \"cut\": false, "));
-    CHECK(!strstr(hot(w, "s", NIGH_STATS_TEXT), "news"));
+}
+
+/* A tag is of no space, so it may be over keys of any: who asks for a space is told of all tags,
+ * and of no other space. */
+TEST_BOTH(tags_are_told_of_one_space_too)
+{
+    struct nigh_space *other = NULL;
+    struct nigh_space_options o = NIGH_SPACE_OPTIONS_INIT;
+    CHECK_EQ(nigh_space_open(w->cache, "another", &o, NULL, NULL, NULL, &other), 0);
+    struct nigh_target t = {.kind = NIGH_TARGET_SPACE, .space = other};
+    for (unsigned i = 0; i < 240; i++) {
+        change(w, NIGH_TARGET_TAG, "news");
+        change(w, NIGH_TARGET_SPACE, "");
+        change(w, NIGH_TARGET_ALL, "");
+        CHECK_GE(nigh_invalidate_many(w->cache, &t, 1, NULL), 0);
+    }
+    const char *text = hot(w, "s", NIGH_STATS_TEXT);
+    CHECK(strstr(text, "  tag    news\n") && strstr(text, "  space  s\n"));
+    CHECK(strstr(text, "  all    \n") && !strstr(text, "another"));
+    const char *json = hot(w, "s", NIGH_STATS_JSON);
+    CHECK(strstr(json, "{\"kind\": \"tag\", \"name\": \"news\", "));
+    CHECK(!strstr(json, "another"));
+    CHECK(strstr(hot(w, "another", NIGH_STATS_TEXT), "  space  another\n"));
+    CHECK(strstr(hot(w, NULL, NIGH_STATS_TEXT), "  space  another\n"));
 }
 
 /* A site at night: every five seconds another tag, and of what is long ago nothing is left. */
@@ -202,7 +225,7 @@ TEST(few_changes_are_told_with_their_rate_and_old_ones_not_at_all)
     CHECK(strstr(text, "\n0.") && sscanf(strstr(text, "\n0."), "\n%lf changes/s by", &rate) == 1);
     CHECK(rate > 0.1 && rate < 0.4);
     CHECK(strstr(text, " changes/s by tag, space or all: "));
-    CHECK(!strstr(hot(&w, "s", NIGH_STATS_TEXT), "changes/s"));
+    CHECK(strstr(hot(&w, "s", NIGH_STATS_TEXT), " changes/s by tag, space or all: "));
     world_close(&w);
 
     world_open_exact(&w);

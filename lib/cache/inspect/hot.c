@@ -20,6 +20,7 @@
 #include "cache/space.h"
 
 #define SURE 2.0
+#define EVEN 0.5             /* no key has more than this part: they are spread */
 #define RATE_COLUMNS 11
 #define RATE_LEAST 0.005     /* a second: less would be shown as 0.00 */
 #define SHOWN_BYTES 50       /* of a key, in text: then a line has 80 columns */
@@ -75,6 +76,28 @@ static uint32_t read_list(struct nigh *cache, struct top *list, struct top_rate 
     return top_read(list, rates, cache->hot_keys, SURE, clock_coarse_ns(&cache->clock));
 }
 
+/* Whether a group may be over keys of a space: a tag, which is of no space, all, or itself. */
+static bool is_over(const struct top_rate *r, const struct nigh_space *space)
+{
+    size_t len = u64_min(space->name_len, TOP_KEY_BYTES);
+    return r->key[0] != HOT_SPACE ||
+           (r->key_len == 1 + len &&
+            memcmp(r->key + 1, space->name, u64_min(len, TOP_KEY_BYTES - 1)) == 0);
+}
+
+/* Reads the groups; of `only` one space, those that may be over its keys. */
+static uint32_t read_groups(struct nigh *cache, const struct nigh_space *only,
+                            struct top_rate rates[TOP_MOST])
+{
+    uint32_t most = only ? TOP_MOST : (uint32_t)cache->hot_keys, kept = 0;
+    uint32_t count = top_read(&cache->hot_groups, rates, most, SURE,
+                              clock_coarse_ns(&cache->clock));
+    for (uint32_t i = 0; i < count && kept < cache->hot_keys; i++)
+        if (!only || is_over(&rates[i], only))
+            rates[kept++] = rates[i];
+    return kept;
+}
+
 /* Takes the letter of its kind off the key of a group. Returns the word for it. */
 static const char *kind_of(struct shown *s)
 {
@@ -123,21 +146,26 @@ static bool text_line(struct text *w, const struct top_rate *r, const char *head
 }
 
 /* Returns whether anything of it stands out. */
+static bool text_rates(struct text *w, const struct top_rate *rates, uint32_t count,
+                       const char *heading, bool groups)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < count; i++)
+        any |= text_line(w, &rates[i], any ? NULL : heading, groups);
+    return any;
+}
+
 static bool text_list(struct text *w, struct nigh *cache, struct top *list, const char *heading)
 {
     struct top_rate rates[TOP_MOST];
-    uint32_t count = read_list(cache, list, rates);
-    bool any = false;
-    for (uint32_t i = 0; i < count; i++)
-        any |= text_line(w, &rates[i], any ? NULL : heading, list == &cache->hot_groups);
-    return any;
+    return text_rates(w, rates, read_list(cache, list, rates), heading, false);
 }
 
 /* Says how evenly spread is what does not stand out. */
 static void add_even(struct text *w, const struct top_whole *whole, const char *too_few)
 {
     double share = share_of(whole);
-    if (share <= 0.5)
+    if (share <= EVEN)
         text_add(w, "none has more than 1 in %u of them\n", (unsigned)(1 / share));
     else
         text_add(w, "%s\n", too_few);
@@ -155,16 +183,24 @@ static void text_even(struct text *w, struct nigh *cache, struct top *list, cons
     add_even(w, &whole, "too few were looked at to tell");
 }
 
-/* Says the same of tags, spaces and all. */
-static void text_even_groups(struct text *w, struct nigh *cache)
+/* Says the same of tags, spaces and all; but of `only` one space not if it may be another that
+ * stands out. */
+static void text_even_groups(struct text *w, struct nigh *cache, const struct nigh_space *only)
 {
     struct top_whole whole = read_whole(cache, &cache->hot_groups);
-    if (whole.rate < RATE_LEAST)
+    if (whole.rate < RATE_LEAST || (only && share_of(&whole) > EVEN))
         return;
     text_add(w, "\n");
     add_rate(w, whole.rate, 0);
     text_add(w, " changes/s by tag, space or all: ");
     add_even(w, &whole, "too few to rank");
+}
+
+static void text_groups(struct text *w, struct nigh *cache, const struct nigh_space *only)
+{
+    struct top_rate rates[TOP_MOST];
+    if (!text_rates(w, rates, read_groups(cache, only, rates), "changes/s", true))
+        text_even_groups(w, cache, only);
 }
 
 static void text_space(struct text *w, struct nigh_space *space)
@@ -182,11 +218,8 @@ static void text_space(struct text *w, struct nigh_space *space)
 
 /* ---- JSON ---- */
 
-static void json_list(struct text *w, struct nigh *cache, struct top *list)
+static void json_rates(struct text *w, const struct top_rate *rates, uint32_t count, bool group)
 {
-    struct top_rate rates[TOP_MOST];
-    uint32_t count = read_list(cache, list, rates);
-    bool group = list == &cache->hot_groups;
     text_add(w, "[");
     for (uint32_t i = 0; i < count; i++) {
         struct shown s = show(&rates[i]);
@@ -199,6 +232,12 @@ static void json_list(struct text *w, struct nigh *cache, struct top *list)
                  s.rate, s.off);
     }
     text_add(w, "]");
+}
+
+static void json_list(struct text *w, struct nigh *cache, struct top *list)
+{
+    struct top_rate rates[TOP_MOST];
+    json_rates(w, rates, read_list(cache, list, rates), false);
 }
 
 /* Adds, of each list, the rate of all its keys, and the share that no key has more of. */
@@ -248,24 +287,20 @@ static void write_spaces(struct text *w, struct nigh *cache, const struct nigh_s
     }
 }
 
-/* Groups are above spaces: who asks for one space is not told of them. */
 static void json_cache(struct text *w, struct nigh *cache, const struct nigh_space *only)
 {
+    struct top_rate rates[TOP_MOST];
     text_add(w, "{\"half_life_s\": %u, \"spaces\": {", TOP_HALF_LIFE_S);
     write_spaces(w, cache, only, NIGH_STATS_JSON);
-    text_add(w, "}");
-    if (!only) {
-        text_add(w, ", \"groups\": ");
-        json_list(w, cache, &cache->hot_groups);
-    }
+    text_add(w, "}, \"groups\": ");
+    json_rates(w, rates, read_groups(cache, only, rates), true);
     text_add(w, "}\n");
 }
 
 static void text_cache(struct text *w, struct nigh *cache, const struct nigh_space *only)
 {
     write_spaces(w, cache, only, NIGH_STATS_TEXT);
-    if (!only && !text_list(w, cache, &cache->hot_groups, "changes/s"))
-        text_even_groups(w, cache);
+    text_groups(w, cache, only);
 }
 
 long nigh_hot(struct nigh *cache, const char *space, enum nigh_stats_format format, char *buffer,
