@@ -40,6 +40,7 @@ static void read_note(struct nigh_space *space, uint64_t now_ns, struct trend_no
     ret->at_ns = now_ns;
     for (unsigned i = 0; i < TREND_COUNTS; i++)
         ret->counts[i] = counts[counter_of(i)];
+    ret->counts[TREND_EVICTED] -= counts[STATS_L1_SHED];
 }
 
 static const struct trend_note *note_at(const struct trend_past *p, uint32_t i)

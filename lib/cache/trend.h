@@ -47,7 +47,7 @@ enum trend_count {
     TREND_L2_FRESH = TREND_L2,
     TREND_L2_STALE,
     TREND_L2_MISS,
-    TREND_EVICTED,
+    TREND_EVICTED, /* so that others could come: not what a cap that comes down sheds */
     TREND_REFUSED,
     TREND_MISS_ABSENT,
     TREND_MISS_OF, /* the first of the causes (misses.h), as the counters are in order */

@@ -433,6 +433,18 @@ TEST(a_smaller_cap_sheds_keys)
     CHECK_EQ(nigh_set(w.cache, "l1.memory", "6m"), 0);
     CHECK_WITHIN(WORLD_PATIENCE_MS, world_tick(&w) >= 0 && world_count(&w, "l1_evict") > 500);
     CHECK_GT(count_of(&w, "shed", 2000), 0);
+    /* Nothing had to go so that others could come. */
+    world_advance(&w, 1500);
+    world_settle(&w);
+    CHECK_GT(world_count(&w, "l1_shed"), 500);
+    CHECK_EQ(nigh_stats_value(w.cache, "s", "evicted_1m"), 0);
+    CHECK(explain_says(w.space, "never asked for", "evicted 0 and found no room for 0 in the "));
+    CHECK(explain_says(w.space, "never asked for", " since a smaller cap was set (0 and 0 in all"));
+    CHECK(explain_says(w.space, "never asked for", " to give memory back)"));
+    CHECK_WITHIN(WORLD_PATIENCE_MS,
+                 (put(&w, key_numbered(2000 + (unsigned)world_count(&w, "l1_store")), 8000),
+                  world_advance(&w, 500), world_settle(&w),
+                  nigh_stats_value(w.cache, "s", "evicted_1m") > 0));
     world_close(&w);
 }
 

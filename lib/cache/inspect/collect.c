@@ -120,7 +120,9 @@ static void look_at_floors(struct explanation *x, const uint16_t *tags, uint32_t
 static void look_at_room(struct explanation *x)
 {
     struct nigh_space *space = x->space;
+    x->shed = stats_read(&space->stats, STATS_L1_SHED);
     x->evicted = stats_read(&space->stats, STATS_L1_EVICT);
+    x->evicted -= u64_min(x->evicted, x->shed);
     x->refused = stats_read(&space->stats, STATS_L1_REFUSED_FULL);
     x->evicted_1m = trend_lately(&space->trend, TREND_EVICTED);
     x->refused_1m = trend_lately(&space->trend, TREND_REFUSED);

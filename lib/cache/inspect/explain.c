@@ -327,14 +327,17 @@ static void text_room(struct text *w, const struct explanation *x)
 {
     struct line l;
     struct text *t = begin(&l);
-    if (x->l1.present || x->evicted + x->refused == 0)
+    if (x->l1.present || x->evicted + x->refused + x->shed == 0)
         return;
     text_add(t, "L1 %s (", x->room.is_full ? "is full" : "has room now");
     room_say(t, &x->room);
     text_add(t, "): of this space it has evicted %" PRIu64 " and found no room for %" PRIu64 " ",
              x->evicted_1m, x->refused_1m);
     say_minute(t, &x->space->trend);
-    text_add(t, " (%" PRIu64 " and %" PRIu64 " in all)", x->evicted, x->refused);
+    text_add(t, " (%" PRIu64 " and %" PRIu64 " in all", x->evicted, x->refused);
+    if (x->shed)
+        text_add(t, ", and %" PRIu64 " to give memory back", x->shed);
+    text_add(t, ")");
     if (!x->room_is_wanted && x->room_wanted_ago_ns != UINT64_MAX) {
         text_add(t, ", the last one ");
         say_ago(t, x->room_wanted_ago_ns);

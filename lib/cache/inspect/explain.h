@@ -92,6 +92,7 @@ struct explanation {
     uint32_t floor_count;
     struct l1_fated fate;
     uint64_t evicted, refused;          /* of the space for want of room, since it was opened */
+    uint64_t shed;                      /* ... and evicted because a cap came down */
     uint64_t evicted_1m, refused_1m;    /* ... in the last minute */
     struct room room;                   /* how full L1 is */
     bool room_is_wanted;                /* something had to go for want of it, at present */

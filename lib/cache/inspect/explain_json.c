@@ -196,12 +196,12 @@ void explain_json(struct text *w, const struct explanation *x)
         text_add(w, "%s", i ? ", " : "");
         json_floor(w, &x->floors[i]);
     }
-    text_add(w, "], \"room\": {\"evicted\": %" PRIu64 ", \"refused\": %" PRIu64
-                ", \"evicted_1m\": %" PRIu64 ", \"refused_1m\": %" PRIu64
-                ", \"cap\": \"%s\", \"used\": %" PRIu64 ", \"most\": %" PRIu64
-                ", \"wanted\": %s}",
-             x->evicted, x->refused, x->evicted_1m, x->refused_1m, x->room.cap, x->room.used,
-             x->room.most, truth(x->room_is_wanted));
+    text_add(w, "], \"room\": {\"evicted\": %" PRIu64 ", \"shed\": %" PRIu64
+                ", \"refused\": %" PRIu64 ", \"evicted_1m\": %" PRIu64
+                ", \"refused_1m\": %" PRIu64 ", \"cap\": \"%s\", \"used\": %" PRIu64
+                ", \"most\": %" PRIu64 ", \"wanted\": %s}",
+             x->evicted, x->shed, x->refused, x->evicted_1m, x->refused_1m, x->room.cap,
+             x->room.used, x->room.most, truth(x->room_is_wanted));
     json_schemas(w, x->space);
     json_around(w, x);
     text_add(w, "}\n");

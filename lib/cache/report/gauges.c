@@ -273,7 +273,7 @@ static bool is_loader_cheaper(struct nigh_space *space)
     X(evicted_age_ms, NEEDS_NOTHING, evicted_age_ns(space) / NS_PER_MS,                            \
       "a tenth of those evicted in the last minute or so were younger; 0: none was evicted")       \
     X(evicted_1m, NEEDS_NOTHING, trend_lately(&space->trend, TREND_EVICTED),                       \
-      "l1_evict of the last minute")                                                               \
+      "l1_evict of the last minute, less l1_shed")                                                 \
     X(refused_1m, NEEDS_NOTHING, trend_lately(&space->trend, TREND_REFUSED),                       \
       "l1_refused_full of the last minute")                                                        \
     X(loader_cheaper, NEEDS_NOTHING, is_loader_cheaper(space),                                     \
