@@ -25,7 +25,7 @@ extern "C" {
  * has all, also stamps and floors. "reason" and "redis" in JSON are words from a fixed list, for
  * programs; "schemas" are those in which Redis has values of the space, as this node has last
  * learnt; "reach" says how far back what became of the key would be remembered (null: to the
- * opening).
+ * opening), of values, of answers without one ("does not exist", failed loads) and of changes.
  *
  * Nothing changes by it: the policy is not told of a hit, no read is counted, no lease taken. What
  * became of a key is remembered in a table of limited size: of some thousands of keys, and when, to

@@ -99,9 +99,11 @@ static void take(uint64_t word, uint64_t hash, uint64_t now_ns, struct l1_fated 
     };
 }
 
-static bool is_refusal(enum l1_fate fate)
+/* Whether it ends a load: then it comes after the change that the load has followed. */
+static bool ends_load(enum l1_fate fate)
 {
-    return fate == L1_FATE_REFUSED_POLICY || fate == L1_FATE_REFUSED_FULL;
+    return fate == L1_FATE_REFUSED_POLICY || fate == L1_FATE_REFUSED_FULL ||
+           fate == L1_FATE_FAILED;
 }
 
 /* Returns the younger of two causes; where they are as old, the first one. */
@@ -115,9 +117,9 @@ static const struct l1_fated *younger(const struct l1_fated *a, const struct l1_
  * clock is coarse, and all else may have come before the change. */
 static struct l1_fated last_of(const struct l1_fated of[FATES_TABLES])
 {
-    const struct l1_fated *often = younger(&of[FATES_OFTEN], &of[FATES_ABSENT]);
-    const struct l1_fated *rare = &of[FATES_RARE];
-    return *(is_refusal(often->fate) ? younger(often, rare) : younger(rare, often));
+    const struct l1_fated *a = &of[FATES_OFTEN], *b = &of[FATES_NO_VALUE], *rare = &of[FATES_RARE];
+    const struct l1_fated *often = ends_load(b->fate) ? younger(b, a) : younger(a, b);
+    return *(ends_load(often->fate) ? younger(often, rare) : younger(rare, often));
 }
 
 /* Returns how far back the key's place reaches: what had become of the key since its word was
@@ -136,11 +138,11 @@ struct l1_fated l1_fate_of(const struct l1 *l1, const struct l1_key *key)
     for (int i = 0; i < FATES_TABLES; i++) {
         words[i] = atomic_load_explicit(fates_place(&f->of[i], key->hash), memory_order_relaxed);
         take(words[i], key->hash, now_ns, &of[i]);
-        of[i].absent = i == FATES_ABSENT;
+        of[i].absent = i == FATES_NO_VALUE && of[i].fate != L1_FATE_FAILED;
     }
     struct l1_fated last = last_of(of);
     last.reach_ns = reach_ns(words[FATES_OFTEN], now_ns);
-    last.absent_reach_ns = reach_ns(words[FATES_ABSENT], now_ns);
+    last.no_value_reach_ns = reach_ns(words[FATES_NO_VALUE], now_ns);
     last.rare_reach_ns = reach_ns(words[FATES_RARE], now_ns);
     last.forgotten = last.fate >= L1_FATE_RARE && of[FATES_OFTEN].fate == L1_FATE_NONE &&
                      last.reach_ns < last.ago_ns;

@@ -10,14 +10,17 @@
  *
  * A key that has the same place takes it over; then the older cause is forgotten. What happens all
  * the time in a full cache (evicting, refusing, expiring) does not overwrite what is rare, and
- * worth more. Nor does what becomes of answers "does not exist" overwrite what became of values:
- * they live for seconds, and a client that asks for keys that there are not makes them by the
- * thousand. Another key is taken for this one in one look of some 2^20 at a place that is in use.
+ * worth more. Nor does what becomes of loads that bring no value overwrite either: answers "does
+ * not exist" live for seconds, and a client that asks for keys that there are not makes them by the
+ * thousand, as an origin that is down makes failed loads. Another key is taken for this one in one
+ * look of some 2^20 at a place that is in use.
  *
  * Sizes. The frequent causes have a place for each 2 KiB of the cap. A full cache fills as many
  * places as it evicts, so half of them are still known after .7 of that number of others. The rare
- * ones have an eighth of that, and those of absences another. Together they take less than a 200th
- * of the cap, and are part of it.
+ * ones have an eighth of that, and those without a value another: where 5,000 keys a second are
+ * asked for that do not exist, a cap of 64 MiB remembers them for a second. So each place tells,
+ * too, how far back it reaches, and whoever explains a key says that. Together the tables take less
+ * than a 200th of the cap, and are part of it.
  *
  * Evictions must not read a clock for this. They take the time that the last sweep for expired
  * entries has left here, a second ago at most where the keeper comes in time. Nor is it kept how
@@ -44,7 +47,12 @@
 #define FATE_TAG_SHIFT (FATE_TIME_SHIFT + FATE_TIME_BITS)
 
 /* Which table has a cause. */
-enum fates_of { FATES_OFTEN, FATES_ABSENT, FATES_RARE, FATES_TABLES };
+enum fates_of {
+    FATES_OFTEN,    /* of values */
+    FATES_NO_VALUE, /* frequent causes of answers "does not exist"; failed loads */
+    FATES_RARE,
+    FATES_TABLES
+};
 
 /* Keys: (c) constant after init  (a) atomic, relaxed: a word tells all, and nothing by it */
 struct l1_fates {
@@ -88,17 +96,23 @@ static inline void fates_note_in(struct l1_fates *f, enum fates_of of, uint64_t 
     atomic_store_explicit(fates_place(&f->of[of], hash), word, memory_order_relaxed);
 }
 
+static inline enum fates_of fates_of(enum l1_fate fate, bool absent)
+{
+    if (fate == L1_FATE_FAILED)
+        return FATES_NO_VALUE;
+    return fate >= L1_FATE_RARE ? FATES_RARE : absent ? FATES_NO_VALUE : FATES_OFTEN;
+}
+
 static inline void fates_note(struct l1_fates *f, uint64_t hash, enum l1_fate fate, uint16_t who)
 {
-    fates_note_in(f, fate >= L1_FATE_RARE ? FATES_RARE : FATES_OFTEN, hash, fate, who);
+    fates_note_in(f, fates_of(fate, false), hash, fate, who);
 }
 
 /* Note what became of an entry that goes; `absent`: it said that its key does not exist. */
 static inline void fates_note_gone(struct l1_fates *f, uint64_t hash, enum l1_fate fate,
                                    bool absent)
 {
-    fates_note_in(f, fate >= L1_FATE_RARE ? FATES_RARE : absent ? FATES_ABSENT : FATES_OFTEN, hash,
-                  fate, 0);
+    fates_note_in(f, fates_of(fate, absent), hash, fate, 0);
 }
 
 #endif

@@ -418,7 +418,8 @@ void l1_group_floors(const struct l1 *l1, uint16_t slot, uint64_t *ret_any, uint
  * Locks    none
  */
 
-/* Causes for which a key is not in the table. Those from L1_FATE_RARE on are kept apart. */
+/* Causes for which a key is not in the table. Those from L1_FATE_RARE on are kept apart,
+ * and FAILED with those of answers that a key does not exist. */
 enum l1_fate {
     L1_FATE_NONE,
     L1_FATE_EVICTED,        /* for room */
@@ -444,8 +445,8 @@ struct l1_fated {
     bool forgotten;  /* it may have been evicted or refused since: that place was taken over */
     uint64_t reach_ns;        /* so far back nothing of the frequent causes is forgotten of values
                                * of this key; UINT64_MAX: nothing at all */
-    uint64_t absent_reach_ns; /* ... of answers that it does not exist */
-    uint64_t rare_reach_ns;   /* ... of the other causes */
+    uint64_t no_value_reach_ns; /* ... of answers that it does not exist, and of failed loads */
+    uint64_t rare_reach_ns;     /* ... of the other causes */
 };
 void l1_note_fate(struct l1 *l1, const struct l1_key *key, enum l1_fate fate, uint16_t who);
 /* Returns the last cause that is remembered; L1_FATE_NONE: nothing is known. */

@@ -113,11 +113,33 @@ TEST(what_became_of_absences_overwrites_nothing_of_values)
         fates_note_gone(c.l1->fates, cache_key(&c, &name, i).hash, L1_FATE_EXPIRED, true);
     CHECK(fate_of(&c, 1).fate == L1_FATE_EVICTED && !fate_of(&c, 1).absent);
     CHECK_EQ(fate_of(&c, 2).reach_ns, UINT64_MAX);
-    CHECK_LE(fate_of(&c, 2).absent_reach_ns, NS_PER_S); /* each place has been taken */
+    CHECK_LE(fate_of(&c, 2).no_value_reach_ns, NS_PER_S); /* each place has been taken */
     CHECK(fate_of(&c, 99999).fate == L1_FATE_EXPIRED && fate_of(&c, 99999).absent);
     fake_env_advance(&c.fake, NS_PER_S);
     note(&c, 99999, L1_FATE_EXPIRED, 0); /* the younger one counts, as elsewhere */
     CHECK(!fate_of(&c, 99999).absent);
+    cache_close(&c);
+}
+
+/* Nor do loads that fail, which are many where an origin is down, who invalidated what. */
+TEST(failed_loads_overwrite_nothing_of_values_and_changes)
+{
+    struct cache c;
+    cache_open(&c, 4 << 20, 1);
+    note(&c, 1, L1_FATE_EVICTED, 0);
+    note(&c, 2, L1_FATE_CHANGED, FRIEND);
+    for (unsigned i = 100; i < 100000; i++)
+        note(&c, i, L1_FATE_FAILED, 0);
+    CHECK_EQ(fate_of(&c, 1).fate, L1_FATE_EVICTED);
+    CHECK_EQ(fate_of(&c, 2).who, FRIEND);
+    CHECK_EQ(fate_of(&c, 3).rare_reach_ns, UINT64_MAX);
+    CHECK_LE(fate_of(&c, 3).no_value_reach_ns, NS_PER_S);
+    CHECK(fate_of(&c, 99999).fate == L1_FATE_FAILED && !fate_of(&c, 99999).absent);
+    note(&c, 99999, L1_FATE_CHANGED, FRIEND); /* at once: a change is what a load follows, ... */
+    CHECK_EQ(fate_of(&c, 99999).fate, L1_FATE_FAILED);
+    fake_env_advance(&c.fake, NS_PER_S);
+    note(&c, 99999, L1_FATE_CHANGED, FRIEND); /* ... but of two times the younger one counts */
+    CHECK_EQ(fate_of(&c, 99999).fate, L1_FATE_CHANGED);
     cache_close(&c);
 }
 

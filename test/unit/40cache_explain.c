@@ -94,10 +94,13 @@ TEST(how_far_back_absences_are_remembered_is_said)
     world_advance(&w, 6000);
     world_settle(&w);
     CHECK_REASON(w.space, "k", "no_trace",
-                 "no trace of it: it was never here, or that is forgotten.");
-    CHECK(explain_says(w.space, "k", "\nlast       nothing, as far back as is remembered: of "
-                                     "values since the opening, of answers \"does not exist\" at "
-                                     "most the last 1.0 s, of changes since the opening\n"));
+                 "L1 has no trace of it: it was never here, or not within what is remembered of "
+                 "values (since the opening), of ");
+    CHECK(explain_says(w.space, "k", ", of \"does not exist\" and failed loads (at most the last "
+                                     "1.0 s), and of changes (since the opening)."));
+    CHECK(!strstr(explain_of(w.space, "k", NIGH_STATS_TEXT), "\nlast "));
+    world_advance(&w, 3000);
+    CHECK(explain_says(w.space, "k", " and failed loads (the last 3.1 s), and of changes (since "));
     CHECK(strstr(explain_of(w.space, "k", NIGH_STATS_JSON), "\"reach\": {\"value_ms\": null, "));
     world_advance(&w, 1500);
     world_settle(&w);

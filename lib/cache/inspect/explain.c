@@ -179,39 +179,14 @@ static void text_redis(struct text *w, const struct explanation *x)
 
 /* ---- what became of it ---- */
 
-static void add_reach(struct text *t, const char *of, uint64_t reach_ns)
-{
-    text_add(t, "%s", of);
-    if (reach_ns == UINT64_MAX) {
-        text_add(t, " since the opening");
-        return;
-    }
-    text_add(t, reach_ns < NS_PER_S ? " at most the last " : " the last ");
-    say_span(t, u64_max(reach_ns, NS_PER_S)); /* the times of causes are as coarse */
-}
-
-static bool reaches_back(const struct l1_fated *f)
-{
-    return u64_min(f->reach_ns, u64_min(f->absent_reach_ns, f->rare_reach_ns)) == UINT64_MAX;
-}
-
-/* Says what became of a key that is not there, if the reason is another one; of a key without a
- * trace how far back one would be known. Each of the three is remembered so far back as others have
- * not taken its place. */
+/* Says what became of a key that is not there, if the reason is another one. */
 static void text_last(struct text *w, const struct explanation *x)
 {
     struct line l;
     struct text *t = begin(&l);
-    const struct l1_fated *f = &x->fate;
-    if (x->l1.present || (f->fate == L1_FATE_NONE && reaches_back(f)))
+    if (x->l1.present || !(x->flies || x->failed_ns))
         return;
-    if (f->fate == L1_FATE_NONE) {
-        add_reach(t, "nothing, as far back as is remembered: of values", f->reach_ns);
-        add_reach(t, ", of answers \"does not exist\"", f->absent_reach_ns);
-        add_reach(t, ", of changes", f->rare_reach_ns);
-    } else if (x->flies || x->failed_ns) {
-        reason_say_fate(t, x);
-    }
+    reason_say_fate(t, x);
     end(w, "last", &l);
 }
 

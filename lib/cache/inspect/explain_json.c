@@ -79,7 +79,7 @@ static void json_reach(struct text *w, const char *name, uint64_t reach_ns)
 static void json_reaches(struct text *w, const struct l1_fated *f)
 {
     json_reach(w, ", \"reach\": {\"value_ms\"", f->reach_ns);
-    json_reach(w, ", \"absent_ms\"", f->absent_reach_ns);
+    json_reach(w, ", \"no_value_ms\"", f->no_value_reach_ns);
     json_reach(w, ", \"change_ms\"", f->rare_reach_ns);
     text_add(w, "}");
 }

@@ -386,13 +386,29 @@ static void say_redis_floor(struct text *w, const struct explanation *x)
     text_add(w, ")");
 }
 
-/* Says whether it is known that nothing ever became of the key: each of the three is remembered
- * so far back as others have not taken its place. */
+static void say_reach(struct text *w, const char *of, uint64_t reach_ns)
+{
+    text_add(w, "%s (", of);
+    if (reach_ns == UINT64_MAX) {
+        text_add(w, "since the opening)");
+        return;
+    }
+    text_add(w, reach_ns < NS_PER_S ? "at most the last " : "the last ");
+    say_span(w, u64_max(reach_ns, NS_PER_S)); /* the times of causes are as coarse */
+    text_add(w, ")");
+}
+
+/* Says whether it is known that nothing ever became of the key, or else how far back that would be
+ * known: each of the three is remembered so far back as others have not taken its place. */
 static void say_untraced(struct text *w, const struct l1_fated *f)
 {
-    bool whole = u64_min(f->reach_ns, u64_min(f->absent_reach_ns, f->rare_reach_ns)) == UINT64_MAX;
-    text_add(w, whole ? "it was never here since the opening"
-                      : "it was never here, or that is forgotten");
+    if (u64_min(f->reach_ns, u64_min(f->no_value_reach_ns, f->rare_reach_ns)) == UINT64_MAX) {
+        text_add(w, "it was never here since the opening");
+        return;
+    }
+    say_reach(w, "it was never here, or not within what is remembered of values", f->reach_ns);
+    say_reach(w, ", of \"does not exist\" and failed loads", f->no_value_reach_ns);
+    say_reach(w, ", and of changes", f->rare_reach_ns);
 }
 
 /* Returns how much longer than until it was evicted a value would have stayed, at most: by what
