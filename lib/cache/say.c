@@ -19,7 +19,7 @@ void say_span(struct text *w, uint64_t ns)
     else if (s < 360000)
         text_add(w, "%.0f h", s / 3600);
     else
-        text_add(w, "%.0f days", s / 86400);
+        text_add(w, "%.0f days", s / SECONDS_A_DAY);
 }
 
 void say_ago(struct text *w, uint64_t ns)

@@ -521,6 +521,27 @@ TEST(an_event_has_one_time_of_day)
     }
 }
 
+/* Midnight is on the day that it begins. */
+TEST(what_was_on_another_day_has_a_date)
+{
+    static const uint64_t midnight_ns = UINT64_C(1709251200) * NS_PER_S; /* March 1st, 2024 */
+    static const struct {
+        uint64_t wall_ns, ago_ns;
+        const char *text;
+    } cases[] = {
+        {midnight_ns + NS_PER_S, NS_PER_S, "00:00:00 UTC"},
+        {midnight_ns, 1, "2024-02-29 23:59:59 UTC"},
+        {midnight_ns, 366 * 86400 * NS_PER_S, "2023-03-01 00:00:00 UTC"},
+        {midnight_ns, UINT64_MAX, "1970-01-01 00:00:00 UTC"}, /* before there was a clock */
+    };
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+        char text[64] = "";
+        struct text t = text_into(text, sizeof(text));
+        say_clock_at(&t, cases[i].wall_ns, cases[i].ago_ns);
+        CHECK_STR(text, cases[i].text);
+    }
+}
+
 /* Clients that ask for what there is not make a cause each, and take the place of no value's. */
 TEST(a_flood_of_absences_leaves_what_became_of_values)
 {
