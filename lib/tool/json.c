@@ -276,6 +276,17 @@ double json_number(const struct json *j, const char *a, const char *b, const cha
     return item ? item->number : 0;
 }
 
+double json_sum(const struct json *j, const char *a, const char *name)
+{
+    double sum = 0;
+    for (size_t i = 0; i < j->count; i++) {
+        const char *const *names = j->items[i].names;
+        bool wanted = same(names[0], a) && names[1] && same(names[2], name) && !names[3];
+        sum += wanted ? j->items[i].number : 0;
+    }
+    return sum;
+}
+
 const char *json_string(const struct json *j, const char *a, const char *b, const char *c)
 {
     const struct item *item = find(j, a, b, c);

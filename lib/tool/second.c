@@ -50,14 +50,6 @@ void moment_ask(struct moment *m, const struct tool_args *args, const char *comm
     }
 }
 
-const struct json *moment_first(const struct moment *m)
-{
-    for (size_t i = 0; i < TOOL_SOCKETS_MAX; i++)
-        if (m->of[i])
-            return m->of[i];
-    return NULL;
-}
-
 /* Gives what a process said before the place that it has now. */
 static void align(struct second *s, struct moment *was, const struct tool_args *args)
 {
@@ -73,6 +65,29 @@ static void align(struct second *s, struct moment *was, const struct tool_args *
     }
 }
 
+static void list_space(struct second *s, const char *name)
+{
+    for (size_t i = 0; i < s->space_count; i++)
+        if (strcmp(s->spaces[i], name) == 0)
+            return;
+    s->more_spaces = s->space_count == SECOND_SPACES;
+    if (!s->more_spaces)
+        s->spaces[s->space_count++] = name;
+}
+
+/* Lists the spaces of all processes: they need not have the same. */
+static void list_spaces(struct second *s)
+{
+    const char *name;
+    s->space_count = 0;
+    s->more_spaces = false;
+    for (size_t i = 0; i < TOOL_SOCKETS_MAX; i++) {
+        const struct json *j = s->now.of[i];
+        for (size_t k = 0; j && !s->more_spaces && (name = json_name(j, "spaces", k)); k++)
+            list_space(s, name);
+    }
+}
+
 void second_ask(struct second *s, const struct tool_args *args)
 {
     struct moment was = s->now;
@@ -81,9 +96,15 @@ void second_ask(struct second *s, const struct tool_args *args)
     align(s, &was, args);
     moment_free(&was);
     moment_ask(&s->now, args, "stats json");
+    list_spaces(s);
 }
 
 /* ---- numbers ---- */
+
+static double above_0(double x)
+{
+    return x > 0 ? x : 0;
+}
 
 double second_gauge(const struct second *s, const char *name)
 {
@@ -93,36 +114,46 @@ double second_gauge(const struct second *s, const char *name)
     return all;
 }
 
+/* Whether a process has answered at both ends. */
+static bool has_both(const struct second *s, size_t i)
+{
+    return s->before.of[i] && s->now.of[i];
+}
+
+static double per_second(const struct second *s, double more)
+{
+    double seconds = s->now.at_s - s->before.at_s;
+    return seconds > 0 ? more / seconds : 0;
+}
+
 double second_rate(const struct second *s, const char *space, const char *name)
 {
     const char *a = space ? "spaces" : "cache";
     const char *b = space ? space : name;
     const char *c = space ? name : NULL;
     double more = 0;
-    for (size_t i = 0; i < TOOL_SOCKETS_MAX; i++) {
-        double was = s->before.of[i] ? json_number(s->before.of[i], a, b, c) : 0;
-        double is = s->now.of[i] ? json_number(s->now.of[i], a, b, c) : 0;
-        more += s->before.of[i] && is > was ? is - was : 0;
-    }
-    double seconds = s->now.at_s - s->before.at_s;
-    return seconds > 0 ? more / seconds : 0;
+    for (size_t i = 0; i < TOOL_SOCKETS_MAX; i++)
+        if (has_both(s, i))
+            more += above_0(json_number(s->now.of[i], a, b, c) -
+                            json_number(s->before.of[i], a, b, c));
+    return per_second(s, more);
 }
 
-double second_rate_of_all(const struct second *s, const char *name)
+double second_rate_of_spaces(const struct second *s, const char *name)
 {
-    const struct json *j = moment_first(&s->now);
-    const char *space;
-    double all = 0;
-    for (size_t i = 0; i < SECOND_SPACES && (space = json_name(j, "spaces", i)); i++)
-        all += second_rate(s, space, name);
-    return all;
+    double more = 0;
+    for (size_t i = 0; i < TOOL_SOCKETS_MAX; i++)
+        if (has_both(s, i))
+            more += above_0(json_sum(s->now.of[i], "spaces", name) -
+                            json_sum(s->before.of[i], "spaces", name));
+    return per_second(s, more);
 }
 
 double second_latency_ns(const struct second *s, const char *space, const char *name)
 {
     double worst = 0;
     for (size_t i = 0; i < TOOL_SOCKETS_MAX; i++) {
-        if (!s->now.of[i] || !s->before.of[i])
+        if (!has_both(s, i))
             continue;
         double ns = json_quantile_since(s->before.of[i], s->now.of[i], space, name, 0.99);
         worst = ns > worst ? ns : worst;
@@ -165,11 +196,10 @@ double second_hits_1m(const struct second *s, const char *space)
 double second_minute_s(const struct second *s)
 {
     double most = 0;
-    const char *space;
     for (size_t i = 0; i < TOOL_SOCKETS_MAX; i++) {
         const struct json *j = s->now.of[i];
-        for (size_t k = 0; j && k < SECOND_SPACES && (space = json_name(j, "spaces", k)); k++) {
-            double ms = json_number(j, "spaces", space, "window_1m_ms");
+        for (size_t k = 0; j && k < s->space_count; k++) {
+            double ms = json_number(j, "spaces", s->spaces[k], "window_1m_ms");
             most = ms > most ? ms : most;
         }
     }

@@ -10,7 +10,7 @@
 
 #include "tool/tool.h"
 
-#define SECOND_SPACES 64 /* of which is told, at most */
+#define SECOND_SPACES 64 /* that are listed, at most */
 
 /* The answers of all processes at one moment. */
 struct moment {
@@ -23,6 +23,9 @@ struct moment {
 
 struct second {
     struct moment before, now; /* each process has the same place in both */
+    const char *spaces[SECOND_SPACES]; /* names, of all processes now: they are of `now` */
+    size_t space_count;
+    bool more_spaces; /* than those */
 };
 
 /* How long one may keep the others from the screen, in ms. */
@@ -30,18 +33,16 @@ unsigned second_patience_ms(const struct tool_args *args);
 /* Ask all at once. What was there before is freed. */
 void moment_ask(struct moment *m, const struct tool_args *args, const char *command);
 void moment_free(struct moment *m);
-/* Any that has answered; NULL: none has. */
-const struct json *moment_first(const struct moment *m);
 
 /* Ask for the numbers of now; those of the last time become `before`. Which sockets there are has
  * been looked up anew. */
 void second_ask(struct second *s, const struct tool_args *args);
 
 double second_gauge(const struct second *s, const char *name);
-/* A counter's rate: of a space, or without one of the cache itself. A process that was asked only
- * once, or began anew, has none. */
+/* A counter's rate: of a space, or without one of the cache itself; and of all spaces together. A
+ * process that was asked only once, or began anew, has none. */
 double second_rate(const struct second *s, const char *space, const char *name);
-double second_rate_of_all(const struct second *s, const char *name);
+double second_rate_of_spaces(const struct second *s, const char *name);
 /* The p99 in ns, of that process in which it is worst; 0: none was timed. */
 double second_latency_ns(const struct second *s, const char *space, const char *name);
 /* The lowest of those processes that have one, which is not 0. */

@@ -89,6 +89,8 @@ struct json *json_read(const char *text);
 void json_free(struct json *j);
 /* The number at a path of at most three names (NULL: no more); 0: there is none. */
 double json_number(const struct json *j, const char *a, const char *b, const char *c);
+/* The sum of the numbers of that name in all objects of the one at `a`. */
+double json_sum(const struct json *j, const char *a, const char *name);
 /* A quantile, in ns, of what has come to a histogram of a space (NULL: of the cache) between two
  * answers; 0: nothing has. */
 double json_quantile_since(const struct json *before, const struct json *now, const char *space,

@@ -78,9 +78,9 @@ static double rate(const struct screen *s, const char *space, const char *name)
     return second_rate(&s->second, space, name);
 }
 
-static double rate_of_all(const struct screen *s, const char *name)
+static double rate_of_spaces(const struct screen *s, const char *name)
 {
-    return second_rate_of_all(&s->second, name);
+    return second_rate_of_spaces(&s->second, name);
 }
 
 static double latency_ns(const struct screen *s, const char *space, const char *name)
@@ -274,7 +274,7 @@ static void show_causes(struct screen *s)
     double of[CAUSES], sum = 0;
     char text[CAUSES * 40] = "", *to = text;
     for (size_t i = 0; i < CAUSES; i++)
-        sum += of[i] = rate_of_all(s, causes[i].counter);
+        sum += of[i] = rate_of_spaces(s, causes[i].counter);
     for (size_t i = 0; i < CAUSES; i++)
         if (200 * of[i] >= sum && sum > 0)
             to += sprintf(to, "%s%s %.0f %%", to == text ? "" : ", ", causes[i].words,
@@ -286,7 +286,7 @@ static void show_causes(struct screen *s)
 /* Says what the misses of this second were for, as they ended. */
 static void show_misses(struct screen *s)
 {
-    double all = rate_of_all(s, "l1_miss"), absent = rate_of_all(s, "miss_absent");
+    double all = rate_of_spaces(s, "l1_miss"), absent = rate_of_spaces(s, "miss_absent");
     absent = absent < all ? absent : all; /* of earlier ones, too */
     if (all <= 0)
         return;
@@ -365,16 +365,16 @@ static void show_space(struct screen *s, const char *name)
 /* Shows the spaces, and what the heads of the columns do not say. */
 static void show_spaces(struct screen *s)
 {
-    const struct json *j = moment_first(&s->second.now);
-    const char *name;
     char minute[16];
     double seconds = second_minute_s(&s->second);
     snprintf(minute, sizeof(minute), "%.0f s", seconds < 9999 ? seconds : 9999);
     line(s, "%s", "");
     line(s, "%-12s %7s %5s %5s %6s %5s %7s %7s %5s %6s %5s", "space", "reads/s", "L1%", minute,
          "stale%", "L2%", "loads/s", "evict/s", "age", "p99 L2", "load");
-    for (size_t i = 0; i < SECOND_SPACES && (name = json_name(j, "spaces", i)); i++)
-        show_space(s, name);
+    for (size_t i = 0; i < s->second.space_count; i++)
+        show_space(s, s->second.spaces[i]);
+    if (s->second.more_spaces)
+        line(s, "there are more spaces than these %d, which spaces lists", SECOND_SPACES);
     line(s, "L1%%: of this second, of %s; age: a tenth of the evicted was younger; -: none",
          minute);
 }
@@ -383,17 +383,14 @@ static void show_spaces(struct screen *s)
 static void show_hot(struct screen *s)
 {
     struct moment hot;
-    const char *name;
-    size_t spaces = 0;
+    size_t spaces = s->second.space_count;
     memset(&hot, 0, sizeof(hot));
     moment_ask(&hot, &s->args, "hot json");
-    const struct json *j = moment_first(&hot);
-    while (j && spaces < SECOND_SPACES && json_name(j, "spaces", spaces))
-        spaces++;
     int left = s->live ? s->rows_left - 2 : ROWS_ONCE;
     size_t rows = spaces && left > 0 ? (size_t)left / spaces : 0;
     print_lines(s, hot_groups(hot.of, TOOL_SOCKETS_MAX, s->columns), 1);
-    for (size_t i = 0; i < spaces && (name = json_name(j, "spaces", i)); i++) {
+    for (size_t i = 0; i < spaces; i++) {
+        const char *name = s->second.spaces[i];
         char *text = hot_table(hot.of, TOOL_SOCKETS_MAX, name, s->columns, rows > 3 ? rows - 1 : 2);
         if (text)
             line(s, spaces > 1 ? "%.60s" : "%.0s", name);

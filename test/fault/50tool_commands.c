@@ -210,6 +210,50 @@ TEST(several_processes_are_asked_by_a_pattern)
     rmdir(p.folder);
 }
 
+struct misser {
+    struct nigh_space *space;
+    pthread_t thread;
+    _Atomic bool ends;
+};
+
+static void *miss(void *arg)
+{
+    struct misser *m = arg;
+    struct nigh_value value;
+    for (; !atomic_load(&m->ends); check_pause())
+        CHECK_EQ(nigh_get(m->space, "k", 1, NULL, &value), NIGH_MISS);
+    return NULL;
+}
+
+/* Processes need not have the same spaces, and one may have more of them than are listed. */
+TEST(top_knows_the_spaces_of_all_processes_and_counts_all_of_them)
+{
+    struct world a, b;
+    struct tool_place p;
+    struct misser m = {.ends = false};
+    char name[16];
+    tool_make_folder(&p);
+    tool_open_at(&a, &p, "s.1", NULL);
+    tool_open_at(&b, &p, "s.2", NULL);
+    REQUIRE_EQ(nigh_space_open(b.cache, "of-b", NULL, NULL, NULL, NULL, &m.space), 0);
+    CHECK_EQ(tool_run("top --once -S '%s/s.*'", p.folder), 0);
+    CHECK(tool_says("\nof-b ") && !strstr(tool_out, "more spaces than"));
+    for (unsigned i = 0; i < 70; i++) {
+        snprintf(name, sizeof(name), "more%u", i);
+        REQUIRE_EQ(nigh_space_open(b.cache, name, NULL, NULL, NULL, NULL, &m.space), 0);
+    }
+    REQUIRE_EQ(pthread_create(&m.thread, NULL, miss, &m), 0);
+    CHECK_EQ(tool_run("top --once -S '%s/s.*'", p.folder), 0);
+    CHECK(tool_says("\nmore61 ") && !strstr(tool_out, "\nmore62 "));
+    CHECK(tool_says("\nthere are more spaces than these 64, "));
+    CHECK(tool_says("\nmisses   "));
+    atomic_store(&m.ends, true);
+    pthread_join(m.thread, NULL);
+    world_close(&b);
+    world_close(&a);
+    rmdir(p.folder);
+}
+
 /* A slow machine may not answer within that time, either. */
 static bool only_the_second_answers(const struct tool_place *p)
 {

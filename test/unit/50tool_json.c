@@ -59,6 +59,8 @@ TEST(the_items_of_a_path_are_found_among_all_others)
     CHECK_EQ(json_number(j, "z", NULL, NULL), 1);
     CHECK_EQ(json_number(j, "", NULL, NULL), 3);
     CHECK_EQ(json_number(j, "s", "n500", "v"), 0);
+    CHECK_EQ(json_sum(j, "s", "v"), 499 * 500 / 2);
+    CHECK_EQ(json_sum(j, "s", "n0") + json_sum(j, "a", "v"), 0);
     CHECK_EQ(json_number(j, "s", NULL, NULL), 0);
     CHECK_STR(json_string(j, "a", NULL, NULL), "\xc3\xa9u+123"); /* no digits */
     json_free(j);
