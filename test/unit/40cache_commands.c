@@ -371,14 +371,16 @@ TEST(what_is_wrong_is_said_and_does_nothing)
         {"nonsense\n", "error: no such command: nonsense; there are: help, version, health, "},
         {"why s k\n", "error: no such command: why; did you mean: health, explain (help says"},
         {"inval\\x00\n", "error: no such command: inval\\x00; did you mean: invalidate (help says"},
-        {"stats yaml\n", "error: no such format: yaml; there are text, json and"},
+        {"stats yaml\n", "error: no such format: yaml; there are text, json and prometheus\n"},
         {"stats s\n", "error: s is a space, and this is not told of one space alone"},
         {"hot nope\n", "error: no space of this name is open; open are: s\n"},
         {"get s nothing\n", "error: a space has no option, counter, gauge or histogram"},
         {"get none entries\n", "error: no space of this name is open; open are: s\n"},
         {"options none\n", "error: no space of this name is open; open are: s\n"},
         {"stats json json\n", "error: stats [text|json|prometheus]"},
-        {"curve prometheus\n", "error: "},
+        {"curve prometheus\n", "error: no such format: prometheus; there are text and json\n"},
+        {"explain s k prometheus\n", "error: no such format: prometheus; there are text and"},
+        {"hot s prometheus\n", "error: no such format: prometheus; there are text and json\n"},
         {"get nothing\n", "error: no option, counter, gauge or histogram"},
         {"get cap\n", "error: no option, counter, gauge or histogram of this name (one of a space: "
                       "get SPACE NAME): stats and options list them; some have to do with it: "

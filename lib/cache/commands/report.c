@@ -13,34 +13,40 @@ struct report {
     enum nigh_stats_format format;
 };
 
-/* Says what a word that is no format may have meant. `forms`: those that there are. */
-static void refuse_format(struct command *c, struct bytes word, const char *forms)
+/* The formats of reports; only stats has the last one. */
+static const char *const formats[] = {
+    [NIGH_STATS_TEXT] = "text", [NIGH_STATS_JSON] = "json", [NIGH_STATS_PROMETHEUS] = "prometheus"};
+#define LAST_OF_STATS NIGH_STATS_PROMETHEUS
+#define LAST_OF_OTHERS NIGH_STATS_JSON
+
+/* Says what a word that is no format may have meant. */
+static void refuse_format(struct command *c, struct bytes word, enum nigh_stats_format last)
 {
+    const char *there_are = last == LAST_OF_STATS ? "text, json and prometheus" : "text and json";
     char name[100] = "";
     struct text w = text_into(name, sizeof(name));
     text_add_name(&w, bytes_of(word.data, u64_min(word.len, 40)));
     if (space_find(c->cache, word))
         control_error(c->reply, "%s is a space, and this is not told of one space alone (get SPACE "
                                 "NAME, hot SPACE and options SPACE are); a format is %s",
-                      name, forms);
+                      name, there_are);
     else
-        control_error(c->reply, "no such format: %s; there are %s", name, forms);
+        control_error(c->reply, "no such format: %s; there are %s", name, there_are);
 }
 
-/* Reads the format that a report is asked for in. False: an error has been answered. */
-static bool read_format(struct command *c, struct bytes word, struct report *ret)
+/* Reads the format that a report is asked for in, which has those up to `last`. False: an error has
+ * been answered. */
+static bool read_format(struct command *c, struct bytes word, enum nigh_stats_format last,
+                        struct report *ret)
 {
-    if (command_is_word(word, "text"))
-        ret->format = NIGH_STATS_TEXT;
-    else if (command_is_word(word, "json"))
-        ret->format = NIGH_STATS_JSON;
-    else if (command_is_word(word, "prometheus"))
-        ret->format = NIGH_STATS_PROMETHEUS;
-    else {
-        refuse_format(c, word, "text, json and, of stats, prometheus");
-        return false;
+    for (unsigned i = 0; i <= last; i++) {
+        if (!command_is_word(word, formats[i]))
+            continue;
+        ret->format = (enum nigh_stats_format)i;
+        return true;
     }
-    return true;
+    refuse_format(c, word, last);
+    return false;
 }
 
 static long write_stats(void *arg, char *buffer, size_t size)
@@ -52,7 +58,7 @@ static long write_stats(void *arg, char *buffer, size_t size)
 void command_stats(struct command *c)
 {
     struct report r = {c->cache, NIGH_STATS_TEXT};
-    if (c->count == 0 || read_format(c, c->words[0], &r))
+    if (c->count == 0 || read_format(c, c->words[0], LAST_OF_STATS, &r))
         command_append(c, write_stats, &r);
 }
 
@@ -72,7 +78,7 @@ void command_explain(struct command *c)
 {
     struct report r = {c->cache, NIGH_STATS_TEXT};
     struct nigh_space *space = command_space(c, c->words[0]);
-    if (!space || (c->count == 3 && !read_format(c, c->words[2], &r)))
+    if (!space || (c->count == 3 && !read_format(c, c->words[2], LAST_OF_OTHERS, &r)))
         return;
     struct explained e = {space, c->words[1], r.format};
     command_append(c, write_explained, &e);
@@ -103,7 +109,8 @@ void command_hot(struct command *c)
     struct report r = {c->cache, NIGH_STATS_TEXT};
     bool named = c->count == 2 || (c->count == 1 && names_space(c));
     struct nigh_space *space = named ? command_space(c, c->words[0]) : NULL;
-    if ((named && !space) || (c->count > named && !read_format(c, c->words[c->count - 1], &r)))
+    if ((named && !space) ||
+        (c->count > named && !read_format(c, c->words[c->count - 1], LAST_OF_OTHERS, &r)))
         return;
     struct hot_asked h = {c->cache, space ? space->name : NULL, r.format};
     command_append(c, write_hot, &h);
@@ -118,7 +125,7 @@ static long write_curve(void *arg, char *buffer, size_t size)
 void command_curve(struct command *c)
 {
     struct report r = {c->cache, NIGH_STATS_TEXT};
-    if (c->count == 0 || read_format(c, c->words[0], &r))
+    if (c->count == 0 || read_format(c, c->words[0], LAST_OF_OTHERS, &r))
         command_append(c, write_curve, &r);
 }
 
