@@ -82,6 +82,26 @@ while IFS='|' read -r name program _; do
 done < <(sed -n "/^commands='/,/^'/p" "$perf/run")
 [ ! -e "$folder/none" ] || fail "perf/run COMMAND --help builds something"
 
+# Two checkouts do not write one log. Their tools are fakes: nothing is installed, and CMake fails.
+mkdir "$folder/fakes"
+sed 's/^.* //; /^pc:/d' <<<"$(. "$perf/../cmake/setup.sh" && nigh_packages)" |
+    while read -r tool; do
+        printf '#!/bin/sh\nexit 0\n' >"$folder/fakes/$tool" && chmod +x "$folder/fakes/$tool"
+    done
+printf '#!/bin/sh\necho "no CMake"\nexit 1\n' >"$folder/fakes/cmake"
+for checkout in one two; do
+    mkdir -p "$folder/$checkout/perf" "$folder/$checkout/cmake"
+    cp "$perf/run" "$folder/$checkout/perf"
+    cp "$perf/../cmake/setup.sh" "$folder/$checkout/cmake"
+    NIGH_CACHE=$folder/logs NIGH_BUILD= PATH=$folder/fakes:$PATH "$folder/$checkout/perf/run" \
+        >"$folder/$checkout/out" 2>&1 && fail "perf/run: built without a CMake"
+done
+sed -n 's/.*(log: \(.*\)).*/\1/p' "$folder"/{one,two}/out | sort -u >"$folder/logs/names"
+[ "$(wc -l <"$folder/logs/names")" -eq 2 ] || fail "perf/run: two checkouts have one log"
+while read -r log; do
+    [ -s "$log" ] || fail "perf/run: there is no $log"
+done <"$folder/logs/names"
+
 # A build folder is configured anew for another checkout, whose programs it would not have, and once
 # there is a program that CMake has looked for in vain.
 configuration() {
