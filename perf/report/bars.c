@@ -160,7 +160,7 @@ static enum tone tone_of_ratio(const struct row *r)
         [VERDICT_WITHIN] = TONE_UNSURE,
         [VERDICT_BETTER] = TONE_GOOD,
         [VERDICT_WORSE] = TONE_BAD,
-        [VERDICT_ONE_ROUND] = TONE_UNSURE,
+        [VERDICT_FEW] = TONE_UNSURE,
     };
     return row_has_truth(r) || row_has_control(r) ? TONE_PLAIN : tones[compare_beside(r)];
 }

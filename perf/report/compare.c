@@ -3,11 +3,11 @@
  * Comparing two runs. Where a row has a baseline its ratio is compared, for what a machine was busy
  * with then and now is in both sides of it; else the value.
  *
- * Of 5 rounds or more it is known between which figures the median lies (median_range()): a
- * difference counts when these do not overlap. Two runs of the same are told apart by it less than
- * once in a hundred (of 5 rounds each: when all of one lie above all of the other, 2 of the 252
- * orders), and more rounds see a smaller difference. Of fewer rounds, and in files that say nothing
- * of it, it has to be larger than the spread of either run.
+ * It is known between which figures the median lies (median_range()): a difference counts when
+ * these do not overlap. Two runs of the same are told apart by it less than once in a hundred, and
+ * more rounds see a smaller difference. In files that say nothing of it, a difference has to be
+ * larger than the spread of either run. Of fewer than COMPARE_ROUNDS neither means anything: the
+ * figures of two rounds may lie close together, or all on one side, by chance alone.
  */
 #include "report/compare.h"
 
@@ -17,26 +17,30 @@
 #include "support/fail.h"
 #include "support/table.h"
 
-#define LABEL_COLUMNS 52
-#define SURE_ROUNDS   5u
+#define LABEL_COLUMNS   46
+#define UNSURE_COLUMNS  11
+#define VERDICT_COLUMNS 13
 
 static const char *const words[VERDICTS] = {
     [VERDICT_WITHIN] = "-",
     [VERDICT_BETTER] = "better",
     [VERDICT_WORSE] = "worse",
-    [VERDICT_ONE_ROUND] = "?",
+    [VERDICT_FEW] = "cannot tell",
 };
 
-/* The larger spread of both; NAN when a run had but one round. */
-static double spread_of_both(const struct row *then, const struct row *now)
+static unsigned fewer_rounds(const struct row *then, const struct row *now)
 {
-    double a = row_spread(then), b = row_spread(now);
-    return isnan(a) || isnan(b) ? NAN : fmax(a, b);
+    return then->rounds < now->rounds ? then->rounds : now->rounds;
 }
 
-static bool is_sure(const struct row *r)
+static double larger_spread(const struct row *then, const struct row *now)
 {
-    return r->rounds >= SURE_ROUNDS && !isnan(r->low) && !isnan(r->high);
+    return fmax(row_spread(then), row_spread(now));
+}
+
+static bool has_range(const struct row *r)
+{
+    return !isnan(r->low) && !isnan(r->high);
 }
 
 static bool overlap(const struct row *a, const struct row *b)
@@ -44,11 +48,11 @@ static bool overlap(const struct row *a, const struct row *b)
     return a->low <= b->high && b->low <= a->high;
 }
 
-/* By how much of what was then a figure may differ without counting; NAN: nobody knows. */
+/* By how much of what was then a figure may differ without counting. */
 static double unsure(const struct row *then, const struct row *now)
 {
-    if (!is_sure(then) || !is_sure(now))
-        return spread_of_both(then, now);
+    if (!has_range(then) || !has_range(now))
+        return larger_spread(then, now);
     return (then->high - then->low + now->high - now->low) / 2 / fabs(row_figure(then));
 }
 
@@ -62,12 +66,13 @@ static double change(const struct row *then, const struct row *now)
 
 enum verdict compare_verdict(const struct row *then, const struct row *now)
 {
-    double by = change(then, now), spread = spread_of_both(then, now);
+    double by = change(then, now);
     if (by == 0)
         return VERDICT_WITHIN;
-    if (isnan(by) || isnan(spread))
-        return VERDICT_ONE_ROUND;
-    if (is_sure(then) && is_sure(now) ? overlap(then, now) : fabs(by) <= spread)
+    if (isnan(by) || fewer_rounds(then, now) < COMPARE_ROUNDS)
+        return VERDICT_FEW;
+    if (has_range(then) && has_range(now) ? overlap(then, now)
+                                          : fabs(by) <= larger_spread(then, now))
         return VERDICT_WITHIN;
     if (row_has_truth(now))
         return fabs(now->ratio - 1) < fabs(then->ratio - 1) ? VERDICT_BETTER : VERDICT_WORSE;
@@ -76,15 +81,20 @@ enum verdict compare_verdict(const struct row *then, const struct row *now)
 
 enum verdict compare_beside(const struct row *r)
 {
-    double by = r->ratio - 1, spread = row_spread(r);
-    if (isnan(by) || isnan(spread))
-        return VERDICT_ONE_ROUND;
-    if ((r->low <= 1 && r->high >= 1) || (!is_sure(r) && fabs(by) <= spread))
+    double by = r->ratio - 1;
+    if (isnan(by) || r->rounds < COMPARE_ROUNDS)
+        return VERDICT_FEW;
+    if (has_range(r) ? r->low <= 1 && r->high >= 1 : fabs(by) <= row_spread(r))
         return VERDICT_WITHIN;
     return (by > 0) == row_rises(r) ? VERDICT_BETTER : VERDICT_WORSE;
 }
 
 /* ---- the table ---- */
+
+const char *compare_cannot_tell(unsigned rounds)
+{
+    return table_print("cannot tell (%u round%s)", rounds, rounds == 1 ? "" : "s");
+}
 
 static const char *number(double x)
 {
@@ -122,10 +132,17 @@ static enum verdict print_row(const struct row *then, const struct row *now, FIL
 {
     enum verdict verdict = compare_verdict(then, now);
     double within = unsure(then, now);
+    unsigned rounds = fewer_rounds(then, now);
     print_label(now, out);
-    fprintf(out, "%10s%10s%10s%9s%8s\n", number(row_figure(then)), number(row_figure(now)),
-            percent(change(then, now)),
-            isfinite(within) ? table_print("%.1f %%", 100 * within) : "?", words[verdict]);
+    fprintf(out, "%10s%10s%10s", number(row_figure(then)), number(row_figure(now)),
+            percent(change(then, now)));
+    if (verdict == VERDICT_FEW)
+        fprintf(out, "%*s\n", UNSURE_COLUMNS + VERDICT_COLUMNS,
+                compare_cannot_tell(rounds));
+    else
+        fprintf(out, "%*s%*s\n", UNSURE_COLUMNS,
+                isfinite(within) ? table_print("%.1f %%", 100 * within) : "-",
+                VERDICT_COLUMNS, words[verdict]);
     return verdict;
 }
 
@@ -198,12 +215,18 @@ static size_t series_in(const struct rows *r)
 
 static void print_sum(const size_t counts[VERDICTS], size_t series, FILE *out)
 {
+    size_t judged = counts[VERDICT_BETTER] + counts[VERDICT_WORSE] + counts[VERDICT_WITHIN];
     fprintf(out,
-            "\n%zu better and %zu worse by more than rounds differ by; %zu within that (-)",
+            "\n%zu better and %zu worse by more than rounds differ by; %zu within that (-)\n",
             counts[VERDICT_BETTER], counts[VERDICT_WORSE], counts[VERDICT_WITHIN]);
-    if (counts[VERDICT_ONE_ROUND])
-        fprintf(out, ";\n%zu of one round, of which nobody can say (?)", counts[VERDICT_ONE_ROUND]);
-    fprintf(out, "\nOf a hundred figures one may count by chance alone.\n");
+    if (judged)
+        fprintf(out, "Of a hundred figures that are judged one may count by chance alone.\n");
+    if (counts[VERDICT_FEW])
+        fprintf(out,
+                "%zu cannot be told: %u rounds in each file would do (--rounds %u); what a run "
+                "measures but\nonce is of 1 round whatever --rounds says, and only more runs "
+                "tell.\n",
+                counts[VERDICT_FEW], COMPARE_ROUNDS, COMPARE_ROUNDS);
     if (series)
         fprintf(out, "figures over time are not compared: %zu rows (see perf/run report)\n",
                 series);
@@ -233,7 +256,8 @@ void compare_print(const struct rows *then, const struct rows *now, FILE *out)
             "Ratios where a baseline is named, else values: these differ, too, by what else the\n"
             "machine did then and now, which no spread tells.\n\n",
             then->path, now->path);
-    fprintf(out, "%-*s%10s%10s%10s%9s\n", LABEL_COLUMNS, "", "then", "now", "change", "unsure");
+    fprintf(out, "%-*s%10s%10s%10s%*s\n", LABEL_COLUMNS, "", "then", "now", "change",
+            UNSURE_COLUMNS, "unsure");
     for (size_t i = 0; i < now->count; i++)
         if (rows_is_first(now, i))
             print_common(then, now, i, counts, out);

@@ -9,12 +9,16 @@
 
 #include "report/rows.h"
 
+/* Of fewer rounds nothing is said. Two runs of 5 each lie apart by chance in 2 of the 252 orders
+ * that their figures may have, less than once in a hundred; of 4 in 2 of 70, of 2 in 2 of 6. */
+#define COMPARE_ROUNDS 5u
+
 /* The verdict says what may be said of one figure in two runs. */
 enum verdict {
     VERDICT_WITHIN,    /* the rounds of one run differ by as much */
     VERDICT_BETTER,    /* by more, to the better */
     VERDICT_WORSE,
-    VERDICT_ONE_ROUND, /* nobody knows how much it varies */
+    VERDICT_FEW,       /* COMPARE_ROUNDS were not made: nobody knows how much it varies */
     VERDICTS
 };
 
@@ -22,6 +26,9 @@ enum verdict compare_verdict(const struct row *then, const struct row *now);
 
 /* Says the same of a figure and its baseline, in one run. */
 enum verdict compare_beside(const struct row *r);
+
+/* "cannot tell (2 rounds)", until table_end(). */
+const char *compare_cannot_tell(unsigned rounds);
 
 /* Print the table, at most 100 columns wide. */
 void compare_print(const struct rows *then, const struct rows *now, FILE *out);

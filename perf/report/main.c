@@ -46,8 +46,9 @@ static const struct command_line compare_line = {
     .usage = "perf/run compare THEN.json NOW.json\n"
              "perf/run compare [--quick] [--json FILE] [--html FILE]",
     .about = "With two files that --json wrote: which figures differ by more than their\n"
-             "rounds do, and which only one of the files has. Without files: nigh and\n"
-             "its peers, measured now, on the same keys: other hash tables and caches,\n"
+             "rounds do, and which only one of the files has; of fewer than 5 rounds that\n"
+             "cannot be told. Without files: nigh and its peers, measured now, on the same\n"
+             "keys: other hash tables and caches,\n"
              "memcached, and Redis without nigh. What is not installed is named.\n",
     .status = "Exit status: 0 compared, whatever came out, 2 not compared.\n",
     .options = options,

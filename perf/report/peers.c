@@ -29,14 +29,14 @@ struct part {
 static const struct part parts[] = {
     {"perf_bench",
      {"peers", NULL},
-     {"peers", "--threads", "1", "--quick", "--rounds", "3", NULL}},
+     {"peers", "--threads", "1", "--quick", "--rounds", "5", NULL}},
     {"perf_link",
      {"link", "--only", "^(GET, (1|16) threads?|get_many of 32)$", NULL},
-     {"link", "--only", "^(GET, 1 thread|get_many of 32)$", "--seconds", "0.3", "--rounds", "3",
+     {"link", "--only", "^(GET, 1 thread|get_many of 32)$", "--seconds", "0.5", "--rounds", "5",
       NULL}},
     {"perf_link",
      {"miss", "--only", "^warm", NULL},
-     {"miss", "--only", "^warm, 1 thread", "--seconds", "0.3", "--rounds", "3", NULL}},
+     {"miss", "--only", "^warm, 1 thread", "--seconds", "0.5", "--rounds", "5", NULL}},
 };
 #define PARTS (sizeof(parts) / sizeof(parts[0]))
 
@@ -128,13 +128,14 @@ static void print_row(const struct row *r, FILE *out)
         [VERDICT_WITHIN] = "no difference is sure",
         [VERDICT_BETTER] = "nigh is better",
         [VERDICT_WORSE] = "the peer is better",
-        [VERDICT_ONE_ROUND] = "?",
+        [VERDICT_FEW] = NULL,
     };
+    const char *verdict = says[compare_beside(r)];
     struct row_range range = row_range(r);
     fprintf(out, "  %-24s%10s%10s%12s%16s  %s\n", r->baseline, number(r->value),
             number(r->baseline_value), number(r->ratio),
             isnan(range.low) ? "?" : table_print("%.2f to %.2f", range.low, range.high),
-            says[compare_beside(r)]);
+            verdict ? verdict : compare_cannot_tell(r->rounds));
 }
 
 static void print_missing(const struct rows *rows, FILE *out)
@@ -165,9 +166,10 @@ void peers_print(const struct rows *rows, FILE *out)
         last = r;
     }
     fprintf(out, "nigh / peer: the median of the ratios that the rounds had, each of its own.\n"
-                 "between: there that median lies, 14 times of 15 (of 5 rounds or more); better or "
-                 "not where 1\nlies outside and, of fewer rounds, is further away than they "
-                 "differ.\n");
+                 "between: there that median lies, 14 times of 15; better or not where 1 lies "
+                 "outside.\nOf fewer than %u rounds: the least and the most of them, which tells "
+                 "nothing.\n",
+            COMPARE_ROUNDS);
     print_missing(rows, out);
     table_end();
 }
