@@ -36,10 +36,11 @@ double median(const double *values, size_t count);
 double spread(const double *values, size_t count);
 /* Says between which of the values the median of all that could be measured lies, with this
  * probability or more; the more values, the nearer they are, which the spread is not. Of too few
- * (MEDIAN_SURE: of fewer than 5): least and most, which is less sure. */
+ * (MEDIAN_SURE: of fewer than MEDIAN_ROUNDS): least and most, which is less sure. */
 void median_range(const double *values, size_t count, double sure, double *ret_low,
                   double *ret_high);
-#define MEDIAN_SURE (14.0 / 15) /* of results */
+#define MEDIAN_SURE   (14.0 / 15) /* of results */
+#define MEDIAN_ROUNDS 5u
 /* The rounds' own ratios a[i] / b[i]; 0 where b is. */
 void ratios_of(const double *a, const double *b, size_t count, double *ret);
 double median_ratio(const double *a, const double *b, size_t count);

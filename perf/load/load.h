@@ -49,6 +49,7 @@ struct load_settings {
     unsigned set_count;
     bool control;
     bool fill;        /* all keys are put before */
+    bool quick;       /* a smoke run */
 };
 
 /* Keys: all (t) */

@@ -55,24 +55,29 @@ static void print_scaling(const struct load_result *r, FILE *out)
 {
     const struct load_settings *s = r->settings;
     const struct load_level *first = &r->levels[0];
-    fprintf(out, "\n%8s%16s%8s%14s%8s%16s%22s\n", "threads", "requests/s", "spread",
+    fprintf(out, "\n%8s%13s%8s%14s%9s%16s%15s%16s\n", "threads", "requests/s", "spread",
             table_print("x %u thread%s", first->threads, first->threads > 1 ? "s" : ""), "control",
-            "of the control", "answered by L1");
+            "of the control", "between", "answered by L1");
     for (unsigned i = 0; i < r->count; i++) {
         const struct load_level *l = &r->levels[i];
         struct scaling scaling = scaling_of(r, l);
         uint64_t reads = 0;
         for (unsigned t = LOAD_L1; t <= LOAD_LOADER; t++)
             reads += l->all.times[t].count;
-        fprintf(out, "%8u%16s%8.2f%14.2f", l->threads,
+        fprintf(out, "%8u%13s%8s%14.2f", l->threads,
                 table_count((uint64_t)median(l->ops.figures, r->rounds)),
-                spread(l->ops.figures, r->rounds), median(scaling.ours.figures, r->rounds));
+                r->rounds > 1 ? table_print("%.2f", spread(l->ops.figures, r->rounds)) : "-",
+                median(scaling.ours.figures, r->rounds));
         if (s->control)
-            fprintf(out, "%8.2f%16.2f", median(scaling.control.figures, r->rounds),
+            fprintf(out, "%9.2f%16.2f", median(scaling.control.figures, r->rounds),
                     scaling.of_control);
         else
-            fprintf(out, "%8s%16s", "-", "-");
-        fprintf(out, "%22s\n", table_share(l->all.times[LOAD_L1].count, reads));
+            fprintf(out, "%9s%16s", "-", "-");
+        fprintf(out, "%15s%16s\n",
+                s->control && i > 0 && r->rounds > 1
+                    ? table_print("%.2f to %.2f", scaling.low, scaling.high)
+                    : "-",
+                table_share(l->all.times[LOAD_L1].count, reads));
     }
 }
 
@@ -150,16 +155,19 @@ static void print_troubles(const struct load_result *r, FILE *out)
         const struct load_level *l = &r->levels[i];
         double got = median(l->ops.figures, r->rounds);
         if (l->all.failed)
-            fprintf(out, "%s: %s requests failed; first: %s\n", threads_of(l),
-                    table_count(l->all.failed), nigh_strerror(l->all.failure));
+            fprintf(out, "%s: %s request%s failed; first: %s\n", threads_of(l),
+                    table_count(l->all.failed), l->all.failed > 1 ? "s" : "",
+                    nigh_strerror(l->all.failure));
         if (l->all.stale)
-            fprintf(out, "%s: %s answers were stale\n", threads_of(l),
-                    table_count(l->all.stale));
+            fprintf(out, "%s: %s answer%s stale\n", threads_of(l), table_count(l->all.stale),
+                    l->all.stale > 1 ? "s were" : " was");
         if (l->all.unsent.count)
             fprintf(out,
-                    "%s: %s requests were due and had not begun when their round ended;\n"
-                    "\"all, since due\" has them as late as they were then: it is more\n",
-                    threads_of(l), table_count(l->all.unsent.count));
+                    "%s: %s request%s due and had not begun when the round ended;\n"
+                    "\"all, since due\" has %s as late as by then: it is more\n",
+                    threads_of(l), table_count(l->all.unsent.count),
+                    l->all.unsent.count > 1 ? "s were" : " was",
+                    l->all.unsent.count > 1 ? "them" : "it");
         if (s->rate > 0 && got < 0.98 * s->rate)
             fprintf(out,
                     "%s: did not keep up, %s of %s/s: latencies grow for as long as it "
@@ -168,25 +176,32 @@ static void print_troubles(const struct load_result *r, FILE *out)
     }
 }
 
-/* Says what the control is, and how sure the ratios to it are. */
-static void print_control(const struct load_result *r, FILE *out)
+/* Says how the first table was made; the help has the same. */
+static void print_method(const struct load_result *r, FILE *out)
 {
-    for (unsigned i = 1; i < r->count && r->rounds > 1; i++) {
-        struct scaling s = scaling_of(r, &r->levels[i]);
-        fprintf(out, "%s: between %.2f and %.2f of the control\n", threads_of(&r->levels[i]),
-                s.low, s.high);
-    }
-    if (r->count > 1 && r->rounds > 1)
-        fprintf(out, "of the control: the median of the rounds' own ratios, not of the columns "
-                     "before it;\nbetween: there it lies, 14 times of 15 (of 5 rounds or more).\n");
+    fprintf(out,
+            "Requests/s and ratios: medians of %u round%s; a ratio is made in each, so it is no "
+            "quotient of\ntwo columns. spread: (most - least) / median of the requests/s.\n",
+            r->rounds, r->rounds > 1 ? "s" : "");
+    if (!r->settings->control)
+        return;
     fprintf(out,
             "control: each thread with a cache of its own over its part of the keys, without "
             "Redis or loads:\nwhat this machine makes of so many threads. More than it: calls "
             "that wait, side by side.\n");
+    if (r->count < 2 || r->rounds < 2)
+        return;
+    if (r->rounds < MEDIAN_ROUNDS)
+        fprintf(out, "between: the least and the most of so few rounds; %u would say more.\n",
+                MEDIAN_ROUNDS);
+    else
+        fprintf(out, "between: there \"of the control\" lies, 14 times of 15.\n");
 }
 
 void load_report(const struct load_result *r, FILE *out)
 {
+    if (r->settings->quick)
+        fprintf(out, "--quick: a smoke run; its figures mean nothing\n");
     print_load(r, out);
     print_scaling(r, out);
     print_latency(r, out);
@@ -194,8 +209,7 @@ void load_report(const struct load_result *r, FILE *out)
     print_troubles(r, out);
     if (r->rounds < r->settings->rounds)
         fprintf(out, "stopped: %u of %u rounds were made\n", r->rounds, r->settings->rounds);
-    if (r->settings->control)
-        print_control(r, out);
+    print_method(r, out);
     fprintf(out, "Times include one look at the clock, %s.\n", table_time(clock_ns()));
     table_end();
 }

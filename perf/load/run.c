@@ -151,7 +151,8 @@ static double run_phase(struct run *r, unsigned level, bool control, uint64_t ns
 {
     struct load_shared *s = r->shared;
     char what[48];
-    snprintf(what, sizeof(what), "%u threads%s", r->settings->threads[level],
+    unsigned threads = r->settings->threads[level];
+    snprintf(what, sizeof(what), "%u thread%s%s", threads, threads > 1 ? "s" : "",
              control ? ", control" : "");
     order_phase(r, level, control);
     if (!await_nodes(r, &s->ready))
@@ -166,7 +167,7 @@ static double run_phase(struct run *r, unsigned level, bool control, uint64_t ns
         return -1;
     uint64_t requests = 0;
     for (unsigned n = 0; n < r->settings->nodes; n++)
-        for (unsigned t = 0; t < r->settings->threads[level]; t++)
+        for (unsigned t = 0; t < threads; t++)
             requests += s->tallies[n][t].requests;
     return (double)requests / took_s;
 }

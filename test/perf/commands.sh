@@ -119,13 +119,18 @@ ln -s /bin/true "$folder/tools/clang"
 # A load with two nodes, a Redis, writes and invalidations; how it scales, and how sure that is.
 measure 'answered by L1' load load --nodes 2 --threads 1,2 --rounds 2 --seconds 0.3 --keys 500 \
     --origin 200us --mix read=90,write=5,invalidate=5 --json "$folder/load.json"
-has "$folder/out" '2 threads: between '
+has "$folder/out" 'of the control        between'
+[ "$build" = Debug ] || grep -qE '^ +2 .* [0-9.]+ to [0-9.]+ ' "$folder/out" ||
+    fail "load: between what it scales is not said"
 [ "$build" = Debug ] || grep -qE '"2 threads", "metric": "scaling".*"baseline": "control".*"low"' \
     "$folder/load.json" || fail "load: how it scales has no interval"
 has "$folder/load.json" '"metric": "requests"'
 has "$folder/load.json" '"case": "1 thread", "metric": "failed", "unit": "count", "value": 0,'
 measure 'requests/s are due' load load --redis none --rate 500 --threads 2 --rounds 1 \
     --seconds 0.2 --keys 200 --mix read=100
+measure 'a smoke run; its figures mean nothing' load load --quick --seconds 0.1 --origin 100us
+has "$folder/out" ' 5,000 keys'
+has "$folder/out" 'medians of 5 rounds'
 if [ -x "$programs/perf_report" ]; then
     measure 'pictures' load load --redis none --threads 1 --rounds 1 --seconds 0.1 --keys 100 \
         --mix read=100 --html "$folder/load.html"
