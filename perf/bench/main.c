@@ -74,8 +74,10 @@ int main(int argc, char **argv)
         choose_pages(&settings, argv);
     arenas_begin();
     ending_catch();
-    if (settings.bench.quick)
+    if (settings.bench.quick) {
         printf("--quick: a smoke run of the smallest cases; its figures mean nothing\n");
+        result_say_why_so_few(":\n--quick leaves the larger ones out");
+    }
     int status = run(&settings.bench);
     bench_goals();
     results_output(&settings.output);

@@ -87,6 +87,8 @@ const struct result *result_find(const char *bench, const char *name, const char
 void result_set_goal(const struct result *r, double goal);
 /* Remember a case that is not measured because of --only: results_output() names it if none was. */
 void result_leave_out(const char *name);
+/* Say why there may be fewer cases than somebody expects, for that moment: ends a sentence. */
+void result_say_why_so_few(const char *why);
 /* Returns whether `only`, a part of a case's name (NULL: any), has this one measured; else it is
  * left out. */
 bool result_wanted(const char *only, const char *name);

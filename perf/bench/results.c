@@ -101,6 +101,13 @@ bool result_wanted(const char *only, const char *name)
     return false;
 }
 
+static const char *why_so_few;
+
+void result_say_why_so_few(const char *why)
+{
+    why_so_few = why;
+}
+
 static _Noreturn void fail_empty(const struct output *o)
 {
     if (left_out_count == 0)
@@ -108,7 +115,8 @@ static _Noreturn void fail_empty(const struct output *o)
     fprintf(stderr, "The cases of perf/run %s, with these options:\n", o->command);
     for (size_t i = 0; i < left_out_count; i++)
         fprintf(stderr, "  %s\n", left_out[i]);
-    fail("nothing was measured: what --only says is in the name of none of these");
+    fail("nothing was measured: what --only says is in the name of none of these%s",
+         why_so_few ? why_so_few : "");
 }
 
 /* ---- JSON ---- */
