@@ -21,9 +21,10 @@ extern "C" {
  * nigh_get() and nigh_fetch() would give now; the value in L1 and in Redis with what is left of
  * their lifetimes, or what became of it last (evicted, expired, invalidated and by whom, refused);
  * the load that is under way, here or in another process; the last invalidation of its tags, its
- * space or all; and how far Redis is trusted. Text leaves out what there is nothing to say of; JSON
- * has all, also stamps and floors. "reason" and "redis" in JSON are words from a fixed list, for
- * programs; "schemas" are those in which Redis has values of the space, as this node has last
+ * space or all; and how far Redis is trusted. Each is a line of the text, however long (the program
+ * nigh folds them in a terminal). Text leaves out what there is nothing to say of; JSON has all,
+ * also stamps and floors. "reason" and "redis" in JSON are words from a fixed list, for programs;
+ * "schemas" are those in which Redis has values of the space, as this node has last
  * learnt; "reach" says how far back what became of the key would be remembered (null: to the
  * opening), of values, of answers without one ("does not exist", failed loads) and of changes.
  *

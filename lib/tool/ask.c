@@ -23,10 +23,10 @@ static bool is_data(const char *answer)
 
 static void put_answer(const char *answer)
 {
-    size_t columns = is_data(answer) ? 0 : fold_columns();
-    char *folded = columns ? fold(answer, columns) : NULL;
-    fputs(folded ? folded : answer, stdout);
-    free(folded);
+    if (is_data(answer))
+        fputs(answer, stdout);
+    else
+        fold_put(answer);
 }
 
 static void show(const struct tool_args *args, size_t i, const char *answer)

@@ -24,7 +24,8 @@
 #define COLUMNS 80 /* of a terminal that does not say */
 #define COLUMNS_LEAST 20
 
-size_t fold_columns(void)
+/* Returns the width of the terminal that stdout is; 0: it is none. */
+static size_t columns_of_stdout(void)
 {
     struct winsize size = {.ws_col = 0};
     if (!isatty(STDOUT_FILENO))
@@ -104,4 +105,12 @@ char *fold(const char *text, size_t columns)
         return folded;
     free(folded);
     return NULL;
+}
+
+void fold_put(const char *text)
+{
+    size_t columns = columns_of_stdout();
+    char *folded = columns ? fold(text, columns) : NULL;
+    fputs(folded ? folded : text, stdout);
+    free(folded);
 }

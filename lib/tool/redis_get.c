@@ -20,16 +20,24 @@ static bool is_of_redis(const char *line, bool is_before)
     return false;
 }
 
-/* Prints these lines: the others are about this program's own L1, which is empty, and its trust. */
-static void print_of_redis(const char *text)
+static void print_line(const char *line)
+{
+    fold_put(line);
+    putchar('\n');
+}
+
+/* Prints these lines, and spoils the text: the others are about this program's own L1, which is
+ * empty, and its trust. */
+static void print_of_redis(char *text)
 {
     bool wanted = false;
-    for (size_t len; *text; text += len) {
-        len = strcspn(text, "\n");
-        len += text[len] == '\n';
-        wanted = is_of_redis(text, wanted);
+    for (char *line = text, *end; *line; line = end) {
+        end = line + strcspn(line, "\n");
+        if (*end)
+            *end++ = '\0';
+        wanted = is_of_redis(line, wanted);
         if (wanted)
-            fwrite(text, 1, len, stdout);
+            print_line(line);
     }
 }
 
@@ -43,7 +51,7 @@ static bool print_state(const char *explanation)
     for (const char *next; redis && (next = strstr(redis + 2, "; "));)
         redis = next;
     if (why)
-        printf("%s\n", redis ? redis + 2 : why);
+        print_line(redis ? redis + 2 : why);
     bool there = !why || !strstr(why, "Redis does not have it");
     json_free(j);
     return there;

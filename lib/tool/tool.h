@@ -69,11 +69,11 @@ void line_make_harmless(char *text, size_t len);
 
 /* ---- fold.c: lines of a text in the width of a terminal ---- */
 
-/* The width of the terminal that stdout is; 0: it is none. */
-size_t fold_columns(void);
 /* Break lines that are longer, between words; what goes on hangs below the line's text. To be
  * freed; NULL: no memory. */
 char *fold(const char *text, size_t columns);
+/* Write a text for people: to a terminal in its width, elsewhere each line whole, for grep. */
+void fold_put(const char *text);
 
 /* ---- near.c: words that name nothing ---- */
 

@@ -522,6 +522,21 @@ TEST(a_terminal_has_no_line_that_is_longer_and_a_pipe_has_each_whole)
     stop_liar(&l);
 }
 
+/* The library breaks no line of an explanation: a fact is one, whose text begins behind a label. */
+TEST(an_explanation_hangs_below_its_labels)
+{
+    struct liar l;
+    start_liar(&l,
+               "why        L1 evicted it 12 s ago, 02:31:07 UTC, to make room\n"
+               "here       x\n\n",
+               false, NULL);
+    check_shows(40, "stats", l.place.path,
+                "why        L1 evicted it 12 s ago,\r\n"
+                "           02:31:07 UTC, to make room\r\n"
+                "here       x\r\n");
+    stop_liar(&l);
+}
+
 TEST(what_programs_read_is_never_broken)
 {
     struct liar l;

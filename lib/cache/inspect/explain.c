@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * An explanation as text, for people at 80 columns who were woken up: what matters first, in plain
- * words, and nothing of what there is nothing to say of. Numbers that only compare with each other
+ * An explanation as text, for people who were woken up: what matters first, in plain words, a line
+ * for each fact, and nothing of what there is nothing to say of. Lines are as long as they are: how
+ * wide a terminal is knows the program that shows them. Numbers that only compare with each other
  * (stamps, floors, positions) are in the JSON alone.
  */
 #include "cache/inspect/explain.h"
@@ -15,7 +16,6 @@
 #include "cache/inspect/reasons.h"
 
 #define LABEL_COLUMNS 10
-#define COLUMNS 80
 #define LINE_MAX_BYTES 2048 /* the longest is a key, escaped fourfold */
 #define SAME_NS NS_PER_S    /* lifetimes in L1 and in Redis differ by less, of the same load */
 #define MISSES_MANY 100u    /* fewer say nothing */
@@ -36,26 +36,11 @@ static struct text *begin(struct line *l)
     return &l->text;
 }
 
-/* Returns how much of the words fits into a line. */
-static size_t fitting(const char *words, size_t columns)
-{
-    size_t len = strlen(words), cut = columns;
-    if (len <= columns)
-        return len;
-    while (cut > 0 && words[cut] != ' ')
-        cut--;
-    return cut ? cut : strcspn(words, " ");
-}
-
-/* Adds a line, broken between words; what follows begins below the first word. */
+/* Adds a line, unless there is nothing in it. */
 static void end(struct text *w, const char *label, const struct line *l)
 {
-    for (const char *at = l->buffer; *at; label = "") {
-        size_t len = fitting(at, COLUMNS - LABEL_COLUMNS - 1);
-        text_add(w, "%-*s %.*s\n", LABEL_COLUMNS, label, (int)len, at);
-        at += len;
-        at += *at == ' ';
-    }
+    if (l->buffer[0])
+        text_add(w, "%-*s %s\n", LABEL_COLUMNS, label, l->buffer);
 }
 
 /* ---- what a read gives ---- */
