@@ -124,9 +124,11 @@ int nigh_watch(struct nigh *cache, nigh_watch_fn watch, void *arg);
  * deviations by chance, in points, and more where the policy might work in another way under
  * another cap, learns still, or where a cache in miniature has never been full: then half of what a
  * full one may hit, or may not, is in the figure, and as much in "+-". It is about the difference
- * to "now". A cap of which too little was seen yet is not told ("enough" in JSON is false): the
- * text says in which time it will be, at most, at the rate of now; JSON how many reads of any keys
- * that takes ("lacks"). It takes longer where values get so much smaller, or reads so many more,
+ * to "now". Text says since when "now" is measured where that began anew, JSON in a word ("since"):
+ * the curve was "begun", the "cap" was set, the sample of the present cap "filled"; else "long".
+ * A cap of which too little was seen yet is not told ("enough" in JSON is false): the text says in
+ * which time it will be, at most, at the rate of now; JSON how many reads of any keys that takes
+ * ("lacks"). It takes longer where values get so much smaller, or reads so many more,
  * that fewer keys can be watched, which begins it anew, and now and then by chance. What has been
  * told stays told while what it was told from is begun anew, for the traffic wants another sample:
  * the text says how long "ago" it was, JSON in seconds ("age"). As much as "now" hits more since,

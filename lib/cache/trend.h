@@ -57,7 +57,12 @@ enum trend_count {
 #define TREND_NOTES 13u /* one each twelfth of a window, and one that is older than it */
 
 /* Why a window is not full: what came before does not count. */
-enum trend_since { TREND_SINCE_OPENED, TREND_SINCE_CAP, TREND_SINCE_SMALLER_CAP };
+enum trend_since {
+    TREND_SINCE_OPENED,
+    TREND_SINCE_CAP,
+    TREND_SINCE_SMALLER_CAP,
+    TREND_SINCE_REASONS
+};
 
 struct trend_note {
     uint64_t at_ns;

@@ -195,6 +195,7 @@ struct curve {
     double rate;          /* (l) reads a second, in the last half second or more */
     double hits, reads;   /* (l) of all, fading as those of the points do */
     double seconds;       /* (l) in which these reads were made */
+    enum l1_curve_since since; /* (l) ... and which these are */
     double cap;           /* (l) that all this is about */
     uint64_t seen;        /* (l) reads of marked keys that fell into windows */
     double lost;          /* (l) and those that did not */

@@ -183,6 +183,7 @@ static void fade(struct curve *c)
     c->hits /= 2;
     c->reads /= 2;
     c->seconds /= 2;
+    c->since = L1_CURVE_SINCE_LONG;
     c->seen /= 2;
     c->lost /= 2;
 }
@@ -208,9 +209,10 @@ static void forget_points(struct curve *c)
     c->fade_at = FADE_FIRST;
 }
 
-/* Forget what was measured of all keys. */
-static void forget_measured(struct curve *c)
+/* Forget what was measured of all keys, for a reason. */
+static void forget_measured(struct curve *c, enum l1_curve_since since)
 {
+    c->since = since;
     for (uint32_t space = 0; space < c->space_count; space++)
         c->spaces[space].hits = c->spaces[space].reads = 0;
     c->hits = c->reads = c->seconds = 0;
@@ -229,7 +231,7 @@ static void settle_locked(struct curve *c) REQUIRES(c->lock)
         if (i != NOW)
             continue;
         forget_points(c);
-        forget_measured(c);
+        forget_measured(c, L1_CURVE_SINCE_FILLED);
     }
 }
 
@@ -253,7 +255,7 @@ static void follow_cap_locked(struct l1 *l1, struct curve *c) REQUIRES(c->lock)
         c->points[i].turns = 0;
     }
     forget_points(c);
-    forget_measured(c);
+    forget_measured(c, before > 0 ? L1_CURVE_SINCE_CAP : c->since);
 }
 
 /* Note whether the cache has evicted anything under this cap, and so may bring more with a larger
@@ -340,10 +342,10 @@ static void forget_all_locked(struct curve *c) REQUIRES(c->lock)
     for (uint32_t space = 0; space < c->space_count; space++)
         c->spaces[space] = (struct curve_space){0};
     c->last_ns = c->rate_ns = 0;
-    c->rate = c->rate_reads = 0;
+    c->rate = c->rate_reads = c->cap = 0;
     c->walks = 0;
     forget_points(c);
-    forget_measured(c);
+    forget_measured(c, L1_CURVE_SINCE_BEGUN);
     curve_forget_told(c);
     c->lost_before = window_close(&c->window);
 }

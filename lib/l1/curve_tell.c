@@ -640,6 +640,7 @@ bool l1_curve_read(struct l1 *l1, struct l1_curve *ret)
     pthread_mutex_lock(&c->lock);
     ret->reads = c->reads;
     ret->reads_per_second = rate_of(c);
+    ret->since = c->since;
     ret->seen = share_seen(c);
     ret->own_bytes =
         c->block_bytes + c->space_count * sizeof(*c->spaces) + window_bytes(&c->window);

@@ -262,12 +262,20 @@ struct l1_curve_point {
     double lacks;    /* not enough: reads of any keys that it lacks, at most; 0: not known */
     uint64_t age_ns; /* enough: since it was so, when it begins anew; else 0 */
 };
+/* Since when the reads count that were measured, of all keys. */
+enum l1_curve_since {
+    L1_CURVE_SINCE_BEGUN,
+    L1_CURVE_SINCE_CAP,    /* the cap was set */
+    L1_CURVE_SINCE_FILLED, /* the mini cache of the present cap had filled */
+    L1_CURVE_SINCE_LONG,   /* longer: what was before has faded */
+};
 struct l1_curve {
     bool has_model;          /* the policy has one */
     bool by_count;           /* of l1.entries rather than of bytes */
     double ratio;            /* measured lately, as points[2] has it */
     double reads;            /* of any keys that are counted here: older ones count less */
     double reads_per_second; /* lately */
+    enum l1_curve_since since;
     double seen;             /* share of the reads of marked keys that it has seen */
     uint64_t own_bytes;      /* that all this takes */
     struct l1_curve_point points[L1_CURVE_POINTS];

@@ -306,6 +306,7 @@ TEST(spaces_are_listed_and_asked_one_by_one)
     CHECK(strstr(ask(&p, "spaces\n"), " B             - ")); /* one small value, no cap */
     CHECK(strstr(ask(&p, "spaces\n"), "\n  floors "));
     CHECK(strstr(ask(&p, "spaces\n"), " % of the cap\n"));
+    CHECK(strstr(ask(&p, "spaces\n"), "\nof last: less than a minute since the opening\n"));
     CHECK_STR(ask(&p, "get s entries\n"), "1\n\n");
     CHECK_STR(ask(&p, "get s load\n"), "1\n\n");
     CHECK(says(&p, "get s latency_load\n", "count 1, p50_ns "));
@@ -318,6 +319,7 @@ TEST(spaces_are_listed_and_asked_one_by_one)
               "ok\nnote: the space has a table of its own from now on, which begins empty: L1 has "
               "dropped 1 values of it, and brings them again as they are asked for\n\n");
     CHECK_STR(ask(&p, "get s space.memory\n"), "8MiB\n\n");
+    CHECK(strstr(ask(&p, "spaces\n"), "\nof last: less than a minute since a cap was set\n"));
     CHECK_STR(ask(&p, "set s space.memory 9m\n"), "ok\n\n");
     CHECK(says(&p, "curve\n", "Without spaces that have, or had, a space.memory: s.\ncurve: no "));
     close_all(&w, &p);

@@ -173,6 +173,38 @@ TEST(before_there_are_reads_nothing_is_measured)
     nigh_close(cache);
 }
 
+/* After a cap was set the time is short, and looks like a fault to who does not know of it. */
+TEST(why_it_was_measured_anew_is_said)
+{
+    char text[4096];
+    struct nigh_space *space;
+    struct nigh *cache = open_cache("l1.policy=lfu", &space);
+    struct curve *c = &cache->l1->curve;
+    ask_many(cache, space);
+    nigh_curve(cache, NIGH_STATS_TEXT, text, sizeof(text));
+    CHECK(strstr(text, "\n\"measured\": since the curve was begun.\n") ||
+          strstr(text, "\n\"measured\": since the sample of the present cap was full.\n"));
+    CHECK_EQ(nigh_set(cache, "l1.memory", "16m"), 0);
+    nigh_curve(cache, NIGH_STATS_TEXT, text, sizeof(text)); /* begins, as the keeper's turn does */
+    ask_many(cache, space);
+    nigh_curve(cache, NIGH_STATS_TEXT, text, sizeof(text));
+    check_width(text);
+    CHECK(strstr(text, "  measured over "));
+    CHECK(strstr(text, "\n\"measured\": since the cap was set.\n"));
+    nigh_curve(cache, NIGH_STATS_JSON, text, sizeof(text));
+    CHECK(strstr(text, ",\"since\":\"cap\","));
+    c->since = L1_CURVE_SINCE_LONG; /* as after it has faded */
+    nigh_curve(cache, NIGH_STATS_TEXT, text, sizeof(text));
+    CHECK(strstr(text, "  measured over ") && !strstr(text, "\n\"measured\": "));
+    CHECK_EQ(nigh_set(cache, "curve", "off"), 0);
+    CHECK_EQ(nigh_set(cache, "l1.memory", "8m"), 0);
+    CHECK_EQ(nigh_set(cache, "curve", "on"), 0);
+    ask_many(cache, space);
+    nigh_curve(cache, NIGH_STATS_JSON, text, sizeof(text));
+    CHECK(strstr(text, ",\"since\":\"begun\","));
+    nigh_close(cache);
+}
+
 /* "44 s ago" needs a word of what it means, and only then; so does "in 20 s at most". */
 TEST(what_was_told_before_says_so)
 {

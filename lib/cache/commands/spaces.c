@@ -11,6 +11,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "cache/inspect/reasons.h"
 #include "cache/report/gauges.h"
 
 #define NAME_LEAST 12u
@@ -85,6 +86,24 @@ static void print_space(struct command *c, struct nigh_space *space, int columns
                   (uint64_t)((trend_span_ns(t, TREND_MINUTE) + NS_PER_S / 2) / NS_PER_S));
 }
 
+/* Tells why some lines are of less than a minute: all reasons that there are. */
+static void print_since(struct command *c)
+{
+    const char *told[TREND_SINCE_REASONS];
+    unsigned count = 0;
+    for (uint32_t i = 0; i < space_count(c->cache) && count < TREND_SINCE_REASONS; i++) {
+        const char *since = minute_since(&c->cache->spaces[i]->trend);
+        unsigned before = 0;
+        while (before < count && told[before] != since)
+            before++;
+        if (!since || before < count)
+            continue;
+        control_print(c->reply, "%s%s", count ? ", or " : "of last: less than a minute ", since);
+        told[count++] = since;
+    }
+    control_print(c->reply, count ? "\n" : "");
+}
+
 static void print_part(struct command *c, const char *name, int64_t bytes, const char *what)
 {
     control_print(c->reply, "  %-10s", name);
@@ -125,5 +144,6 @@ void command_spaces(struct command *c)
                   "own cap", "L1 %", "of last");
     for (uint32_t i = 0; i < space_count(c->cache); i++)
         print_space(c, c->cache->spaces[i], columns);
+    print_since(c);
     print_memory(c);
 }

@@ -134,6 +134,13 @@ static bool is_old(const struct l1_curve_point *p)
     return p->possible && p->enough && p->age_ns >= NS_PER_S;
 }
 
+/* Whether it is said over which time the present cap was measured. */
+static bool is_measured(const struct l1_curve *c)
+{
+    const struct l1_curve_point *p = &c->points[POINT_NOW];
+    return p->enough && !is_old(p) && c->reads_per_second > 0;
+}
+
 /* Tells a point; of the present cap, which is measured, over which time. */
 static void text_told(struct text *w, const struct l1_curve *c, const struct l1_curve_point *p,
                       bool measured)
@@ -142,7 +149,7 @@ static void text_told(struct text *w, const struct l1_curve *c, const struct l1_
     add_bar(w, p->ratio);
     if (!measured)
         text_add(w, "  +- %.1f", 100 * p->error);
-    else if (is_old(p) || c->reads_per_second <= 0)
+    else if (!is_measured(c))
         text_add(w, "  measured");
     else {
         text_add(w, "  measured over ");
@@ -165,6 +172,18 @@ static void text_age(struct text *w, const struct l1_curve *c)
     if (any)
         text_add(w, "\"ago\": told then, of that traffic, and told again once enough is seen "
                     "anew.\n");
+}
+
+/* Says why "measured over" is of so short a time, where it began anew. */
+static void text_since(struct text *w, const struct l1_curve *c)
+{
+    static const char *const since[] = {
+        [L1_CURVE_SINCE_BEGUN] = "since the curve was begun",
+        [L1_CURVE_SINCE_CAP] = "since the cap was set",
+        [L1_CURVE_SINCE_FILLED] = "since the sample of the present cap was full",
+    };
+    if (is_measured(c) && c->since != L1_CURVE_SINCE_LONG)
+        text_add(w, "\"measured\": %s.\n", since[c->since]);
 }
 
 /* Says what breaks such promises, if there are any. */
@@ -380,6 +399,7 @@ static void text_whole(struct text *w, struct nigh *cache, const struct l1_curve
     for (uint32_t i = 0; i < L1_CURVE_POINTS; i++)
         if (c->points[i].possible)
             text_point(w, c, i);
+    text_since(w, c);
     text_promises(w, c);
     text_age(w, c);
     text_doubling(w, c);
@@ -403,13 +423,24 @@ static void json_points(struct text *w, const struct l1_curve *c)
     }
 }
 
+static const char *since_word(enum l1_curve_since since)
+{
+    static const char *const words[] = {
+        [L1_CURVE_SINCE_BEGUN] = "begun",
+        [L1_CURVE_SINCE_CAP] = "cap",
+        [L1_CURVE_SINCE_FILLED] = "filled",
+        [L1_CURVE_SINCE_LONG] = "long",
+    };
+    return words[since];
+}
+
 static void json_whole(struct text *w, struct nigh *cache, const struct l1_curve *c, bool on)
 {
     text_add(w, "{\"on\":%s,\"model\":%s,\"unit\":\"%s\",\"ratio\":%.5f,\"reads\":%.0f,"
-                "\"reads_per_second\":%.1f,\"own_bytes\":%" PRIu64 ",\"points\":[",
+                "\"reads_per_second\":%.1f,\"since\":\"%s\",\"own_bytes\":%" PRIu64 ",\"points\":[",
              on ? "true" : "false", c->has_model ? "true" : "false",
              c->by_count ? "values" : "bytes", c->ratio, c->reads, c->reads_per_second,
-             c->own_bytes);
+             since_word(c->since), c->own_bytes);
     if (on)
         json_points(w, c);
     text_add(w, "],\"spaces\":[");

@@ -190,20 +190,26 @@ enum where where_of(const struct explanation *x)
 
 #define WINDOW_FULL_NS (59 * NS_PER_S + NS_PER_S / 2) /* rounds to a minute */
 
-void say_minute(struct text *w, const struct trend *t)
+const char *minute_since(const struct trend *t)
 {
     static const char *const since[] = {
         [TREND_SINCE_OPENED] = "since the opening",
         [TREND_SINCE_CAP] = "since a cap was set",
         [TREND_SINCE_SMALLER_CAP] = "since a smaller cap was set"};
-    uint64_t span_ns = trend_span_ns(t, TREND_MINUTE);
-    if (span_ns >= WINDOW_FULL_NS) {
+    bool full = trend_span_ns(t, TREND_MINUTE) >= WINDOW_FULL_NS;
+    return full ? NULL : since[atomic_load_explicit(&t->since, memory_order_relaxed)];
+}
+
+void say_minute(struct text *w, const struct trend *t)
+{
+    const char *since = minute_since(t);
+    if (!since) {
         text_add(w, "in the last minute");
         return;
     }
     text_add(w, "in the ");
-    say_span(w, span_ns);
-    text_add(w, " %s", since[atomic_load_explicit(&t->since, memory_order_relaxed)]);
+    say_span(w, trend_span_ns(t, TREND_MINUTE));
+    text_add(w, " %s", since);
 }
 
 static void say_either_way(struct text *w, int64_t ns)

@@ -154,6 +154,8 @@ const struct explain_floor *reason_last_raised(const struct explanation *x);
 
 /* Say that a group was invalidated, and what is known of it. */
 void say_raised(struct text *w, const struct explanation *x, const struct explain_floor *floor);
+/* Returns why the last minute of a space is shorter: "since a cap was set". NULL: it is not. */
+const char *minute_since(const struct trend *t);
 /* Say of which time the figures of the last minute are: "in the last minute", or less of one. */
 void say_minute(struct text *w, const struct trend *t);
 /* Say since when there is no trust: "was lost 3 s ago". */
