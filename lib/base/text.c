@@ -6,7 +6,6 @@
 #include "base/text.h"
 
 #include <locale.h>
-#include <stdarg.h>
 #include <stdio.h>
 
 /* Prints as vsnprintf() in the C locale: that of the host may have a comma in numbers, which JSON
@@ -20,18 +19,23 @@ __attribute__((format(printf, 3, 0))) static int print(char *at, size_t room, co
     return n;
 }
 
-void text_add(struct text *w, const char *fmt, ...)
+void text_add_args(struct text *w, const char *fmt, va_list args)
 {
-    va_list args;
-    va_start(args, fmt);
     int n = print(w->room ? w->at : NULL, w->room, fmt, args);
-    va_end(args);
     if (n < 0)
         return;
     size_t wrote = (size_t)n < w->room ? (size_t)n : w->room ? w->room - 1 : 0;
     w->at += wrote;
     w->room -= wrote;
     w->needed += (size_t)n;
+}
+
+void text_add(struct text *w, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    text_add_args(w, fmt, args);
+    va_end(args);
 }
 
 /* Returns the length of the character at `s`, of `left` bytes; 0: it is no well-formed UTF-8

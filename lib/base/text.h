@@ -10,6 +10,8 @@
 #ifndef NIGH_BASE_TEXT_H
 #define NIGH_BASE_TEXT_H
 
+#include <stdarg.h>
+
 #include "base/bytes.h"
 
 struct text {
@@ -26,6 +28,8 @@ static inline struct text text_into(char *buffer, size_t size)
 
 /* Print, whatever the host's locale. */
 __attribute__((format(printf, 2, 3))) void text_add(struct text *w, const char *fmt, ...);
+__attribute__((format(printf, 2, 0))) void text_add_args(struct text *w, const char *fmt,
+                                                         va_list args);
 /* Add bytes for people to read: controls, backslashes and what is no UTF-8 as \xNN. */
 void text_add_name(struct text *w, struct bytes name);
 /* Returns how many columns a text takes that text_add_name() has made: one for each character. */

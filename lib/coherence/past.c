@@ -37,14 +37,14 @@ void past_lost(struct coherence *c, uint64_t until_ns)
     uint64_t late_ns = now_ns > until_ns ? now_ns - until_ns : 0;
     p->lost_late_ms = late_ns >= LATE_NS ? late_ns / NS_PER_MS : 0;
     p->resynced = false;
+    struct text why = text_into(p->lost_why, sizeof(p->lost_why));
     if (p->lost_late_ms > 0)
-        snprintf(p->lost_why, sizeof(p->lost_why),
-                 "this process did not run, or was not ticked, for %.1f s at least",
+        text_add(&why, "this process did not run, or was not ticked, for %.1f s at least",
                  (double)late_ns / 1e9);
     else if (atomic_load_explicit(&c->beat->old_told, memory_order_relaxed))
-        strcpy(p->lost_why, "nodes of an older nigh changed values");
+        text_add(&why, "nodes of an older nigh changed values");
     else
-        strcpy(p->lost_why, "redis was connected, but no beat was answered in time");
+        text_add(&why, "redis was connected, but no beat was answered in time");
 }
 
 /* Writes why trust was away: because the link was, if that has ended meanwhile, and we were not

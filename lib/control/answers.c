@@ -8,7 +8,6 @@
 #include "control/server.h"
 
 #include <stdarg.h>
-#include <stdio.h>
 
 #define SIZE_FIRST 4096u
 #define ERROR_BYTES 1000u
@@ -75,11 +74,12 @@ struct format {
 static long write_format(void *arg, char *buffer, size_t size)
 {
     struct format *f = arg;
+    struct text w = text_into(buffer, size);
     va_list args;
     va_copy(args, *f->args);
-    int n = vsnprintf(buffer, size, f->fmt, args);
+    text_add_args(&w, f->fmt, args);
     va_end(args);
-    return n;
+    return (long)w.needed;
 }
 
 void control_print(struct control_reply *r, const char *fmt, ...)
@@ -93,12 +93,13 @@ void control_print(struct control_reply *r, const char *fmt, ...)
 
 void control_error(struct control_reply *r, const char *fmt, ...)
 {
-    char text[ERROR_BYTES];
+    char text[ERROR_BYTES] = "";
+    struct text w = text_into(text, sizeof(text));
     va_list args;
     if (r->is_error)
         return;
     va_start(args, fmt);
-    vsnprintf(text, sizeof(text), fmt, args);
+    text_add_args(&w, fmt, args);
     va_end(args);
     r->len = 0;
     r->failed = false;

@@ -49,7 +49,7 @@ struct control_reply {
     bool is_error; /* nothing is added any more */
 };
 
-/* Append text. */
+/* Append text, whatever the host's locale. */
 __attribute__((format(printf, 2, 3))) void control_print(struct control_reply *r, const char *fmt,
                                                          ...);
 /* Make this the whole answer: "error: " and the text, cut at 1000 bytes. */

@@ -2,12 +2,8 @@
 // Text into a limited buffer: what fits is there and ended, the rest is counted; and names of any
 // bytes, for people and as JSON.
 
-#include <locale.h>
-#include <stdio.h>
-#include <stdlib.h>
-
 #include "base/base.h"
-#include "support/check.h"
+#include "support/comma.h"
 
 static struct bytes of(const char *s, size_t len)
 {
@@ -28,34 +24,18 @@ TEST(what_fits_is_ended_and_the_rest_is_counted)
     CHECK_EQ(w.needed, 3);
 }
 
-/* Make a locale with a comma in numbers, and take it. False: localedef has nothing to make it of.
- */
-static bool take_comma(const char *folder)
-{
-    char command[256];
-    snprintf(command, sizeof(command),
-             "cd %s && printf 'LC_NUMERIC\\ndecimal_point \",\"\\nthousands_sep \"\"\\n"
-             "grouping -1\\nEND LC_NUMERIC\\n' >source && "
-             "localedef -c -i source -f ANSI_X3.4-1968 --no-archive ./comma >out 2>&1", folder);
-    return system(command) >= 0 && setenv("LOCPATH", folder, 1) == 0 &&
-           setlocale(LC_NUMERIC, "comma");
-}
-
 TEST(numbers_have_a_point_whatever_the_locale)
 {
-    char folder[] = "/tmp/nigh-text-XXXXXX", command[64], buffer[16], hosts[16];
-    REQUIRE(mkdtemp(folder));
-    if (take_comma(folder)) {
+    struct comma comma;
+    char buffer[16], hosts[16];
+    if (comma_take(&comma)) {
         struct text w = text_into(buffer, sizeof(buffer));
         text_add(&w, "%.1f", 0.5);
         CHECK(strcmp(buffer, "0.5") == 0);
         snprintf(hosts, sizeof(hosts), "%.1f", 0.5);
         CHECK(strcmp(hosts, "0,5") == 0); /* the host's is as it was */
     }
-    setlocale(LC_NUMERIC, "C");
-    unsetenv("LOCPATH");
-    snprintf(command, sizeof(command), "rm -r %s", folder);
-    CHECK_EQ(system(command), 0);
+    comma_leave(&comma);
 }
 
 TEST(columns_are_characters)

@@ -8,6 +8,7 @@
 
 #include "cache/cache.h"
 #include "l1/core.h"
+#include "support/comma.h"
 #include "support/dial.h"
 #include "support/explain.h"
 #include "support/origin.h"
@@ -214,6 +215,32 @@ TEST(health_says_where_misses_come_from)
     CHECK_WITHIN(WORLD_PATIENCE_MS,
                  strstr(ask(&p, "health\n"), "; most are for keys that do not exist (60 %)\n"));
     close_all(&w, &p);
+}
+
+static bool has_comma_in_number(const char *text)
+{
+    for (const char *at = text; (at = strchr(at, ',')); at++)
+        if (at > text && at[-1] >= '0' && at[-1] <= '9' && at[1] >= '0' && at[1] <= '9')
+            return true;
+    return false;
+}
+
+TEST(numbers_have_a_point_whatever_the_locale_of_the_host)
+{
+    static const char *const commands[] = {"spaces\n", "health\n", "stats\n", "curve\n"};
+    struct comma comma;
+    struct world w;
+    struct place p;
+    if (comma_take(&comma)) {
+        open_with(&w, &p, NULL);
+        fetch_many(&w, 0, 200);
+        CHECK_WITHIN(WORLD_PATIENCE_MS, strstr(ask(&p, "health\n"), "\nmisses: 200 of 200 reads "));
+        for (size_t i = 0; i < ARRAY_COUNT(commands); i++)
+            if (!CHECK(!has_comma_in_number(ask(&p, commands[i]))))
+                check_note("%s", ask(&p, commands[i]));
+        close_all(&w, &p);
+    }
+    comma_leave(&comma);
 }
 
 /* A longer space.absent_ttl is spoken of where it is seen that it would help. */

@@ -79,14 +79,13 @@ static void add_size(struct text *w, const struct l1_curve *c, uint64_t size)
     static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
     double amount = (double)size;
     uint32_t unit = 0;
-    char number[32];
+    char number[32] = "";
+    struct text n = text_into(number, sizeof(number));
     while (!c->by_count && amount >= 1024 && unit + 1 < ARRAY_COUNT(units)) {
         amount /= 1024;
         unit++;
     }
-    snprintf(number, sizeof(number), amount < 10 && unit ? "%.2f" : amount < 100 && unit ? "%.1f"
-                                                                                       : "%.0f",
-             amount);
+    text_add(&n, amount < 10 && unit ? "%.2f" : amount < 100 && unit ? "%.1f" : "%.0f", amount);
     text_add(w, "%9s %-6s", number, c->by_count ? "values" : units[unit]);
 }
 

@@ -88,15 +88,16 @@ static void print_time(struct text *w, uint64_t ns)
         double ns;
     } units[] = {{"d", 86400e9}, {"h", 3600e9}, {"min", 60e9},
                  {"s", 1e9},     {"ms", 1e6},   {"us", 1e3}};
-    char text[16];
-    snprintf(text, sizeof(text), "%" PRIu64 "ns", ns);
-    for (size_t i = 0; i < ARRAY_COUNT(units); i++) {
+    char text[16] = "";
+    struct text t = text_into(text, sizeof(text));
+    size_t i = 0;
+    while (i < ARRAY_COUNT(units) && (double)ns < units[i].ns)
+        i++;
+    if (i == ARRAY_COUNT(units)) {
+        text_add(&t, "%" PRIu64 "ns", ns);
+    } else {
         double n = (double)ns / units[i].ns;
-        if (n < 1)
-            continue;
-        snprintf(text, sizeof(text), "%.*f%s", n < 9.995 ? 2 : n < 99.95 ? 1 : 0, n,
-                 units[i].unit);
-        break;
+        text_add(&t, "%.*f%s", n < 9.995 ? 2 : n < 99.95 ? 1 : 0, n, units[i].unit);
     }
     text_add(w, " %8s", text);
 }
