@@ -53,9 +53,11 @@ static bool take(struct reader *r, char c)
     return true;
 }
 
-/* Writes a character of \uXXXX as UTF-8. */
+/* Writes a character of \uXXXX as UTF-8. One that is 0 would end the string, and make keys alike
+ * that are not: it becomes what it is shown as. */
 static char *put_character(char *to, unsigned c)
 {
+    c = c ? c : '?';
     if (c < 0x80) {
         *to++ = (char)c;
     } else if (c < 0x800) {

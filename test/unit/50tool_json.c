@@ -196,6 +196,17 @@ TEST(names_fit_their_columns_and_move_no_terminal)
     json_free(of[0]);
 }
 
+/* Behind a zero byte goes on what tells them apart. */
+TEST(keys_with_a_zero_byte_are_no_shorter)
+{
+    struct json *of[1] = {read(HOT(KEY("a\\u0000b", "5") ", " KEY("a\\u0000c", "4"), "", "", ""))};
+    check_text(hot_table(of, 1, "s", 60, 9),
+               "   hits/s\n"
+               "     5.00 a?b\n"
+               "     4.00 a?c\n");
+    json_free(of[0]);
+}
+
 TEST(odd_rates_and_names_break_no_table)
 {
     struct json *of[1] = {read(HOT(
