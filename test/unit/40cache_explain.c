@@ -413,6 +413,13 @@ TEST(a_value_is_too_large_for_l1_or_for_its_space)
     put(&w, "oversize", 3 * MIB);
     CHECK_REASON(w.space, "oversize", "oversize", "2097152 B");
     world_close(&w);
+    so.memory = 4 * MIB;
+    world_open(&w, &o, &so);
+    put(&w, "large", MIB / 2 + MIB / 4);
+    CHECK_REASON(w.space, "large", "too_large", "1/8 of space.memory");
+    CHECK_EQ(nigh_space_set(w.space, "space.memory", "none"), 0);
+    CHECK(explain_says(w.space, "large", "1/8 of l1.memory"));
+    world_close(&w);
 }
 
 static unsigned count_of(struct world *w, const char *reason, unsigned keys)

@@ -9,6 +9,8 @@
 
 #include <nigh/nigh.h>
 
+#include "cache/space_l1.h"
+
 struct row {
     const char *name;
     const char *sentence;
@@ -463,6 +465,14 @@ void say_absent_ttl(struct text *w, const struct nigh_space *space)
     text_add(w, " (space.absent_ttl)");
 }
 
+/* Says of which cap a value may have an eighth. */
+static void say_eighth_of(struct text *w, const struct explanation *x)
+{
+    struct l1 *apart = space_l1_apart(x->space);
+    bool own = apart && l1_memory(apart) < l1_memory(x->space->cache->l1);
+    text_add(w, own ? "space.memory" : "l1.memory");
+}
+
 static void say_problem(struct text *w, const struct explanation *x)
 {
     text_add(w, "%s", x->problem.text[0] ? x->problem.text : "it has not answered yet");
@@ -517,6 +527,7 @@ static const struct {
     {"error", say_error},
     {"failures", say_failures},
     {"lease", say_lease},
+    {"eighth of", say_eighth_of},
     {"holder", say_holder},
     {"problem", say_problem},
     {"redis error", say_redis_error},

@@ -20,6 +20,7 @@
  *     {state} {waiters} {flight}         of the load that is under way, and what time it has left
  *     {spared} {error} {failures}        of the load that failed
  *     {lease} {holder}     of the right to load
+ *     {eighth of}          the cap that bounds a value of the space in L1
  *     {problem} {redis error} {limit}
  */
 #ifndef NIGH_CACHE_INSPECT_REASONS_H
@@ -82,7 +83,7 @@
     X(REFUSED_FLOOR, "outdated_on_its_way",                                                        \
       "it was brought {ago}, but not stored in L1: it was invalidated while it was on its way")    \
     X(REFUSED_LARGE, "too_large",                                                                  \
-      "it was brought {ago}, but not stored in L1: it is larger than 1/8 of l1.memory")            \
+      "it was brought {ago}, but not stored in L1: it is larger than 1/8 of {eighth of}")          \
     X(OVERSIZE, "oversize",                                                                        \
       "it was brought {ago}, but not stored: it is larger than space.value_max ({limit})")         \
     X(MOVED, "moved", "{ago}, the space got memory of its own (space.memory), and began empty")    \
