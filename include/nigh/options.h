@@ -76,7 +76,8 @@ enum nigh_log_least {
 enum nigh_log_to {
     NIGH_LOG_TO_DEFAULT, /* stderr */
     NIGH_LOG_TO_STDERR,  /* see below */
-    NIGH_LOG_TO_SYSLOG,  /* syslog(3), with the host's own openlog(); waits while it is full */
+    NIGH_LOG_TO_SYSLOG,  /* syslog(3), with the host's own openlog(); waits while it is full. Not
+                          * for who forks meanwhile: its lock may be left taken in the child */
     NIGH_LOG_TO_NONE,
 };
 /*
