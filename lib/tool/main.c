@@ -92,7 +92,7 @@ static const struct command commands[] = {
      "--raw it writes the bytes of the value and nothing else."},
     {"set", "[SPACE] NAME VALUE", "change an option that is live", 2, 3, 0, 0, ask_set, NULL},
     {"log", "error|warn|info|debug", "what goes out of the log from now on", 1, 1, 0, 0, ask_log,
-     NULL},
+     "What goes out at present says get log.level."},
     {"invalidate", "--space S KEY... | --tag TAG... | --all", "tell every node of a change", 0,
      NO_END, WHAT, WHAT | PREFIX, ask_invalidate,
      "At a socket, or with --redis without any process. It returns when Redis has accepted the "
@@ -421,6 +421,42 @@ static const struct command *find(const char *name)
     return NULL;
 }
 
+/* Whether a word is among those of a command that stand for themselves: json in "[text|json]". */
+static bool takes(const struct command *c, const char *word)
+{
+    static const char between[] = "[]| ";
+    for (const char *at = c->args + strspn(c->args, between); *at; at += strspn(at, between)) {
+        size_t len = strcspn(at, between);
+        if (len == strlen(word) && strncmp(at, word, len) == 0)
+            return true;
+        at += len;
+    }
+    return false;
+}
+
+/* Says which words the command takes; of one that it does not, which commands do. */
+static int refuse_words(const struct command *c, const struct tool_args *args)
+{
+    const char *word = args->count > c->max ? args->words[c->max] : "";
+    bool any = false;
+    for (size_t i = 0; *word && i < COMMAND_COUNT; i++)
+        any = any || takes(&commands[i], word);
+    if (args->count < c->min)
+        fprintf(stderr, "nigh: a word is missing: nigh %s %s", c->name, c->args);
+    else if (c->max == 0)
+        fprintf(stderr, "nigh: %s takes no words", c->name);
+    else
+        fprintf(stderr, "nigh: too many words: nigh %s %s", c->name, c->args);
+    if (any)
+        fprintf(stderr, "; %s is one for:\n", word);
+    else
+        fprintf(stderr, " (nigh help %s)\n", c->name);
+    for (size_t i = 0; any && i < COMMAND_COUNT; i++)
+        if (takes(&commands[i], word))
+            list(stderr, &commands[i]);
+    return TOOL_USAGE;
+}
+
 /* Finds out what is meant, and does it. */
 static int run(const struct command *c, int argc, char **argv)
 {
@@ -437,10 +473,8 @@ static int run(const struct command *c, int argc, char **argv)
         rc = read_words(&args);
     if (rc != 0)
         return rc;
-    if (args.count < c->min || args.count > c->max) {
-        fprintf(stderr, "nigh: usage: nigh %s%s%s\n", c->name, *c->args ? " " : "", c->args);
-        return TOOL_USAGE;
-    }
+    if (args.count < c->min || args.count > c->max)
+        return refuse_words(c, &args);
     if (given & STDIN && args.count == 0)
         return TOOL_DONE; /* nothing has changed */
     if (args.socket_count == 0 && !args.redis && socket)

@@ -303,6 +303,13 @@ TEST(what_is_wrong_has_clear_words_and_a_status)
     CHECK(tool_says("did you mean:\n  invalidate "));
     CHECK_EQ(tool_run("health --nonsense"), 64);
     CHECK_EQ(tool_run("explain -S /tmp/x one"), 64);
+    CHECK_EQ(tool_run("log -S /tmp/x"), 64);
+    CHECK(tool_says("nigh: a word is missing: nigh log error|warn|info|debug (nigh help log)\n"));
+    CHECK_EQ(tool_run("spaces json -S /tmp/x"), 64);
+    CHECK(tool_says("nigh: spaces takes no words; json is one for:\n  stats "));
+    CHECK(tool_says("\n  curve ") && !strstr(tool_out, "\n  get "));
+    CHECK_EQ(tool_run("health now -S /tmp/x"), 64);
+    CHECK(tool_says("nigh: health takes no words (nigh help health)\n"));
     CHECK_EQ(tool_run("get --redis unix:///tmp/nigh-there-is-none --timeout 100 k"), 64);
     CHECK(tool_says("--space S KEY is wanted"));
     CHECK_EQ(tool_run("invalidate --redis unix:///tmp/nigh-there-is-none --timeout 2000 --all"), 3);

@@ -61,6 +61,12 @@ void command_meant_add(struct command_meant *m, const char *name, const char *me
         text_add(&m->names, "%s%s", m->names.needed ? ", " : "", name);
 }
 
+void command_takes_add(struct command_meant *m, const char *name, const char *args)
+{
+    if (m->word[0] && has_word(args, m->word))
+        text_add(&m->names, "%s%s", m->names.needed ? ", " : "", name);
+}
+
 void command_append(struct command *c, control_write_fn write, void *arg)
 {
     long needed = control_append(c->reply, write, arg);

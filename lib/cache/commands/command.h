@@ -45,6 +45,8 @@ struct command_meant {
 };
 /* Add a name, if the word is a part of it or a word of its meaning. */
 void command_meant_add(struct command_meant *m, const char *name, const char *meaning);
+/* Add a command that takes the word, as it stands in what is said of its words. */
+void command_takes_add(struct command_meant *m, const char *name, const char *args);
 /* Answer an error of the library. */
 void command_fail(struct command *c, int rc);
 /* Answer what `write` writes (control.h), or its error. */

@@ -99,6 +99,26 @@ static void refuse(struct control_reply *reply, struct bytes word)
                   any ? "did you mean" : "there are", names);
 }
 
+/* Says which words a command takes; of one that it does not, which commands do. */
+static void refuse_words(const struct command *c, const struct row *row)
+{
+    char names[NAMES_BYTES] = "", said[NAMES_BYTES] = "";
+    struct bytes word = c->count > row->max ? c->words[row->max] : bytes_of_string("");
+    struct command_meant meant = {word.data, text_into(names, sizeof(names))};
+    struct text w = text_into(said, sizeof(said));
+    for (size_t i = 0; i < ARRAY_COUNT(table); i++)
+        command_takes_add(&meant, table[i].name, table[i].args);
+    if (c->count < row->min)
+        text_add(&w, "a word is missing: %s %s", row->name, row->args);
+    else if (row->max == 0)
+        text_add(&w, "%s takes no words", row->name);
+    else
+        text_add(&w, "too many words: %s %s", row->name, row->args);
+    if (meant.names.needed)
+        text_add(&w, "; %s is one for: %s", meant.word, names);
+    control_error(c->reply, "%s", said);
+}
+
 /* Whether more was changed than what keys or tags name: all, a space, an option. */
 static bool is_broad(const struct control_request *q)
 {
@@ -138,7 +158,7 @@ static void answer(void *arg, const struct control_request *q, struct control_re
     if (!row)
         refuse(reply, q->words[0]);
     else if (c.count < row->min || c.count > row->max)
-        control_error(reply, "%s %s", row->name, row->args);
+        refuse_words(&c, row);
     else
         row->run(&c);
     if (row)
