@@ -31,7 +31,7 @@ static void format_number(const struct option *o, uint64_t n, char *text, size_t
 static void format(const struct option *o, uint64_t value, char *text, size_t size)
 {
     if (value == 0) {
-        snprintf(text, size, "-");
+        snprintf(text, size, "%s", option_may_be_none(o) ? "none" : "-");
     } else if (o->type == OPTION_WORD) {
         const char *w = o->words;
         for (uint64_t place = 1; place < value; place++)

@@ -172,8 +172,7 @@ static const struct option options[] = {
      NIGH_DEFAULT_STALE_MS, NULL,
      "time after soft_ttl in which a value is served stale, while it is refreshed behind"},
     {"space.keep", U32_OR_NONE(space.keep_ms), UNIT_MS, 1, TTL_MAX_MS, 0, NULL,
-     "time after stale in which Redis has it for loaders that answer \"not modified\"; by default "
-     "none"},
+     "time after stale in which Redis has it for loaders that answer \"not modified\""},
     {"space.jitter", U32_OR_NONE(space.jitter_percent), UNIT_PERCENT, 1, 50,
      NIGH_DEFAULT_JITTER_PERCENT, NULL,
      "spread of lifetimes, lest what was loaded together expires together"},
@@ -202,10 +201,9 @@ static const struct option options[] = {
     {"space.batch", U32(space.batch), UNIT_NONE, 1, NIGH_BATCH_MAX, 1, NULL,
      "keys that one call of the loader may be for; above 1 the loader has to look at its n"},
     {"space.batch_wait", U32_OR_NONE(space.batch_wait_us), UNIT_US, 10, 100000, 0, NULL,
-     "above batch 1: time for which all threads' misses are gathered for one call, on a worker; "
-     "by default none"},
+     "above batch 1: time for which all threads' misses are gathered for one call, on a worker"},
     {"space.memory", LIVE_U64_OR_NONE(space.memory), UNIT_BYTES, 1u << 20, BYTES_MAX, 0, NULL,
-     "cap inside l1.memory on a space's values and tables: it evicts its own; by default none"},
+     "cap inside l1.memory on a space's values and tables: it evicts its own"},
     {"space.l2", WORD(space.l2), UNIT_NONE, 0, 0, NIGH_L2_VALUES, "values,invalidations",
      "invalidations: values stay out of Redis, each process loads its own; changes reach all"},
     {"space.compress", WORD(space.compress), UNIT_NONE, 0, 0, NIGH_COMPRESS_NONE, "none,lz4,zstd",

@@ -322,6 +322,14 @@ TEST(all_that_stats_lists_can_be_got)
     redis_stop(&server);
 }
 
+/* Of an option that may be none, one word says that it is, of all spaces and of one. */
+static void check_none_is_one_word(const char *options_shown)
+{
+    CHECK(strstr(options_shown, "\nspace.keep             none\n"));
+    CHECK(strstr(options_shown, "\nspace.batch_wait       none\n"));
+    CHECK(strstr(options_shown, "\nspace.memory           none (live)\n"));
+}
+
 TEST(spaces_are_listed_and_asked_one_by_one)
 {
     struct world w;
@@ -339,9 +347,11 @@ TEST(spaces_are_listed_and_asked_one_by_one)
     CHECK(says(&p, "get s latency_load\n", "count 1, p50_ns "));
     CHECK(says(&p, "get latency_change\n", "count 0, p50_ns -, "));
     CHECK_STR(ask(&p, "get s space.l2\n"), "values\n\n");
-    CHECK_STR(ask(&p, "get s space.memory\n"), "-\n\n"); /* what the others leave */
+    CHECK_STR(ask(&p, "get s space.memory\n"), "none\n\n"); /* what the others leave */
     char *text = ask(&p, "options s\n");
     CHECK(strstr(text, "space.loads ") && !strstr(text, "l1.memory"));
+    check_none_is_one_word(text);
+    check_none_is_one_word(ask(&p, "options\n"));
     CHECK_STR(ask(&p, "set s space.memory 8m\n"),
               "ok\nnote: the space has a table of its own from now on, which begins empty: L1 has "
               "dropped 1 values of it, and brings them again as they are asked for\n\n");
