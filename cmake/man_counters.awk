@@ -2,8 +2,9 @@
 # Makes nigh_counters(7): awk -v version=V -v date=D -f man_counters.awk counters.h gauges.c
 #
 # A table is what follows "#define ...(X)" up to a line without a backslash. An entry's name is the
-# first text in quotes, or the word after "X(" where there is but one; its meaning is the last. What
-# is neither an entry nor a title ends it with an error, for a page that lacks one looks whole.
+# first text in quotes, or the word after "X(" where there is but one; its meaning is the last, and
+# a letter behind it no concern of the page. What is neither an entry nor a title ends it with an
+# error, for a page that lacks one looks whole.
 
 function prose(s) {
     gsub(/\\/, "\\e", s)
@@ -19,7 +20,7 @@ function refuse(s) {
 function entries(s,    entry, name, what) {
     gsub(/\\"/, quote, s)
     gsub(/"[ \t]+"/, "", s) # one text in two lines
-    while (match(s, /\/\*[^*]*\*\/|X\([^"]*"[^"]*"(, "[^"]*")?\)/)) {
+    while (match(s, /\/\*[^*]*\*\/|X\([^"]*"[^"]*"(,[ \t]*"[^"]*")?(, [A-Z])?\)/)) {
         refuse(substr(s, 1, RSTART - 1))
         entry = substr(s, RSTART, RLENGTH)
         s = substr(s, RSTART + RLENGTH)
@@ -29,7 +30,7 @@ function entries(s,    entry, name, what) {
             continue
         }
         what = entry
-        sub(/"\)$/, "", what)
+        sub(/"(, [A-Z])?\)$/, "", what)
         sub(/.*"/, "", what)
         name = entry
         if (sub(/^X\([A-Z0-9_]+, "/, "", name)) sub(/".*/, "", name)

@@ -35,14 +35,17 @@
 #include <string.h>
 
 const struct stats_counter_info stats_counter_infos[STATS_COUNTER_COUNT] = {
-#define X(name, export_name, doc) {export_name, doc},
+#define X(name, export_name, doc, owner) {export_name, doc, STATS_OWNER_##owner},
     STATS_COUNTERS(X)
 #undef X
 };
 
 const struct stats_counter_info stats_histogram_infos[STATS_HISTOGRAM_COUNT] = {
-#define X(name, export_name, doc) {export_name, doc},
-    STATS_HISTOGRAMS(X) STATS_LINK_HISTOGRAMS(X)
+#define X(name, export_name, doc) {export_name, doc, STATS_OWNER_S},
+    STATS_HISTOGRAMS(X)
+#undef X
+#define X(name, export_name, doc) {export_name, doc, STATS_OWNER_C},
+    STATS_LINK_HISTOGRAMS(X)
 #undef X
 };
 

@@ -24,15 +24,19 @@
 #include "stats/pace.h"
 
 enum stats_counter {
-#define X(name, export_name, doc) STATS_##name,
+#define X(name, export_name, doc, owner) STATS_##name,
     STATS_COUNTERS(X)
 #undef X
     STATS_COUNTER_COUNT
 };
 
+/* In whose set a counter counts: in those of spaces, in the cache's, or in both. */
+enum stats_owner { STATS_OWNER_S, STATS_OWNER_C, STATS_OWNER_E };
+
 struct stats_counter_info {
     const char *name; /* export name */
     const char *doc;
+    enum stats_owner owner;
 };
 extern const struct stats_counter_info stats_counter_infos[STATS_COUNTER_COUNT];
 

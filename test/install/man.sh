@@ -51,7 +51,7 @@ counters() {
     printf '#define A_TABLE(X) \\\n    %s \\\n    X(LAST, "last", "it")\n' "$1" >"$work/counters.h"
     awk -v version=0 -v date=0 -f "$source/cmake/man_counters.awk" "$work/counters.h" 2>&1
 }
-counters 'X(FIRST, "first", "a \"b\" c")' | grep -qx 'a "b" c' ||
+counters 'X(FIRST, "first", "a \"b\" c", S)' | grep -qx 'a "b" c' ||
     complain "nigh_counters loses what has quotes"
 ! counters 'X(FIRST, "first", SOME_TEXT)' >"$work/page" || complain "nigh_counters lost a row"
 grep -qF 'no entry of a table: X(FIRST, "first", SOME_TEXT)' "$work/page" ||

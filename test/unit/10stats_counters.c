@@ -44,6 +44,9 @@ TEST(every_counter_is_named_and_documented)
             CHECK(strcmp(stats_counter_infos[i].name, stats_counter_infos[k].name) != 0);
     }
     CHECK_STR(stats_counter_infos[STATS_L1_FRESH].name, "l1_fresh");
+    CHECK_EQ(stats_counter_infos[STATS_L1_FRESH].owner, STATS_OWNER_S);
+    CHECK_EQ(stats_counter_infos[STATS_LISTENER_LOST].owner, STATS_OWNER_C);
+    CHECK_EQ(stats_counter_infos[STATS_READ_ERROR].owner, STATS_OWNER_E);
 }
 
 TEST(counts_go_where_they_belong)

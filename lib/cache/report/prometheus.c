@@ -176,40 +176,16 @@ static void print_space_gauge(struct text *w, const struct looks *looks,
     }
 }
 
-enum owner { OF_SPACES, OF_CACHE, OF_EITHER };
-
-/* Returns who counts it: spaces, unless it is in one of these ranges. A new counter of the cache's
- * own belongs into one, or its series has no value. */
-static enum owner owner_of(enum stats_counter c)
-{
-    static const struct {
-        enum stats_counter first, last;
-        enum owner owner;
-    } ranges[] = {
-        {STATS_READ_ERROR, STATS_READ_ERROR, OF_EITHER},
-        {STATS_ASYNC_BEGUN, STATS_ASYNC_CANCELLED, OF_EITHER},
-        {STATS_TRACE_RECORDED, STATS_TRACE_DROPPED, OF_CACHE},
-        {STATS_L1_MOVE, STATS_L1_LONG_CHAIN, OF_EITHER}, /* of a space with its own table */
-        {STATS_L2_REQUEST, STATS_L2_REFUSED, OF_CACHE},
-        {STATS_INVALIDATE, STATS_COUNTER_COUNT, OF_CACHE},
-    };
-    for (size_t i = 0; i < ARRAY_COUNT(ranges); i++)
-        if (c >= ranges[i].first && c <= ranges[i].last)
-            return ranges[i].owner;
-    return OF_SPACES;
-}
-
 /* `of_none`: the count that belongs to no space. */
 static void print_counter(struct text *w, const struct looks *looks, enum stats_counter c,
                           uint64_t of_none)
 {
     const struct stats_counter_info *info = &stats_counter_infos[c];
-    enum owner owner = owner_of(c);
     begin(w, info->name, "_total", "counter", info->doc);
-    if (owner != OF_SPACES)
+    if (info->owner != STATS_OWNER_S)
         text_add(w, PREFIX "%s_total%s %" PRIu64 "\n", info->name,
-                 owner == OF_EITHER ? "{space=\"!none\"}" : "", of_none);
-    for (uint32_t i = 0; i < looks->count && owner != OF_CACHE; i++)
+                 info->owner == STATS_OWNER_E ? "{space=\"!none\"}" : "", of_none);
+    for (uint32_t i = 0; i < looks->count && info->owner != STATS_OWNER_C; i++)
         print_space_sample(w, info->name, "_total", looks->of[i].space, looks->of[i].counts[c]);
 }
 
@@ -274,7 +250,7 @@ static void print_histogram_of(struct text *w, struct stats *stats, const struct
 static void print_histogram(struct nigh *cache, struct text *w, enum stats_histogram h)
 {
     begin(w, stats_histogram_infos[h].name, "_seconds", "histogram", stats_histogram_infos[h].doc);
-    if (h >= STATS_SPACE_HISTOGRAM_COUNT) {
+    if (stats_histogram_infos[h].owner == STATS_OWNER_C) {
         print_histogram_of(w, &cache->stats, NULL, h);
         return;
     }
