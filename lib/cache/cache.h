@@ -208,6 +208,12 @@ static inline void cache_notify(struct nigh_space *space, const struct l1_key *k
     struct flight_key flight_key = cache_flight_key(space, key);
     flight_notify(space->cache->flights, &flight_key, events);
 }
+/* Returns for how long the cache is open; 0, too, where a host's clock has gone back. */
+static inline uint64_t cache_uptime_ns(const struct nigh *cache)
+{
+    uint64_t now_ns = clock_now_ns(&cache->clock);
+    return now_ns > cache->opened_ns ? now_ns - cache->opened_ns : 0;
+}
 /* Read and write a duration that nigh_set() changes while calls read it. Relaxed: each read stands
  * for itself, and nothing else is told by it. */
 static inline uint32_t cache_read_ms(const _Atomic uint32_t *field)

@@ -267,6 +267,22 @@ TEST(a_gauge_asks_only_what_it_is_about)
     world_close(&w);
 }
 
+/* It is not 584 years, as of a difference that wraps. */
+TEST(a_clock_that_goes_back_is_no_uptime)
+{
+    static char text[65536];
+    struct world w;
+    world_open_exact(&w);
+    world_advance(&w, 3000);
+    CHECK_EQ(world_count(&w, "uptime_ms"), 3000);
+    atomic_fetch_sub(&w.now_ns, 5 * NS_PER_S);
+    CHECK_EQ(world_count(&w, "uptime_ms"), 0);
+    nigh_stats(w.cache, NIGH_STATS_TEXT, text, sizeof(text));
+    CHECK(strstr(text, "\ncache, counted for 0 ms\n"));
+    atomic_fetch_add(&w.now_ns, 5 * NS_PER_S);
+    world_close(&w);
+}
+
 /* Counters are outside of the cap, so it is told what they take. */
 TEST(memory_of_counters_is_told)
 {

@@ -141,5 +141,5 @@ void command_version(struct command *c)
     if (g.node)
         control_print(c->reply, ", node %04x", cache_node_name(g.node));
     control_print(c->reply, ", host %s, up for %s\n", host,
-                  said_span(clock_now_ns(&c->cache->clock) - c->cache->opened_ns).text);
+                  said_span(cache_uptime_ns(c->cache)).text);
 }

@@ -61,7 +61,7 @@ static void read_curve(struct nigh *cache, struct gauges *g)
 void gauges_read(struct nigh *cache, unsigned ask, struct gauges *g)
 {
     memset(g, 0, sizeof(*g));
-    g->uptime_ms = (clock_now_ns(&cache->clock) - cache->opened_ns) / NS_PER_MS;
+    g->uptime_ms = cache_uptime_ns(cache) / NS_PER_MS;
     l1_gauges_read(cache->l1, ask & L1_GAUGE_ALL, &g->l1);
     g->log_lost = log_lost(cache->env.log);
     g->async = atomic_load_explicit(&cache->queues.count, memory_order_relaxed);

@@ -169,8 +169,7 @@ int report_text(struct nigh *cache, struct text *w)
     print_problems(cache, w);
     print_past(cache, w);
     print_shards(cache, w);
-    text_add(w, "\ncache, counted for %s\n",
-             said_span(clock_now_ns(&cache->clock) - cache->opened_ns).text);
+    text_add(w, "\ncache, counted for %s\n", said_span(cache_uptime_ns(cache)).text);
     stats_read_all(&cache->stats, counts);
     print_counters(w, counts);
     print_histograms(w, &cache->stats, STATS_SPACE_HISTOGRAM_COUNT, STATS_HISTOGRAM_COUNT);
