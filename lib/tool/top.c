@@ -374,7 +374,7 @@ static void show_spaces(struct screen *s)
     for (size_t i = 0; i < s->second.space_count; i++)
         show_space(s, s->second.spaces[i]);
     if (s->second.more_spaces)
-        line(s, "there are more spaces than these %d, which spaces lists", SECOND_SPACES);
+        line(s, "there are more spaces than these %d: nigh spaces lists all", SECOND_SPACES);
     line(s, "L1%%: of this second, of %s; age: a tenth of the evicted was younger; -: none",
          minute);
 }
