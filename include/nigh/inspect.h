@@ -30,10 +30,10 @@ extern "C" {
  *
  * Nothing changes by it: the policy is not told of a hit, no read is counted, no lease taken. What
  * became of a key is remembered in a table of limited size: of some thousands of keys, and when, to
- * a second or so. A change that another node made is dated by when this one heard of it. Where one
- * of the two was cut off from Redis, the text says how much older it may be. Nodes are named by the
- * first four digits of the number that each draws when it opens; "here" in the text, and "node" in
- * JSON, is this one.
+ * a second or so. A change that this process made is dated by its call, also where it waited for
+ * Redis; one that another node made by when this one heard of it. Where one of the two was cut off
+ * from Redis, the text says how much older it may be. Nodes are named by the first four digits of
+ * the number that each draws when it opens; "here" in the text, and "node" in JSON, is this one.
  *
  * @param format   NIGH_STATS_TEXT or NIGH_STATS_JSON
  * @param buffer   may be NULL: then only the length is returned

@@ -38,7 +38,8 @@ struct bumps {
 
 void bumps_init(struct bumps *b);
 void bumps_fini(struct bumps *b);
-/* `name`: of the tag or the space. */
+/* `name`: of the tag or the space. One of this process keeps the time of its last of that name, if
+ * it says an earlier one: it was noted before, and raises the floor again. */
 void bumps_note(struct bumps *b, const struct bump *bump, struct bytes name);
 /* Finds the one that has raised the slot's floor to this position. False: it is forgotten, or no
  * invalidation has raised it. */

@@ -26,7 +26,8 @@ static void raised(void *arg, const struct coherence_item *item, uint16_t slot, 
 {
     struct nigh *cache = arg;
     const struct bump bump = {.floor = floor,
-                              .at_ns = clock_coarse_ns(&cache->clock),
+                              .at_ns = item->made_ns ? item->made_ns
+                                                     : clock_coarse_ns(&cache->clock),
                               .node = item->node,
                               .slot = slot,
                               .soft = item->soft,
@@ -58,7 +59,7 @@ static uint64_t apply_key(void *arg, const struct coherence_item *item)
             NIGH_TRACE_INVALIDATE, NIGH_TRACE_FRESH, 0, 0});
         hot_change(space, &key);
     }
-    l1_note_fate(cache->l1, &key, L1_FATE_CHANGED, cache_node_name(item->node));
+    l1_note_change(cache->l1, &key, cache_node_name(item->node), item->made_ns);
     failures_clear(&cache->failures, key.hash);
     cache_notify(space, &key, FLIGHT_EV_INVALIDATED);
     return floor;

@@ -76,6 +76,15 @@ static struct coherence_call *own_call(const struct coherence *c, uint64_t call)
     return &c->apply->own[call % COHERENCE_FINISHED_CALLS];
 }
 
+void coherence_begin_call(struct coherence *c, uint64_t call, uint64_t made_ns)
+{
+    struct coherence_call *own = own_call(c, call);
+    pthread_mutex_lock(&c->state->apply_lock);
+    own->begun = call;
+    own->made_ns = made_ns;
+    pthread_mutex_unlock(&c->state->apply_lock);
+}
+
 void coherence_finish_call_locked(struct coherence *c, uint64_t call)
 {
     own_call(c, call)->finished = call;
@@ -128,6 +137,7 @@ static void apply_early_locked(struct coherence *c, struct coherence_message m)
     struct coherence_call *call = own_call(c, m.call);
     while (coherence_message_next(&m, &item)) {
         item.early = true;
+        item.made_ns = call->begun == m.call ? call->made_ns : 0;
         if (item.kind == WIRE_KEY)
             item.own = coherence_queue_own(c, &item, true);
         heard.floor = u64_max(heard.floor, coherence_apply_item_locked(c, &item, m.sequence));

@@ -16,6 +16,8 @@
 
 /* Remembers one of our calls. */
 struct coherence_call {
+    uint64_t begun;                /* (l) the id of the call that has this place ... */
+    uint64_t made_ns;              /* (l) ... and when the oldest of its items was made */
     uint64_t finished;             /* (l) the id of the call whose local step is done ... */
     uint64_t early;                /* (l) ... of the call whose frame came before that step ... */
     struct coherence_heard heard;  /* (l) ... and what this frame did */
@@ -36,6 +38,9 @@ uint64_t coherence_apply_item_locked(struct coherence *c, const struct coherence
 /* Moves `applied` and `known`, after the items of `sequence`. */
 void coherence_applied_locked(struct coherence *c, uint64_t sequence, uint64_t nonce)
     REQUIRES(c->state->apply_lock);
+/* Notes when the items of a call of ours were made, the oldest of them: for its frame, should that
+ * come before the local step, or after it where that did not know the position. */
+void coherence_begin_call(struct coherence *c, uint64_t call, uint64_t made_ns);
 /* Returns what the frame of a call of ours has done before its local step. */
 struct coherence_heard coherence_heard_locked(const struct coherence *c, uint64_t call)
     REQUIRES(c->state->apply_lock);

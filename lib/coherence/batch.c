@@ -117,7 +117,7 @@ bool coherence_batch_remove(struct coherence *c, struct coherence_batch *batch,
         struct coherence_queue_item *i = batch->members[n];
         if (queued_accepted_locked(q, i)) {
             batch->late++;
-            batch->late_made_ns = u64_min(batch->late_made_ns, batch->items[n].made_ns);
+            batch->late_made_ns = u64_min(batch->late_made_ns, batch->items[n].since_ns);
         }
         bool wrote = batch->writes[n].mode != L2_DELETE;
         bool refused = wrote && l2_verdict_at(answer, keys) != L2_STORED;

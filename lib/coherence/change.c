@@ -108,18 +108,19 @@ static void fill_change(struct making *m, const struct coherence_item *items, ui
     }
 }
 
-/* Returns for how long the oldest item has waited, its call included: 0 of what is new. */
-static uint64_t waited_ms(const struct coherence *c, const struct coherence_item *items,
-                          uint32_t count)
+/* Returns the number of the next call, and notes when the oldest of its items was made. */
+static uint64_t begin_call(struct coherence *c, const struct coherence_item *items, uint32_t count)
 {
-    uint64_t oldest_ns = UINT64_MAX;
-    for (uint32_t i = 0; i < count; i++)
-        if (items[i].made_ns)
-            oldest_ns = u64_min(oldest_ns, items[i].made_ns);
-    if (oldest_ns == UINT64_MAX)
-        return 0;
     uint64_t now_ns = clock_coarse_ns(c->config.env->clock);
-    return (now_ns - u64_min(now_ns, oldest_ns)) / NS_PER_MS;
+    uint64_t since_ns = now_ns, made_ns = now_ns;
+    for (uint32_t i = 0; i < count; i++) {
+        since_ns = u64_min(since_ns, items[i].since_ns ? items[i].since_ns : now_ns);
+        made_ns = u64_min(made_ns, items[i].made_ns ? items[i].made_ns : now_ns);
+    }
+    uint64_t number = 1 + atomic_fetch_add_explicit(&c->changes->calls, 1, memory_order_relaxed);
+    uint64_t call = coherence_call(number, (now_ns - since_ns) / NS_PER_MS);
+    coherence_begin_call(c, call, made_ns);
+    return call;
 }
 
 int coherence_script_make(struct coherence *c, const struct coherence_item *items, uint32_t count,
@@ -135,8 +136,7 @@ int coherence_script_make(struct coherence *c, const struct coherence_item *item
         return NIGH_ENOMEM;
     uint8_t *groups = block + keys_size + schemas_size;
     uint8_t *tail = groups + groups_size;
-    uint64_t number = 1 + atomic_fetch_add_explicit(&c->changes->calls, 1, memory_order_relaxed);
-    uint64_t call = coherence_call(number, waited_ms(c, items, count));
+    uint64_t call = begin_call(c, items, count);
     coherence_tail_encode(tail, c->incarnation, call, items, count);
     struct schema_list *list = schemas_take(c->schemas);
     *ret = (struct coherence_script){
@@ -188,6 +188,7 @@ static void settle_item_locked(struct coherence *c, const struct coherence_accep
             coherence_queue_set_own(c, item, own);
         return;
     }
+    named.made_ns = item->made_ns ? item->made_ns : a->made_ns;
     if (a->queued && is_key(item))
         named.own = coherence_queue_own(c, item, stored);
     coherence_apply_item_locked(c, &named, sequence);

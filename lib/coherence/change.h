@@ -46,6 +46,7 @@ struct coherence_accepted {
     uint64_t call;
     uint64_t nonce;
     struct coherence_position known; /* when its script was made */
+    uint64_t made_ns;  /* when the call began; 0: each item says it, if it is not now */
     const bool *noted; /* per item: `recent` has it; NULL: it has none */
     bool keeps;        /* as in struct coherence_change */
     bool wrote;        /* values were sent: the answer says of each whether it was set */

@@ -43,7 +43,8 @@ struct coherence_item {
     struct bytes bytes;  /* KEY, FILL: the key; TAG: the tag */
     uint64_t version;    /* KEY: entries at least as new stay; 0: none */
     uint64_t node;       /* applied: who has made it, by his incarnation; 0: this node */
-    uint64_t made_ns;    /* queued: when the call began that has made the change; 0: it is new */
+    uint64_t made_ns;    /* this node's: when the last call began that has made it; 0: now */
+    uint64_t since_ns;   /* queued: since when it has waited for Redis; 0: it does not */
     uint64_t own;        /* KEY: the entry with this stamp stays, too: what the change has set, and
                             put here before; 0: none */
     bool early;          /* applied: this node's, heard before its answer; the local step of the
@@ -216,11 +217,11 @@ struct coherence_change {
     bool background; /* queued at once, and not waited for. Values are sent until the deadline */
     struct coherence_waiter *waiters; /* in the background: one per item; NULL: nobody waits */
     /*
-     * The local step of a KEY item, under the apply lock, instead of sink.key: for a writer that
-     * inserts its own value. `stored`: Redis has set the value, or is going to (L2_SET in the
-     * background), or `keeps` and has executed the change. `heard`: what the change's own frame
-     * has done; the floor that it has raised is not counted against the value, what stood before
-     * is. Returns the stamp of the entry that it has made; 0: none.
+     * The local step of a KEY item, one of `items`, under the apply lock, instead of sink.key: for
+     * a writer that inserts its own value. `stored`: Redis has set the value, or is going to
+     * (L2_SET in the background), or `keeps` and has executed the change. `heard`: what the
+     * change's own frame has done; the floor that it has raised is not counted against the value,
+     * what stood before is. Returns the stamp of the entry that it has made; 0: none.
      */
     uint64_t (*local_key)(void *arg, const struct coherence_item *item, bool stored,
                           struct coherence_heard heard);

@@ -87,6 +87,7 @@ static void add_locked(struct combined *b, const struct coherence_change *change
         *item = change->items[i];
         item->space = copy_text(b, item->space);
         item->bytes = copy_text(b, item->bytes);
+        item->made_ns = change->made_ns;
     }
     b->calls++;
     b->waiting++;

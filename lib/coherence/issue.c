@@ -48,6 +48,7 @@ static struct coherence_accepted queued_here(const struct coherence_change *chan
     return (struct coherence_accepted){
         .items = change->items,
         .item_count = change->item_count,
+        .made_ns = change->made_ns,
         .key = change->local_key,
         .arg = change->local_arg,
     };
@@ -238,6 +239,7 @@ static int accepted(struct coherence *c, const struct coherence_change *change,
         .call = s->call,
         .nonce = s->change.nonce,
         .known = s->known,
+        .made_ns = change->made_ns,
         .wrote = change->writes && !s->dropped,
         .keeps = change->keeps,
         .key = change->local_key,

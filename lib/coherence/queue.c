@@ -16,19 +16,27 @@
 
 /* ---- putting ---- */
 
-/* Returns when a change was made that is queued now, to a tick of the kernel: for people. */
-static uint64_t made_at_ns(const struct coherence *c, const struct coherence_item *item)
+/* Returns an item that is queued now, with its times, to a tick of the kernel: for people. What is
+ * told again has not waited since it was made. */
+static struct coherence_item timed(const struct coherence *c, const struct coherence_item *item,
+                                   bool noted)
 {
-    return item->made_ns ? item->made_ns : clock_coarse_ns(c->config.env->clock);
+    struct coherence_item now = *item;
+    now.since_ns = clock_coarse_ns(c->config.env->clock);
+    now.made_ns = item->made_ns ? item->made_ns : now.since_ns;
+    now.since_ns = noted ? now.since_ns : now.made_ns;
+    return now;
 }
 
 /* The stronger of both: hard before soft, "whatever its version" before "if older". */
-static void merge(struct coherence_queue_item *i, bool soft, uint64_t version, uint64_t made_ns)
+static void merge(struct coherence_queue_item *i, const struct coherence_item *item, bool soft,
+                  uint64_t version)
 {
     i->soft = i->soft && soft;
     i->version = i->version && version ? u64_max(i->version, version) : 0;
+    i->made_ns = u64_max(i->made_ns, item->made_ns);
     if (i->sent)
-        i->again_ns = made_ns;
+        i->again_ns = item->since_ns;
     i->sent = false;
 }
 
@@ -92,16 +100,18 @@ static void set_value_locked(struct coherence *c, struct coherence_queue_item *i
     }
 }
 
-static void put_all_locked(struct coherence_queue *q, bool soft, uint64_t made_ns)
+/* `item`: that of ALL, or one that has no room. */
+static void put_all_locked(struct coherence_queue *q, const struct coherence_item *item)
     REQUIRES(q->lock)
 {
     struct coherence_queue_item *all = q->all;
+    bool soft = item->kind != WIRE_ALL || item->soft;
     if (all->queued) {
-        merge(all, soft, 0, made_ns);
+        merge(all, item, soft, 0);
         return;
     }
     all->soft = soft;
-    queued_link_locked(q, all, made_ns);
+    queued_link_locked(q, all, item);
 }
 
 /* `over`: whether there is room is settled. */
@@ -112,7 +122,7 @@ static int put_locked(struct coherence *c, const struct coherence_item *item, bo
     struct coherence_queue_item *i = queued_find_locked(q, item);
     *ret = i;
     if (i) {
-        merge(i, item->soft, item->version, made_at_ns(c, item));
+        merge(i, item, item->soft, item->version);
         i->noted = i->noted && noted;
         return 0;
     }
@@ -122,7 +132,7 @@ static int put_locked(struct coherence *c, const struct coherence_item *item, bo
     if (!i)
         return NIGH_ENOMEM;
     i->noted = noted;
-    queued_link_locked(q, i, made_at_ns(c, item));
+    queued_link_locked(q, i, item);
     *ret = i;
     return 0;
 }
@@ -131,24 +141,25 @@ static int put_locked(struct coherence *c, const struct coherence_item *item, bo
 static void fold_locked(struct coherence *c, const struct coherence_item *item)
     REQUIRES(c->queue->lock)
 {
-    put_all_locked(c->queue, true, made_at_ns(c, item));
+    put_all_locked(c->queue, item);
     c->queue->folded++;
     stats_count(c->config.stats, STATS_INVALIDATE_OVERFLOW);
 }
 
 /* Queues an item, or one of all in its place; but with a value it does nothing where there is no
  * memory: that is for the caller to do again, or otherwise. Takes `v`. */
-static int put_any_locked(struct coherence *c, const struct coherence_item *item, bool noted,
+static int put_any_locked(struct coherence *c, const struct coherence_item *untimed, bool noted,
                           struct coherence_value *v, struct coherence_waiter *waiter)
     REQUIRES(c->queue->lock)
 {
     struct coherence_queue *q = c->queue;
     struct coherence_queue_item *i = q->all;
+    const struct coherence_item now = timed(c, untimed, noted), *item = &now;
     int rc = 0;
     if (waiter)
         waiter->value = v ? COHERENCE_VALUE_PUT : COHERENCE_VALUE_NONE;
     if (item->kind == WIRE_ALL)
-        put_all_locked(q, item->soft, made_at_ns(c, item));
+        put_all_locked(q, item);
     else
         rc = put_locked(c, item, noted, waiter != NULL, &i);
     if (rc != 0 && v)

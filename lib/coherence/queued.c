@@ -47,7 +47,8 @@ struct coherence_item queued_named(const struct coherence_queue_item *i)
         .space = bytes_of(i->text, i->space_len),
         .bytes = bytes_of(i->text + i->space_len, i->bytes_len),
         .version = i->version,
-        .made_ns = i->since_ns,
+        .made_ns = i->made_ns,
+        .since_ns = i->since_ns,
     };
 }
 
@@ -130,7 +131,7 @@ static void set_count_locked(struct coherence_queue *q, int by) REQUIRES(q->lock
 }
 
 void queued_link_locked(struct coherence_queue *q, struct coherence_queue_item *i,
-                        uint64_t since_ns)
+                        const struct coherence_item *item)
 {
     struct coherence_queue_item **head = head_of(q, i->hash);
     i->chain = *head;
@@ -142,7 +143,8 @@ void queued_link_locked(struct coherence_queue *q, struct coherence_queue_item *
     i->queued = true;
     i->sent = false;
     i->number = ++q->linked;
-    i->since_ns = since_ns;
+    i->since_ns = item->since_ns;
+    i->made_ns = item->made_ns;
     set_count_locked(q, 1);
 }
 

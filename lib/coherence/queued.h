@@ -25,8 +25,9 @@ struct coherence_queue_item {
     struct coherence_queue_item *next;  /* (q) */
     uint64_t hash;                      /* (c) wire hash */
     uint64_t number;                    /* (q) by which it is known whether it waits for long */
-    uint64_t since_ns;                  /* (q) when the first change was made of what waits ... */
+    uint64_t since_ns;                  /* (q) since when the first change of it has waited ... */
     uint64_t again_ns;                  /* (q) ... and the first after the attempt on its way */
+    uint64_t made_ns;                   /* (q) when the last change was made of what waits */
     enum wire_kind kind;                /* (c) */
     bool queued;                        /* (q) false: the item of ALL, at rest */
     bool sent;                          /* (q) an attempt that covers it is on its way */
@@ -78,8 +79,9 @@ struct coherence_queue_item *queued_find_locked(struct coherence_queue *q,
                                                 const struct coherence_item *item)
     REQUIRES(q->lock);
 bool queued_has_hash_locked(struct coherence_queue *q, uint64_t hash) REQUIRES(q->lock);
+/* `item`: for its times. */
 void queued_link_locked(struct coherence_queue *q, struct coherence_queue_item *i,
-                        uint64_t since_ns)
+                        const struct coherence_item *item)
     REQUIRES(q->lock);
 void queued_unlink_locked(struct coherence_queue *q, struct coherence_queue_item *i)
     REQUIRES(q->lock);

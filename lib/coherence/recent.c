@@ -2,8 +2,9 @@
 // Notes of own changes, in chunks. See recent.h.
 //
 // A note is short, for a busy node makes a million of them in the time that they are kept: a head
-// of eight bytes, the version if there is one, the space, the key or tag. Its time is in ms from
-// the chunk's first note; rounded up, so that it is told no less long.
+// of eight bytes, the version if there is one, when it was made if it was queued then, the space,
+// the key or tag. Its time is in ms from the chunk's first note; rounded up, so that it is told no
+// less long.
 
 #include "coherence/recent.h"
 
@@ -13,6 +14,7 @@ struct head {
     uint8_t space_len;
     uint8_t kind; /* with the flags */
 };
+#define QUEUED    0x20u
 #define SOFT      0x40u
 #define VERSIONED 0x80u
 
@@ -133,7 +135,9 @@ void recent_note(struct recent *r, const struct coherence_item *item, uint64_t i
                  uint64_t now_ns)
 {
     size_t version_size = item->version ? sizeof(item->version) : 0;
-    size_t size = sizeof(struct head) + version_size + item->space.len + item->bytes.len;
+    size_t made_size = item->since_ns ? sizeof(item->made_ns) : 0;
+    size_t strings_at = sizeof(struct head) + version_size + made_size;
+    size_t size = strings_at + item->space.len + item->bytes.len;
     if (!has_room(r->newest, size, identity, now_ns) && !begin_chunk(r, identity, now_ns)) {
         note_lost(r, now_ns, identity, now_ns);
         return;
@@ -143,28 +147,34 @@ void recent_note(struct recent *r, const struct coherence_item *item, uint64_t i
         .at_ms = (uint32_t)((now_ns - c->begun_ns + NS_PER_MS - 1) / NS_PER_MS),
         .bytes_len = (uint16_t)item->bytes.len,
         .space_len = (uint8_t)item->space.len,
-        .kind = (uint8_t)(item->kind | (item->soft ? SOFT : 0) | (version_size ? VERSIONED : 0)),
+        .kind = (uint8_t)(item->kind | (made_size ? QUEUED : 0) | (item->soft ? SOFT : 0) |
+                          (version_size ? VERSIONED : 0)),
     };
     uint8_t *at = c->notes + c->used;
     memcpy(at, &head, sizeof(head));
     memcpy(at + sizeof(head), &item->version, version_size);
-    put_bytes(put_bytes(at + sizeof(head) + version_size, item->space), item->bytes);
+    memcpy(at + sizeof(head) + version_size, &item->made_ns, made_size);
+    put_bytes(put_bytes(at + strings_at, item->space), item->bytes);
     c->used += size;
     c->last_ns = now_ns;
 }
 
-/* Takes the note at `at` apart. Returns the end of it. */
+/* Takes the note at `at` apart; `made_ns` is 0 if it does not say it. Returns the end of it. */
 static const uint8_t *read_note(const uint8_t *at, struct head *ret, struct coherence_item *item)
 {
     memcpy(ret, at, sizeof(*ret));
     at += sizeof(*ret);
     *item = (struct coherence_item){
-        .kind = (enum wire_kind)(ret->kind & (SOFT - 1)),
+        .kind = (enum wire_kind)(ret->kind & (QUEUED - 1)),
         .soft = ret->kind & SOFT,
     };
     if (ret->kind & VERSIONED) {
         memcpy(&item->version, at, sizeof(item->version));
         at += sizeof(item->version);
+    }
+    if (ret->kind & QUEUED) {
+        memcpy(&item->made_ns, at, sizeof(item->made_ns));
+        at += sizeof(item->made_ns);
     }
     item->space = bytes_of(at, ret->space_len);
     item->bytes = bytes_of(at + ret->space_len, ret->bytes_len);
@@ -179,7 +189,9 @@ static void each_of(const struct recent_chunk *c, uint64_t now_ns,
         struct head head;
         struct coherence_item item;
         at = read_note(at, &head, &item);
-        if (is_young(c->begun_ns + head.at_ms * NS_PER_MS, now_ns))
+        uint64_t at_ns = c->begun_ns + head.at_ms * NS_PER_MS;
+        item.made_ns = item.made_ns ? item.made_ns : at_ns;
+        if (is_young(at_ns, now_ns))
             each(arg, &item);
     }
 }

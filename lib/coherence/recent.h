@@ -47,9 +47,9 @@ void recent_note(struct recent *r, const struct coherence_item *item, uint64_t i
                  uint64_t now_ns);
 /* Gives back the memory of what is too old. */
 void recent_trim(struct recent *r, uint64_t now_ns);
-/* Hands out the changes that are young enough and were accepted under another identity, and a soft
- * ALL if some such were dropped. They count as accepted under this one from here on: they are
- * queued until they are. */
+/* Hands out the changes that are young enough and were accepted under another identity, each with
+ * when it was made (or accepted, if it had not waited), and a soft ALL if some such were dropped.
+ * They count as accepted under this one from here on: they are queued until they are. */
 void recent_each(struct recent *r, uint64_t identity, uint64_t now_ns,
                  void (*each)(void *arg, const struct coherence_item *item), void *arg);
 

@@ -99,6 +99,19 @@ static void take(uint64_t word, uint64_t hash, uint64_t now_ns, struct l1_fated 
     };
 }
 
+void l1_note_change(struct l1 *l1, const struct l1_key *key, uint16_t who, uint64_t at_ns)
+{
+    struct l1_fates *f = l1->fates;
+    uint64_t now_ns = clock_coarse_ns(l1->env->clock);
+    uint64_t ago = at_ns ? now_ns - u64_min(at_ns, now_ns) : 0;
+    struct l1_fated noted = {.fate = L1_FATE_NONE};
+    fates_set_time(f, now_ns);
+    take(atomic_load_explicit(fates_place(&f->of[FATES_RARE], key->hash), memory_order_relaxed),
+         key->hash, now_ns, &noted);
+    if (noted.fate == L1_FATE_NONE || noted.ago_ns >= ago)
+        fates_note_at(f, FATES_RARE, key->hash, L1_FATE_CHANGED, who, fates_when(now_ns - ago));
+}
+
 /* Whether it ends a load: then it comes after the change that the load has followed. */
 static bool ends_load(enum l1_fate fate)
 {

@@ -71,10 +71,15 @@ uint64_t fates_bytes(uint32_t often);
 int fates_init(struct l1_fates *f, uint32_t often, uint64_t now_ns);
 void fates_fini(struct l1_fates *f);
 
+/* The tick of a time, where a word has it. */
+static inline uint64_t fates_when(uint64_t at_ns)
+{
+    return (at_ns >> FATE_TICK_SHIFT & ((1u << FATE_TIME_BITS) - 1)) << FATE_TIME_SHIFT;
+}
+
 static inline void fates_set_time(struct l1_fates *f, uint64_t now_ns)
 {
-    uint64_t tick = now_ns >> FATE_TICK_SHIFT & ((1u << FATE_TIME_BITS) - 1);
-    atomic_store_explicit(&f->when, tick << FATE_TIME_SHIFT, memory_order_relaxed);
+    atomic_store_explicit(&f->when, fates_when(now_ns), memory_order_relaxed);
 }
 
 /* The top bits of the hash, where a word has them. The bottom ones choose the place. */
@@ -88,12 +93,18 @@ static inline _Atomic uint64_t *fates_place(const struct fates_table *t, uint64_
     return &t->words[hash & t->mask];
 }
 
+/* `when`: a tick. */
+static inline void fates_note_at(struct l1_fates *f, enum fates_of of, uint64_t hash,
+                                 enum l1_fate fate, uint16_t who, uint64_t when)
+{
+    uint64_t word = fates_tag(hash) | when | (uint64_t)who << FATE_WHO_SHIFT | (uint64_t)fate;
+    atomic_store_explicit(fates_place(&f->of[of], hash), word, memory_order_relaxed);
+}
+
 static inline void fates_note_in(struct l1_fates *f, enum fates_of of, uint64_t hash,
                                  enum l1_fate fate, uint16_t who)
 {
-    uint64_t word = fates_tag(hash) | atomic_load_explicit(&f->when, memory_order_relaxed) |
-                    (uint64_t)who << FATE_WHO_SHIFT | (uint64_t)fate;
-    atomic_store_explicit(fates_place(&f->of[of], hash), word, memory_order_relaxed);
+    fates_note_at(f, of, hash, fate, who, atomic_load_explicit(&f->when, memory_order_relaxed));
 }
 
 static inline enum fates_of fates_of(enum l1_fate fate, bool absent)

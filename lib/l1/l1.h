@@ -457,6 +457,9 @@ struct l1_fated {
     uint64_t rare_reach_ns;     /* ... of the other causes */
 };
 void l1_note_fate(struct l1 *l1, const struct l1_key *key, enum l1_fate fate, uint16_t who);
+/* Note that the key was changed, at a time that may be past and noted already; 0: now. What is
+ * known to have become of it since stays. */
+void l1_note_change(struct l1 *l1, const struct l1_key *key, uint16_t who, uint64_t at_ns);
 /* Returns the last cause that is remembered; L1_FATE_NONE: nothing is known. */
 struct l1_fated l1_fate_of(const struct l1 *l1, const struct l1_key *key);
 /* Returns how many keys' frequent causes are remembered, at most. */

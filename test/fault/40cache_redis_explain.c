@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "base/base.h"
+#include "cache/cache.h"
 #include "support/explain.h"
 #include "support/origin.h"
 #include "support/peer.h"
@@ -381,6 +381,117 @@ TEST(a_change_is_dated_by_when_it_was_heard_of)
     world_close(&b);
     world_close(&a);
     relay_close(&wire);
+    redis_stop(&server);
+}
+
+/* ---- own changes that waited ---- */
+
+#define OUTAGE_MS 1500
+#define TICK_MS 270 /* of what L1 remembers of keys */
+
+/* Returns how long ago what follows the words in the JSON was, in ms; -1: they are not there. */
+static long ago_of(const struct world *w, const char *key, const char *words)
+{
+    const char *at = strstr(explain_of(w->space, key, NIGH_STATS_JSON), words);
+    const char *ago = at ? strstr(at, "\"ago_ms\": ") : NULL;
+    return ago ? strtol(ago + strlen("\"ago_ms\": "), NULL, 10) : -1;
+}
+
+/* When a change was made that waited: between the two. */
+struct waited {
+    uint64_t from_ms, to_ms;
+};
+
+static void wait_queued(enum nigh_target_kind kind, const char *name, struct waited *ret)
+{
+    ret->from_ms = check_now_ms();
+    CHECK_EQ(invalidate(&a, kind, name, kind == NIGH_TARGET_KEY ? 0 : NIGH_SOFT), NIGH_QUEUED);
+    ret->to_ms = check_now_ms();
+}
+
+static void check_dated(const char *words, const struct waited *made)
+{
+    uint64_t from_ms = check_now_ms();
+    long ago = ago_of(&a, "k", words);
+    CHECK_GE(ago + TICK_MS, (long)(from_ms - made->to_ms));
+    CHECK_LE(ago - TICK_MS, (long)(check_now_ms() - made->from_ms));
+}
+
+static void check_dates(const struct waited made[3])
+{
+    check_dated("\"last\": {\"what\": \"changed\"", &made[0]);
+    check_dated("{\"of\": \"tag\"", &made[1]);
+    check_dated("{\"of\": \"space\"", &made[2]);
+}
+
+/* Whether Redis has them, and they have come back from it. */
+static bool are_back(void)
+{
+    struct coherence_gauges g;
+    coherence_gauges_read(a.cache->coherence, &g);
+    return g.queued == 0 && g.trusted && g.applied > 0 && g.applied == g.known;
+}
+
+/* Changes a key, its tag and its space one after the other while Redis is away. They lie so far
+ * apart that none can be taken for another, and come back together. */
+static void changes_wait(void (*leave)(struct redis *r), void (*come_back)(struct redis *r))
+{
+    struct waited made[3];
+    redis_start(&server, NULL);
+    node_open(&a, &server, NULL, NULL);
+    a.origin.script = tagged;
+    leave(&server);
+    wait_queued(NIGH_TARGET_KEY, "k", &made[0]);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, check_now_ms() >= made[0].to_ms + OUTAGE_MS);
+    ask_fetch(a.space, "k", NULL);
+    wait_queued(NIGH_TARGET_TAG, "tag", &made[1]);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, check_now_ms() >= made[1].to_ms + OUTAGE_MS);
+    wait_queued(NIGH_TARGET_SPACE, "", &made[2]);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, check_now_ms() >= made[2].to_ms + OUTAGE_MS);
+    check_dates(made);
+    come_back(&server);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, are_back());
+    ask_fetch(a.space, "k", NULL); /* the key's change took what has the tag */
+    check_dates(made);
+    world_close(&a);
+    redis_stop(&server);
+}
+
+static void come_back_empty(struct redis *r)
+{
+    redis_restart(r, REDIS_EMPTY);
+}
+
+TEST(a_change_that_waited_for_a_new_redis_is_dated_by_its_call)
+{
+    changes_wait(redis_kill, come_back_empty);
+}
+
+TEST(a_change_that_waited_for_a_silent_redis_is_dated_by_its_call)
+{
+    changes_wait(redis_pause, redis_resume);
+}
+
+/* Time passes by fake clock, all work is done by ticks. */
+TEST(without_own_threads_it_is_dated_by_its_call_too)
+{
+    redis_start(&server, NULL);
+    struct nigh_options o = world_options(&a), node = node_options(&server);
+    o.redis_uri = node.redis_uri;
+    o.group_slots = node.group_slots;
+    o.l1_memory = node.l1_memory;
+    origin_init(&a.origin);
+    world_open_with(&a, &o, NULL, &a.origin);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, world_tick(&a) >= 0 && nigh_health(a.cache) == NIGH_FRESH);
+    redis_kill(&server);
+    CHECK_EQ(invalidate(&a, NIGH_TARGET_KEY, "k", 0), NIGH_QUEUED);
+    CHECK_EQ(invalidate(&a, NIGH_TARGET_SPACE, "", 0), NIGH_QUEUED);
+    world_advance(&a, 20000);
+    redis_restart(&server, REDIS_EMPTY);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, world_tick(&a) >= 0 && are_back());
+    CHECK_GE(ago_of(&a, "k", "\"last\": {\"what\": \"changed\""), 20000);
+    CHECK_GE(ago_of(&a, "k", "{\"of\": \"space\""), 20000);
+    world_close(&a);
     redis_stop(&server);
 }
 

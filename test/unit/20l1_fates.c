@@ -54,6 +54,39 @@ TEST(the_younger_of_a_frequent_and_a_rare_cause_counts)
     cache_close(&c);
 }
 
+static void note_change(struct cache *c, unsigned number, uint16_t who, uint64_t ago_ns)
+{
+    struct name name;
+    struct l1_key key = cache_key(c, &name, number);
+    l1_note_change(c->l1, &key, who, c->fake.now_ns - ago_ns);
+}
+
+/* A change that waited is applied again when Redis has it: it was made before what came since. */
+TEST(a_change_is_dated_by_when_it_was_made_and_hides_nothing_since)
+{
+    struct cache c;
+    cache_open(&c, 4 << 20, 1);
+    fake_env_advance(&c.fake, 100 * NS_PER_S);
+    note_change(&c, 1, 0, 10 * NS_PER_S);
+    CHECK_EQ(fate_of(&c, 1).fate, L1_FATE_CHANGED);
+    CHECK_GE(fate_of(&c, 1).ago_ns, 10 * NS_PER_S);
+    CHECK_LE(fate_of(&c, 1).ago_ns, 11 * NS_PER_S);
+    note_change(&c, 1, FRIEND, 5 * NS_PER_S);
+    note_change(&c, 1, 0, 10 * NS_PER_S);
+    CHECK_EQ(fate_of(&c, 1).who, FRIEND);
+    CHECK_LE(fate_of(&c, 1).ago_ns, 6 * NS_PER_S);
+    note(&c, 1, L1_FATE_PUT_REFUSED, 0);
+    note_change(&c, 1, 0, 10 * NS_PER_S);
+    CHECK_EQ(fate_of(&c, 1).fate, L1_FATE_PUT_REFUSED);
+    note_change(&c, 1, 0, 0);
+    CHECK_EQ(fate_of(&c, 1).fate, L1_FATE_CHANGED);
+    note_change(&c, 2, 0, 10 * NS_PER_S); /* what went meanwhile went after it */
+    note(&c, 2, L1_FATE_EVICTED, 0);
+    CHECK_EQ(fate_of(&c, 2).fate, L1_FATE_EVICTED);
+    CHECK_LE(fate_of(&c, 2).ago_ns, NS_PER_S);
+    cache_close(&c);
+}
+
 /* Its clock is coarse, but says the same each time. */
 TEST(a_cause_was_at_one_time_whenever_it_is_told)
 {

@@ -168,6 +168,28 @@ TEST(what_waits_is_sent_after_a_while_though_nothing_ends)
     end(&w);
 }
 
+static uint64_t began_ns;
+static unsigned dated;
+
+static void check_date(world *w, const struct coherence_item *item)
+{
+    CHECK_GT(clock_coarse_ns(w->fake.env.clock), began_ns);
+    CHECK_EQ(item->made_ns, began_ns);
+    dated++;
+}
+
+TEST(what_has_waited_is_dated_by_its_calls)
+{
+    world w;
+    begin(&w);
+    began_ns = clock_coarse_ns(w.fake.env.clock);
+    dated = 0;
+    w.on_key = check_date;
+    make_calls(&w, 2, serve);
+    CHECK_EQ(dated, 2);
+    end(&w);
+}
+
 TEST(after_a_crowd_one_script_is_under_way_at_a_time)
 {
     world w;

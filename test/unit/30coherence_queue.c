@@ -134,6 +134,111 @@ TEST(unknown_outcome_is_queued_and_its_frame_applied)
     world_close(&w);
 }
 
+/* How long ago the keys were changed that the sink was told of, in seconds: "a-3 b-1". */
+static char dates[256];
+
+static void note_date(world *w, const struct coherence_item *item)
+{
+    size_t len = strlen(dates);
+    uint64_t ago_ns = clock_coarse_ns(w->fake.env.clock) - item->made_ns;
+    snprintf(dates + len, sizeof(dates) - len, "%s%.*s-%u", len ? " " : "", (int)item->bytes.len,
+             (const char *)item->bytes.data, (unsigned)(ago_ns / NS_PER_S));
+}
+
+static const char *dates_told(void)
+{
+    static char taken[sizeof(dates)];
+    memcpy(taken, dates, sizeof(taken));
+    dates[0] = '\0';
+    return taken;
+}
+
+static void late_and_lost(world *w)
+{
+    fake_env_advance(&w->fake, NS_PER_S);
+    executed_and_lost(w);
+}
+
+static void late(world *w)
+{
+    fake_env_advance(&w->fake, NS_PER_S);
+    CHECK(world_serve_one(w, WORLD_CHANGE));
+}
+
+TEST(a_call_that_took_long_is_dated_by_its_beginning)
+{
+    world w;
+    world_open(&w);
+    dates[0] = '\0';
+    w.on_key = note_date;
+    w.waiting = late;
+    change_key(&w, "a", 0);
+    CHECK_STR(dates_told(), "a-1");
+    w.waiting = late_and_lost;
+    change_key(&w, "a", NIGH_QUEUED);
+    CHECK_STR(dates_told(), "a-1");
+    world_close(&w);
+}
+
+/* Whenever it is applied once more, it is dated by the call: as the queue gets it accepted, and as
+ * the frame of the first attempt comes behind that, by the log. */
+TEST(a_change_that_waited_is_dated_by_its_call)
+{
+    world w;
+    world_open(&w);
+    dates[0] = '\0';
+    w.on_key = note_date;
+    w.waiting = executed_and_lost;
+    change_key(&w, "a", NIGH_QUEUED);
+    CHECK_STR(dates_told(), "a-0");
+    fake_env_advance(&w.fake, 2 * NS_PER_S);
+    change_key(&w, "b", NIGH_QUEUED);
+    CHECK_STR(dates_told(), "b-0");
+    fake_env_advance(&w.fake, NS_PER_S);
+    coherence_tick(w.c);
+    struct world_request *r = world_take(&w, WORLD_CHANGE);
+    REQUIRE(r);
+    world_execute(&w, r);
+    world_deliver(r, 0);
+    coherence_tick(w.c);
+    CHECK_EQ(world_queued(&w), 0);
+    CHECK_STR(dates_told(), "a-3 b-1");
+    fake_env_advance(&w.fake, NS_PER_S);
+    world_hear(&w);
+    CHECK_STR(dates_told(), "a-4 b-2"); /* of the calls; that of the batch is done */
+    world_close(&w);
+}
+
+/* Made twice it is dated by the last call, and has waited since the first. A frame has one time for
+ * all its items: the sink, too, knows the later ones. */
+TEST(a_change_that_waited_twice_is_dated_by_the_last_call)
+{
+    world w;
+    world_open(&w);
+    dates[0] = '\0';
+    w.connected = false;
+    change_key(&w, "a", NIGH_QUEUED);
+    change_key(&w, "b", NIGH_QUEUED);
+    fake_env_advance(&w.fake, 2 * NS_PER_S);
+    change_key(&w, "a", NIGH_QUEUED);
+    w.on_key = note_date;
+    world_connect(&w);
+    fake_env_advance(&w.fake, NS_PER_S);
+    coherence_tick(w.c);
+    struct world_request *r = world_take(&w, WORLD_CHANGE);
+    REQUIRE(r);
+    world_execute(&w, r);
+    world_deliver(r, NIGH_ETIMEDOUT);
+    coherence_tick(w.c);
+    CHECK_EQ(world_queued(&w), 2);
+    world_hear(&w);
+    CHECK_STR(dates_told(), "a-3 b-3");
+    world_pass(&w, 100);
+    CHECK_EQ(world_queued(&w), 0);
+    CHECK_STR(dates_told(), "a-1 b-3");
+    world_close(&w);
+}
+
 static unsigned stored_seen[2];
 static struct coherence_heard heard_last; /* by the last local step */
 

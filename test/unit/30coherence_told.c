@@ -120,6 +120,57 @@ TEST(what_is_told_again_keeps_its_first_time)
     world_close(&w);
 }
 
+static uint64_t made_ns;
+
+static void note_made(world *w, const struct coherence_item *item)
+{
+    (void)w;
+    made_ns = item->made_ns;
+}
+
+/* It has not waited since then: other nodes were told. */
+TEST(what_is_told_again_is_dated_by_its_call_and_has_not_waited)
+{
+    world w;
+    struct coherence_message m;
+    world_open(&w);
+    CHECK_EQ(change_key(&w, "a"), 0);
+    uint64_t changed_ns = w.fake.now_ns, seq = w.seq;
+    fake_env_advance(&w.fake, 8 * NS_PER_S);
+    world_settle(&w);
+    lead_to(&w, 'b');
+    w.on_key = note_made;
+    beat(&w);
+    CHECK_EQ(w.seq, seq + 1);
+    CHECK_GE(made_ns, changed_ns);
+    CHECK_LE(made_ns, changed_ns + NS_PER_MS);
+    const struct world_frame *f = &w.log.frames[w.log.count - 1];
+    REQUIRE(coherence_message_decode(bytes_of(f->bytes, f->len), &m));
+    CHECK_LT(coherence_call_waited_ms(m.call), 1000);
+    world_close(&w);
+}
+
+/* Two outages, one soon after the other. */
+TEST(what_had_waited_and_is_told_again_is_dated_by_its_call)
+{
+    world w;
+    world_open(&w);
+    w.connected = false;
+    CHECK_EQ(change_key(&w, "a"), NIGH_QUEUED);
+    uint64_t changed_ns = clock_coarse_ns(w.fake.env.clock);
+    fake_env_advance(&w.fake, 5 * NS_PER_S);
+    world_connect(&w);
+    beat(&w);
+    uint64_t seq = w.seq;
+    lead_to(&w, 'b');
+    w.on_key = note_made;
+    made_ns = 0;
+    beat(&w);
+    CHECK_EQ(w.seq, seq + 1);
+    CHECK_EQ(made_ns, changed_ns);
+    world_close(&w);
+}
+
 TEST(nothing_is_told_again_to_the_clock_that_accepted_it)
 {
     world w;

@@ -3,6 +3,7 @@
 // and that a look changes nothing.
 
 #include "base/base.h"
+#include "cache/bumps.h"
 #include "cache/say.h"
 #include "support/explain.h"
 #include "support/origin.h"
@@ -668,4 +669,28 @@ TEST(wrong_calls_are_refused_and_what_is_too_long_is_cut)
     CHECK_EQ(strlen(small), sizeof(small) - 1);
     CHECK(strncmp(small, whole, sizeof(small) - 1) == 0);
     world_close(&w);
+}
+
+static uint64_t noted_at(struct bumps *b, uint64_t floor, uint64_t node, const char *tag,
+                         uint64_t at_ns)
+{
+    struct bump bump = {.floor = floor, .at_ns = at_ns, .node = node, .slot = 1500}, found = {0};
+    bumps_note(b, &bump, bytes_of_string(tag));
+    CHECK(bumps_find(b, 1500, floor, &found));
+    return found.at_ns;
+}
+
+/* What waited for Redis raises its floor once more when it is accepted, and is dated by its call:
+ * it may be the call before the last. */
+TEST(a_tag_that_is_raised_again_was_invalidated_last_when_it_was)
+{
+    struct bumps b = {.next = 0};
+    bumps_init(&b);
+    CHECK_EQ(noted_at(&b, 1, 0, "tag", 20), 20);
+    CHECK_EQ(noted_at(&b, 2, 0, "tag", 22), 22);
+    CHECK_EQ(noted_at(&b, 3, 0, "tag", 20), 22);
+    CHECK_EQ(noted_at(&b, 4, 0, "one that shares the slot", 20), 20);
+    CHECK_EQ(noted_at(&b, 5, 7, "tag", 21), 21); /* another node's */
+    CHECK_EQ(noted_at(&b, 6, 0, "tag", 23), 23);
+    bumps_fini(&b);
 }

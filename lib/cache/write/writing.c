@@ -203,7 +203,7 @@ static bool groups_current(const struct draft *d)
     return l1_judge_groups(&d->space->l1, d->ticket, slots, count) == L1_CURRENT;
 }
 
-static void remove_l1(struct writing *w, uint64_t version)
+static void remove_l1(struct writing *w, uint64_t version, uint64_t made_ns)
 {
     struct draft *d = &w->draft;
     bool ok;
@@ -211,7 +211,7 @@ static void remove_l1(struct writing *w, uint64_t version)
     sample_note(d->space, &d->key, (struct sample_event){
         NIGH_TRACE_INVALIDATE, NIGH_TRACE_FRESH, 0, 0});
     hot_change(d->space, &d->key);
-    l1_note_fate(d->space->cache->l1, &d->key, L1_FATE_CHANGED, 0);
+    l1_note_change(d->space->cache->l1, &d->key, 0, made_ns);
     w->refused = !ok || !groups_current(d);
 }
 
@@ -226,7 +226,7 @@ uint64_t writing_settle(struct writing *w, const struct coherence_item *item, bo
         stamp = write_l1(w, heard);
         hot_change(space, key);
     } else {
-        remove_l1(w, item->version);
+        remove_l1(w, item->version, item->made_ns);
     }
     failures_clear(&space->cache->failures, key->hash);
     cache_notify(space, key, FLIGHT_EV_INVALIDATED);
@@ -244,6 +244,7 @@ struct coherence_item writing_item(const struct writing *w)
         .space = bytes_of(d->space->name, d->space->name_len),
         .bytes = bytes_of(d->key.data, d->key.len),
         .version = d->version,
+        .made_ns = clock_coarse_ns(&d->space->cache->clock),
     };
 }
 
@@ -339,7 +340,7 @@ void writing_change_l1_only(struct writing *w, bool keep)
     if (keep && draft_within_limit(&w->draft)) {
         write_l1(w, (struct coherence_heard){0, 0});
     } else {
-        remove_l1(w, w->draft.version);
+        remove_l1(w, w->draft.version, 0);
         if (keep)
             l1_note_fate(w->draft.space->cache->l1, &w->draft.key, L1_FATE_OVERSIZE, 0);
         w->refused |= keep;

@@ -49,7 +49,7 @@ static inline int writing_outcome(const struct writing *w)
  * are no failure. */
 void writing_fill_l1(struct writing *w);
 
-/* Returns the name of its key, as changes have it. */
+/* Returns the name of its key, as changes have it, made now. */
 struct coherence_item writing_item(const struct writing *w);
 /* Do its local step: coherence_change.local_key. Notes whether the value is `put`. */
 uint64_t writing_settle(struct writing *w, const struct coherence_item *item, bool stored,
