@@ -92,8 +92,8 @@ void result_say_why_so_few(const char *why);
 /* Returns whether `only`, a part of a case's name (NULL: any), has this one measured; else it is
  * left out. */
 bool result_wanted(const char *only, const char *name);
-/* All so far, as a JSON array. */
-void results_write(const char *path);
+/* All so far, as a JSON array; `command` is what was asked for. */
+void results_write(const char *path, const char *command);
 /* The same as far as it is wanted, and the page of it. The end of the process if there are none. */
 void results_output(struct output *o);
 

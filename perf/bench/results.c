@@ -137,7 +137,7 @@ static void write_text(FILE *out, const char *before, const char *name, const ch
     json_text(out, text);
 }
 
-static void write_one(FILE *out, const struct result *r)
+static void write_one(FILE *out, const struct result *r, const char *command)
 {
     write_text(out, "  {", "bench", r->bench);
     write_text(out, ", ", "case", r->name);
@@ -163,17 +163,18 @@ static void write_one(FILE *out, const struct result *r)
         write_number(out, "goal", r->goal);
     if (r->at_s >= 0)
         write_number(out, "at_s", r->at_s);
+    write_text(out, ", ", "command", command);
     fputc('}', out);
 }
 
-void results_write(const char *path)
+void results_write(const char *path, const char *command)
 {
     FILE *out = fopen(path, "w");
     if (!out)
         fail("cannot write %s: %m", path);
     fputs("[\n", out);
     for (size_t i = 0; i < result_count; i++) {
-        write_one(out, &results[i]);
+        write_one(out, &results[i], command);
         fputs(i + 1 < result_count ? ",\n" : "\n", out);
     }
     fputs("]\n", out);
@@ -186,6 +187,6 @@ void results_output(struct output *o)
         fail_empty(o);
     const char *path = output_json(o);
     if (path)
-        results_write(path);
+        results_write(path, o->line);
     output_page(o);
 }

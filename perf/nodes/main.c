@@ -73,7 +73,7 @@ static int run_faults(struct settings *s, const struct job *first)
     }
     report_faults(results, count);
     if (output_json(&s->output))
-        report_faults_json(results, count, s->output.json);
+        report_faults_json(results, count, &s->output);
     output_page(&s->output);
     free(results);
     return !whole ? ENDING_STATUS : broken ? 1 : idle ? PERF_EXIT_BROKEN : 0;
@@ -101,7 +101,7 @@ static int run_jobs(struct settings *s, const struct job *first)
     report_table(shown, count);
     int broken = report_verdict(&results[0]);
     if (output_json(&s->output))
-        report_json(&results[0], s->output.json);
+        report_json(&results[0], &s->output);
     output_page(&s->output);
     bool idle = !shows_something(&results[0]);
     free(results);

@@ -13,7 +13,7 @@
 
 #include "nodes/felt.h"
 #include "support/fail.h"
-#include "support/output.h"
+#include "support/json.h"
 #include "support/table.h"
 
 static const char *const tier_names[TIER_COUNT] = {"L1", "L2", "loader"};
@@ -472,12 +472,20 @@ static void json_fault(FILE *out, const struct result *r)
             r->plan.check && felt_how(r) ? felt_how(r) : "");
 }
 
-void report_json(const struct result *r, const char *path)
+static FILE *json_begin(const struct output *o)
 {
-    FILE *out = fopen(path, "we");
+    FILE *out = fopen(o->json, "we");
     if (!out)
-        fail("cannot write %s: %m", path);
-    fprintf(out, "{\n");
+        fail("cannot write %s: %m", o->json);
+    fprintf(out, "{\"command\": ");
+    json_text(out, o->line);
+    fprintf(out, ",\n");
+    return out;
+}
+
+void report_json(const struct result *r, const struct output *o)
+{
+    FILE *out = json_begin(o);
     json_counts(out, r);
     json_shares(out, r);
     if (r->plan.check)
@@ -492,7 +500,7 @@ void report_json(const struct result *r, const char *path)
     fprintf(out, "  \"invalidation_lag_us\": {\"p50\": %.3f, \"p99\": %.3f}\n}\n",
             (double)hist_quantile(&r->update.lag, 0.5) / 1e3,
             (double)hist_quantile(&r->update.lag, 0.99) / 1e3);
-    output_close(out, path);
+    output_close(out, o->json);
 }
 
 /* ---- a run with each fault ---- */
@@ -527,12 +535,10 @@ void report_faults(const struct result *runs, int count)
         print_bounds(runs, count);
 }
 
-void report_faults_json(const struct result *runs, int count, const char *path)
+void report_faults_json(const struct result *runs, int count, const struct output *o)
 {
-    FILE *out = fopen(path, "we");
-    if (!out)
-        fail("cannot write %s: %m", path);
-    fprintf(out, "{\"faults\": [");
+    FILE *out = json_begin(o);
+    fprintf(out, "\"faults\": [");
     for (int i = 0; i < count; i++) {
         const struct result *r = &runs[i];
         fprintf(out, "%s\n  {\"name\": \"%s\", \"reads_judged\": %llu, \"violations\": %llu,\n",
@@ -551,5 +557,5 @@ void report_faults_json(const struct result *runs, int count, const char *path)
                 felt_how(r) ? felt_how(r) : "");
     }
     fprintf(out, "\n]}\n");
-    output_close(out, path);
+    output_close(out, o->json);
 }

@@ -6,6 +6,7 @@
 #define PERF_REPORT_H
 
 #include "nodes/job.h"
+#include "support/output.h"
 
 /* One table with the runs (1 or 2) side by side. */
 void report_table(const struct result *const runs[], int count);
@@ -15,9 +16,9 @@ int report_verdict(const struct result *r);
 
 /* One line for each fault, of a run of its own; and the same as JSON. */
 void report_faults(const struct result *runs, int count);
-void report_faults_json(const struct result *runs, int count, const char *path);
+void report_faults_json(const struct result *runs, int count, const struct output *o);
 
 /* The figures as one JSON object. Ends the process when the file cannot be written. */
-void report_json(const struct result *r, const char *path);
+void report_json(const struct result *r, const struct output *o);
 
 #endif

@@ -248,14 +248,40 @@ static void print_common(const struct rows *then, const struct rows *now, size_t
     }
 }
 
+/* The one that measured the same kind of figures; NULL: none, or it is not known. */
+static const char *command_of(const struct rows *in, const char *bench)
+{
+    for (size_t i = 0; i < in->count; i++)
+        if (strcmp(in->all[i].bench, bench) == 0)
+            return in->all[i].command;
+    return NULL;
+}
+
+/* Says where the two files were not asked for alike: that may be all the difference. */
+static void print_other_options(const struct rows *then, const struct rows *now, FILE *out)
+{
+    for (size_t i = 0; i < now->count; i++) {
+        if (!rows_is_first_of_command(now, i))
+            continue;
+        const char *is = now->all[i].command, *was = command_of(then, now->all[i].bench);
+        if (was && strcmp(was, is) != 0)
+            fprintf(out,
+                    "\nNot the same was asked for, so what differs may be the options':\n"
+                    "  then: perf/run %s\n  now:  perf/run %s\n",
+                    was, is);
+    }
+}
+
 void compare_print(const struct rows *then, const struct rows *now, FILE *out)
 {
     size_t counts[VERDICTS] = {0};
     fprintf(out,
             "then: %s\nnow:  %s\n"
             "Ratios where a baseline is named, else values: these differ, too, by what else the\n"
-            "machine did then and now, which no spread tells.\n\n",
+            "machine did then and now, which no spread tells.\n",
             then->path, now->path);
+    print_other_options(then, now, out);
+    fputc('\n', out);
     fprintf(out, "%-*s%10s%10s%10s%*s\n", LABEL_COLUMNS, "", "then", "now", "change",
             UNSURE_COLUMNS, "unsure");
     for (size_t i = 0; i < now->count; i++)

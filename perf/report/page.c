@@ -22,7 +22,7 @@ static const char style[] =
     "body{margin:0 auto;padding:16px;max-width:1440px;background:var(--back);color:var(--text);"
     "font:15px/1.45 system-ui,sans-serif}\n"
     "h1{font-size:22px;margin:4px 0 8px}h2{font-size:18px;margin:28px 0 10px;"
-    "overflow-wrap:anywhere}h3{font-size:15px;margin:0}\n"
+    "overflow-wrap:anywhere}code{overflow-wrap:anywhere}h3{font-size:15px;margin:0}\n"
     "p{margin:4px 0 8px;color:var(--quiet);max-width:75ch}\n"
     ".cards{display:grid;align-items:start;gap:14px;grid-template-columns:repeat(auto-fill,"
     "minmax(min(100%,400px),1fr))}\n"

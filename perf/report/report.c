@@ -97,6 +97,17 @@ static void write_goals(FILE *out, const struct rows *rows)
         fprintf(out, "<p>Goals met: %zu of %zu.</p>\n", met, goals);
 }
 
+/* What was asked for: without it nobody knows what figures are of. */
+static void write_commands(FILE *out, const struct rows *rows)
+{
+    for (size_t i = 0; i < rows->count; i++)
+        if (rows_is_first_of_command(rows, i)) {
+            fputs("<p><code>perf/run ", out);
+            page_text(out, rows->all[i].command);
+            fputs("</code></p>\n", out);
+        }
+}
+
 static const char *name_of(const char *path)
 {
     const char *slash = strrchr(path, '/');
@@ -118,6 +129,7 @@ unsigned report_write(const struct rows *files, size_t count, FILE *out)
         fputs("<h2>", out);
         page_text(out, name_of(files[i].path));
         fputs("</h2>\n", out);
+        write_commands(out, &files[i]);
         write_goals(out, &files[i]);
         pictures += pictures_draw(&files[i], out);
         for (size_t r = 0; r < files[i].count; r++)

@@ -178,6 +178,11 @@ static void make_rows(struct rows *r)
         rows = rows_of_job(r->root);
     if (!rows)
         return;
+    json_t *command = json_object_get(r->root, "command"), *each;
+    size_t i;
+    json_array_foreach(rows, i, each)
+        if (command)
+            json_object_set(each, "command", command);
     json_decref(r->root);
     r->root = rows;
 }
@@ -198,6 +203,7 @@ static bool take(struct row *r, const json_t *j)
         .metric = text_in(j, "metric"),
         .unit = text_in(j, "unit"),
         .baseline = text_in(j, "baseline"),
+        .command = text_in(j, "command"),
         .value = number_in(j, "value"),
         .baseline_value = number_in(j, "baseline_value"),
         .ratio = number_in(j, "ratio"),
@@ -329,4 +335,12 @@ bool rows_is_first(const struct rows *r, size_t i)
         if (row_is_headed_like(&r->all[j], &r->all[i]))
             return false;
     return true;
+}
+
+bool rows_is_first_of_command(const struct rows *r, size_t i)
+{
+    for (size_t j = 0; j < i; j++)
+        if (is_same(r->all[j].command, r->all[i].command))
+            return false;
+    return r->all[i].command;
 }

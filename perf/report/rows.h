@@ -17,6 +17,7 @@ struct json_t;
 struct row {
     const char *bench, *name, *metric, *unit;
     const char *baseline; /* NULL: none */
+    const char *command;  /* "load --rate 5k", which measured it; NULL: the file does not say */
     double value, baseline_value, ratio;
     double spread, ratio_spread; /* (largest - smallest) / median of the rounds */
     double low, high;            /* the figure's median lies between, in 14 cases of 15 */
@@ -64,5 +65,7 @@ bool row_is_like(const struct row *a, const struct row *b);
 bool row_is_headed_like(const struct row *a, const struct row *b);
 /* Is row `i` the first under its heading? */
 bool rows_is_first(const struct rows *r, size_t i);
+/* Is it the first that its command measured? False where the file does not say. */
+bool rows_is_first_of_command(const struct rows *r, size_t i);
 
 #endif

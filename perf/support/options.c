@@ -151,14 +151,43 @@ static void take_common(const struct command_line *c, const char *command, int w
     }
 }
 
+/* Is it one of the options that all have, which are about no figure? It and its value are so many
+ * words; 0: it is not. */
+static int words_of_common(const char *word)
+{
+    for (int i = 0; strncmp(word, "--", 2) == 0 && i < COMMON; i++) {
+        size_t len = strlen(common[i].name);
+        if (strncmp(word + 2, common[i].name, len) == 0 && (!word[2 + len] || word[2 + len] == '='))
+            return !word[2 + len] && common[i].value ? 2 : 1;
+    }
+    return 0;
+}
+
+/* What was asked for, in words: figures of two runs compare if that is the same. */
+static const char *make_line(const char *command, char **words, int count)
+{
+    char *line = must_print("%s", command);
+    for (int i = 0; i < count;) {
+        int skipped = words_of_common(words[i]);
+        if (!skipped) {
+            char *longer = must_print("%s %s", line, words[i]);
+            free(line);
+            line = longer;
+        }
+        i += skipped ? skipped : 1;
+    }
+    return line;
+}
+
 int options_read(const struct command_line *c, const char *name, void *settings,
                  struct output *ret_output, int argc, char **argv)
 {
     struct option table[OPTIONS_MAX + COMMON + 1] = {{0}};
     int choice, index = 0;
     make_table(c, name, table);
-    *ret_output = (struct output){.command = name};
     optind = argc > 1 && strcmp(argv[1], name) == 0 ? 2 : 1;
+    *ret_output = (struct output){
+        .command = name, .line = make_line(name, argv + optind, argc > optind ? argc - optind : 0)};
     opterr = 0;
     while ((choice = getopt_long(argc, argv, ":", table, &index)) != -1) {
         if (choice == ':')

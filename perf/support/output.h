@@ -9,6 +9,7 @@
 
 struct output {
     const char *command;     /* whose figures they are */
+    const char *line;        /* "load --rate 5k": what was asked for, without where it goes */
     const char *json, *html; /* NULL: not wanted */
 };
 

@@ -125,6 +125,9 @@ has "$folder/out" 'of the control        between'
 [ "$build" = Debug ] || grep -qE '"2 threads", "metric": "scaling".*"baseline": "control".*"low"' \
     "$folder/load.json" || fail "load: how it scales has no interval"
 has "$folder/load.json" '"metric": "requests"'
+# What was asked for is in it, without where it goes.
+has "$folder/load.json" '"command": "load --nodes 2 --threads 1,2 --rounds 2 --seconds 0.3 '
+has "$folder/load.json" ' --mix read=90,write=5,invalidate=5"}'
 has "$folder/load.json" '"case": "1 thread", "metric": "failed", "unit": "count", "value": 0,'
 measure 'requests/s are due' load load --redis none --rate 500 --threads 2 --rounds 1 \
     --seconds 0.2 --keys 200 --mix read=100

@@ -210,6 +210,30 @@ TEST(files_are_compared)
     rows_free(&now);
 }
 
+/* A fixed rate beside a closed loop, say: a difference is the options', and the page names them. */
+TEST(files_that_were_not_asked_for_alike_are_told_apart)
+{
+    struct row then = figure(100, .1, 5, "ns"), now = then;
+    struct rows was = {.path = (char *)"a", .all = &then, .count = 1};
+    struct rows is = {.path = (char *)"b", .all = &now, .count = 1};
+    const char *const commands[][2] = {
+        {"b --rate 5k", "b <x>"}, {"b <x>", "b <x>"}, {NULL, "b <x>"}};
+    then.at_s = now.at_s = then.goal = now.goal = NAN;
+    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+        then.command = commands[i][0];
+        now.command = commands[i][1];
+        FILE *out = begin_text();
+        compare_print(&was, &is, out);
+        fclose(out);
+        CHECK_EQ(says("then: perf/run b --rate 5k\n  now:  perf/run b <x>\n"), i == 0);
+        CHECK_EQ(says("Not the same was asked for"), i == 0);
+    }
+    FILE *out = begin_text();
+    report_write(&is, 1, out);
+    fclose(out);
+    CHECK(says("<code>perf/run b &lt;x&gt;</code>"));
+}
+
 TEST(table_is_as_wide_as_a_page)
 {
     struct rows then, now;
