@@ -28,8 +28,10 @@
 #else
 #define CUCKOO NULL
 #endif
-#ifndef PERF_CAFFEINE_JAR
-#define PERF_CAFFEINE_JAR ""
+#ifdef PERF_CAFFEINE_JAR
+#define CAFFEINE "java", "-cp", PERF_CAFFEINE_JAR ":@", "CaffeinePeer"
+#else
+#define CAFFEINE NULL
 #endif
 
 enum { NIGH, NIGH_COPY, FIRST_PEER };
@@ -46,7 +48,7 @@ static const struct peer {
     [NIGH_COPY] = {"nigh, copied", &candidate_nigh, true, {NULL}, "nothing"},
     {"lfht", &candidate_lfht, false, {NULL}, "liburcu-dev"},
     {"ck_ht", &candidate_ck, false, {NULL}, "libck-dev"},
-    {"caffeine", NULL, false, {"java", "-cp", PERF_CAFFEINE_JAR ":@", "CaffeinePeer"},
+    {"caffeine", NULL, false, {CAFFEINE},
      "libcaffeine-java, default-jdk-headless"},
     {"ristretto", NULL, false, {"@perf_peer_ristretto"},
      "golang-github-dgraph-io-ristretto-dev, golang-go"},

@@ -84,19 +84,22 @@ static bool run(const char *path, const char *const *words, const char *json)
     return WIFEXITED(status) && WEXITSTATUS(status) != PERF_EXIT_BROKEN;
 }
 
+/* What one program cannot measure does not cost what the others have: it is said, and its peers are
+ * missing. */
 static void run_part(const struct part *part, bool quick, const char *file, json_t *to)
 {
     char *path = output_sibling(part->program);
-    if (access(path, X_OK) != 0) {
-        fprintf(stderr, "perf: %s is not built, so its peers are missing\n", part->program);
-        free(path);
-        return;
-    }
-    if (!run(path, quick ? part->quick_words : part->words, file))
-        fail("%s measured nothing", part->program);
-    json_t *results = json_load_file(file, 0, NULL);
-    if (!results || json_array_extend(to, results) != 0)
-        fail("%s has left no results", part->program);
+    const char *why = NULL;
+    unlink(file); /* of the one before */
+    if (access(path, X_OK) != 0)
+        why = "is not built";
+    else if (!run(path, quick ? part->quick_words : part->words, file))
+        why = "measured nothing";
+    json_t *results = why ? NULL : json_load_file(file, 0, NULL);
+    if (!why && (!results || json_array_extend(to, results) != 0))
+        why = "has left no results";
+    if (why)
+        fprintf(stderr, "perf: %s %s, so its peers are missing\n", part->program, why);
     json_decref(results);
     free(path);
 }
@@ -183,6 +186,8 @@ void peers_run(bool quick, struct output *o)
     char *file = must_print("%s/results.json", folder_create("nigh-compare"));
     for (size_t i = 0; i < PARTS; i++)
         run_part(&parts[i], quick, file, all);
+    if (json_array_size(all) == 0)
+        fail("nothing was measured");
     if (json_dump_file(all, file, 0) != 0)
         fail("cannot write %s", file);
     if (json && json_dump_file(all, json, JSON_INDENT(1)) != 0)

@@ -225,6 +225,40 @@ if [ -x "$programs/perf_bench" ]; then
     has "$folder/curve.json" '"case": "made 16000, 2x", "metric": "curve"'
 fi
 
+# A peer that is not in PATH is named, and the others are measured.
+mkdir "$folder/path"
+for tool in sh redis-server; do
+    ln -s "$(command -v "$tool")" "$folder/path"
+done
+if [ "$build" != Debug ]; then
+    PATH=$folder/path "$programs/perf_link" link --only '^GET, 1 thread$' --seconds 0.05 \
+        --rounds 1 --json "$folder/link.json" >"$folder/out" 2>&1 || fail "link: without memcached"
+    has "$folder/out" '  memcached           not installed'
+    has "$folder/link.json" '"baseline": "hiredis"'
+    ! grep -q '"baseline": "memcached"' "$folder/link.json" || fail "link: memcached is in PATH"
+fi
+
+# compare shows what could be measured of its programs, and fails if nothing could.
+# pretend PROGRAM COMMAND...: the last word of the call is the file.
+pretend() {
+    printf '#!/bin/sh\nfor file; do :; done\n%s\n' "$2" >"$folder/peers/$1"
+    chmod +x "$folder/peers/$1"
+}
+if [ -x "$programs/perf_report" ]; then
+    mkdir "$folder/peers"
+    cp "$programs/perf_report" "$folder/peers"
+    pretend perf_bench 'exit 2'
+    pretend perf_link 'cat >"$file" <<END
+[{"bench": "link", "case": "GET", "metric": "op/s", "unit": "op/s", "value": 9, "rounds": 5,
+  "baseline": "hiredis", "baseline_value": 6, "ratio": 1.5, "low": 1.4, "high": 1.6}]
+END'
+    programs=$folder/peers try 0 'nigh is better' report compare
+    has "$folder/out" 'perf_bench measured nothing, so its peers are missing'
+    has "$folder/out" '         memcached (memcached),'
+    rm "$folder/peers/perf_link"
+    programs=$folder/peers try 2 'perf_link is not built' report compare
+fi
+
 # What compression saves, of files; one that is too small to be a page is not among them.
 mkdir "$folder/pages" "$folder/none"
 for i in 1 2 3; do
