@@ -21,10 +21,11 @@ if(PERF_BENCH_MISSING)
     return()
 endif()
 
-# perf_relocated(<name> <symbol> <new name> <flags of the link> <objects>...)
-# One object of all of them that shows nothing but <symbol>, under a new name: builds of the
-# library that differ live side by side in one program.
-function(perf_relocated name symbol as flags)
+# perf_relocated(<name> <symbol> <new name> <flags of the link> <target> <objects>...)
+# One object of all of them, the last ones <target>'s, that shows nothing but <symbol>, under a new
+# name: builds of the library that differ live side by side in one program. Make knows no rule for
+# objects of other targets, so these have to be there before.
+function(perf_relocated name symbol as flags target)
     set(whole ${CMAKE_CURRENT_BINARY_DIR}/${name}.o)
     add_custom_command(OUTPUT ${whole}
         COMMAND ${CMAKE_C_COMPILER} -nostdlib -r ${flags} -o ${whole} ${ARGN}
@@ -35,6 +36,7 @@ function(perf_relocated name symbol as flags)
         COMMENT "Relocating ${name}" COMMAND_EXPAND_LISTS VERBATIM)
     set_source_files_properties(${whole} PROPERTIES EXTERNAL_OBJECT ON GENERATED ON)
     target_sources(perf_bench PRIVATE ${whole})
+    add_dependencies(perf_bench ${target})
 endfunction()
 
 add_executable(perf_bench
@@ -63,7 +65,7 @@ foreach(variant unsafe call_rcu)
     target_link_libraries(perf_${variant} PRIVATE nigh_flags PkgConfig::NIGH_URCU)
     target_compile_options(perf_${variant} PRIVATE -ftls-model=initial-exec)
     set_target_properties(perf_${variant} PROPERTIES POSITION_INDEPENDENT_CODE ON)
-    perf_relocated(perf_nigh_${variant} candidate_nigh candidate_${variant} ""
+    perf_relocated(perf_nigh_${variant} candidate_nigh candidate_${variant} "" perf_${variant}
         "${others}" ${weak} $<TARGET_OBJECTS:perf_${variant}>)
 endforeach()
 
@@ -74,7 +76,7 @@ target_link_libraries(perf_floor PRIVATE
     nigh_flags PkgConfig::NIGH_URCU PkgConfig::NIGH_XXHASH)
 target_compile_options(perf_floor PRIVATE -ftls-model=initial-exec)
 set_target_properties(perf_floor PROPERTIES POSITION_INDEPENDENT_CODE ON)
-perf_relocated(perf_nigh_floor candidate_floor candidate_floor ""
+perf_relocated(perf_nigh_floor candidate_floor candidate_floor "" perf_floor
     "$<TARGET_OBJECTS:nigh_objects>" $<TARGET_OBJECTS:nigh_memory_jemalloc>
     $<TARGET_OBJECTS:perf_floor>)
 
@@ -86,7 +88,7 @@ target_link_libraries(perf_core PRIVATE nigh_flags ${NIGH_LINKED} PkgConfig::NIG
 target_compile_options(perf_core PRIVATE -fvisibility=hidden -ftls-model=initial-exec -flto)
 set_target_properties(perf_core PROPERTIES POSITION_INDEPENDENT_CODE ON)
 perf_relocated(perf_nigh_core candidate_core candidate_core
-    "-O2;-flto=1;-flinker-output=nolto-rel" $<TARGET_OBJECTS:perf_core>)
+    "-O2;-flto=1;-flinker-output=nolto-rel" perf_core $<TARGET_OBJECTS:perf_core>)
 
 # Peers that take part if they are there, and are named if they are not.
 include(CheckLanguage)
