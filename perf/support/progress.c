@@ -68,10 +68,10 @@ void progress_share(double done, const char *fmt, ...)
 {
     char text[TEXT_BYTES];
     va_list args;
-    uint64_t now = now_ns();
     bool terminal = isatty(STDERR_FILENO);
     if (parts_done >= parts)
         progress_plan(1);
+    uint64_t now = now_ns(); /* not before the plan's */
     share = (parts_done + done) / parts;
     if (now - said_ns < (terminal ? REDRAW_NS : LINE_EVERY_NS))
         return;

@@ -83,6 +83,9 @@ TEST(nothing_is_drawn_where_lines_stay)
     listen_at(&l, ends[0], ends[1]);
     progress_plan(1);
     progress("what is being done");
+    progress_share(0, "begun just now");
+    progress_next();
+    progress_share(0, "begun without a plan");
     progress_end();
     bool heard = hears(&l, "");
     stop_listening(&l);
