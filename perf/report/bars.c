@@ -127,8 +127,8 @@ unsigned pictures_of_limits(const struct rows *rows, FILE *out)
 
 static bool is_ratio(const struct rows *rows, const struct row *r)
 {
-    return r->baseline && !row_has_limit(r) && !is_in_lines(r) && r->ratio > 0 &&
-           !picture_is_of_latency(rows, r);
+    return r->baseline && !row_has_limit(r) && !row_is_rate_of_control(r) && !is_in_lines(r) &&
+           r->ratio > 0 && !picture_is_of_latency(rows, r);
 }
 
 /* Is there one baseline under the heading, and no name too long to stand beside its bar? */
@@ -162,7 +162,8 @@ static enum tone tone_of_ratio(const struct row *r)
         [VERDICT_WORSE] = TONE_BAD,
         [VERDICT_FEW] = TONE_UNSURE,
     };
-    return row_has_truth(r) || row_has_control(r) ? TONE_PLAIN : tones[compare_beside(r)];
+    bool is_judged = !row_has_truth(r) && !row_has_control(r) && !row_has_floor(r);
+    return is_judged ? tones[compare_beside(r)] : TONE_PLAIN;
 }
 
 static void add_ratio(struct bars *b, const struct row *r, bool plain, FILE *out)
@@ -207,7 +208,7 @@ unsigned pictures_of_ratios(const struct rows *rows, FILE *out)
 
 static bool is_value(const struct rows *rows, const struct row *r)
 {
-    return !r->baseline && !is_in_lines(r) && isfinite(r->value) &&
+    return (!r->baseline || row_is_rate_of_control(r)) && !is_in_lines(r) && isfinite(r->value) &&
            !picture_is_of_latency(rows, r);
 }
 
@@ -225,7 +226,9 @@ static size_t values_like(const struct rows *rows, size_t first, bool *ret_short
 
 static void add_value(struct bars *b, const struct row *r, bool is_short, FILE *out)
 {
-    struct row_range range = row_range(r);
+    struct row_range range = {NAN, NAN}; /* that of a row with a baseline is the ratio's */
+    if (!r->baseline)
+        range = row_range(r);
     add(b,
         &(struct chart_bar){.group = is_short ? NULL : r->name, .name = is_short ? r->name : "",
                             .text = strcmp(r->unit, "count") == 0 ? table_print("%.0f", r->value)

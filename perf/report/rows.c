@@ -307,6 +307,16 @@ bool row_has_control(const struct row *r)
     return r->baseline && strcmp(r->baseline, "control") == 0;
 }
 
+bool row_is_rate_of_control(const struct row *r)
+{
+    return row_has_control(r) && strcmp(r->unit, "1/s") == 0;
+}
+
+bool row_has_floor(const struct row *r)
+{
+    return r->baseline && (strcmp(r->baseline, "limit") == 0 || strcmp(r->baseline, "floor") == 0);
+}
+
 bool row_has_best(const struct row *r)
 {
     return r->baseline && strcmp(r->baseline, "the best") == 0;

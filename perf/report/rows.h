@@ -57,6 +57,11 @@ bool row_has_limit(const struct row *r);
 bool row_has_truth(const struct row *r);
 /* Is it the control, which says what the machine makes of it? Nobody is to beat that. */
 bool row_has_control(const struct row *r);
+/* Is it a rate beside the control's, which does less for each request? How it scales is comparable;
+ * the rates are not. */
+bool row_is_rate_of_control(const struct row *r);
+/* Is it what no table can do without? Nobody is below that. */
+bool row_has_floor(const struct row *r);
 /* Is it the best of those that are tried? Nobody is above that. */
 bool row_has_best(const struct row *r);
 /* Do both say the same thing, in the same unit, beside the same baseline? */

@@ -451,6 +451,36 @@ TEST(a_control_is_nobody_to_beat)
     CHECK(!says("<rect class=\"bad\""));
 }
 
+/* Two loads from memory and nothing else are no table that is better. */
+TEST(a_floor_is_nobody_to_beat)
+{
+    struct row r = ratio(1.33, 1.3, 1.4, 5, "ns");
+    struct rows rows = {.path = (char *)"p", .all = &r, .count = 1};
+    r.baseline = "limit";
+    r.goal = r.at_s = NAN;
+    FILE *out = begin_text();
+    CHECK_EQ(report_write(&rows, 1, out), 1);
+    fclose(out);
+    CHECK(says("<rect class=\"plain\"") && !says("<rect class=\"bad\""));
+}
+
+/* A control has no Redis and no loads: that it answers a hundred times as many requests says
+ * nothing, so the rates are drawn as they are. */
+TEST(a_rate_is_not_drawn_over_the_control_s)
+{
+    struct row all[] = {ratio(.01, .01, .02, 5, "1/s"), ratio(.02, .01, .02, 5, "1/s")};
+    struct rows rows = {.path = (char *)"p", .all = all, .count = 2};
+    for (size_t i = 0; i < rows.count; i++) {
+        all[i].baseline = "control";
+        all[i].goal = all[i].at_s = NAN;
+    }
+    FILE *out = begin_text();
+    CHECK_EQ(report_write(&rows, 1, out), 1);
+    fclose(out);
+    CHECK(!says("over the control&#39;s") && says("The figures as they are"));
+    CHECK(!says("class=\"spread\" x1"));
+}
+
 TEST(page_of_the_main_job_shows_lateness_and_its_bound)
 {
     CHECK_GE(write_page("job.json"), 2);
