@@ -8,8 +8,9 @@
 
 #include "base/base.h"
 
-/* Marsaglia's xorshift: a few instructions, and good enough to be no pattern. */
-uint32_t pace_draw(uint64_t *random, uint32_t below)
+/* Draws a number below `below`, which is not 0. Marsaglia's xorshift: a few instructions, and good
+ * enough to be no pattern. */
+static uint32_t draw(uint64_t *random, uint32_t below)
 {
     uint64_t x = *random;
     if (!x)
@@ -55,6 +56,6 @@ uint32_t pace_next(struct pace *p, uint64_t *random, uint32_t most, uint64_t now
     }
     uint32_t stands_for = p->mean;
     adapt(p, most, now_ns);
-    p->in = p->mean == 1 ? 1 : p->mean / 2 + pace_draw(random, p->mean + 1);
+    p->in = p->mean == 1 ? 1 : p->mean / 2 + draw(random, p->mean + 1);
     return stands_for;
 }

@@ -38,7 +38,4 @@ struct pace {
  * another, only begins the window anew. */
 uint32_t pace_next(struct pace *p, uint64_t *random, uint32_t most, uint64_t now_ns);
 
-/* Draw a number below `below`, which is not 0. */
-uint32_t pace_draw(uint64_t *random, uint32_t below);
-
 #endif

@@ -284,6 +284,15 @@ static void say_late(struct text *w, const struct explanation *x, uint16_t name,
     text_add(w, ")");
 }
 
+/* Says who a node is: "this process", or "node 17c2". */
+static void say_node(struct text *w, uint16_t name)
+{
+    if (name)
+        text_add(w, "node %04x", name);
+    else
+        text_add(w, "this process");
+}
+
 /* Says by whom a change was made, and when: of another node's it is known when it was heard of. */
 static void say_maker(struct text *w, const struct explanation *x, uint16_t name, uint64_t ago_ns)
 {
@@ -292,14 +301,6 @@ static void say_maker(struct text *w, const struct explanation *x, uint16_t name
     say_event(w, x, ago_ns);
     if (name)
         say_late(w, x, name, ago_ns);
-}
-
-void say_node(struct text *w, uint16_t name)
-{
-    if (name)
-        text_add(w, "node %04x", name);
-    else
-        text_add(w, "this process");
 }
 
 void say_flight_end(struct text *w, const struct explanation *x)

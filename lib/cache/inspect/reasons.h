@@ -169,7 +169,5 @@ void say_flight_end(struct text *w, const struct explanation *x);
 void say_absent_ttl(struct text *w, const struct nigh_space *space);
 /* Say why there is no trust. */
 void say_doubt(struct text *w, const struct explanation *x);
-/* Say who a node is: "this process", or "node 17c2". */
-void say_node(struct text *w, uint16_t name);
 
 #endif

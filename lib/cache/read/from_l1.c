@@ -7,6 +7,12 @@
 #include "cache/sample.h"
 #include "cache/space_l1.h"
 
+/* Notes about a read, for what is done when its section has ended. */
+struct read_notes {
+    bool copied;  /* the value is a copy: count it */
+    bool refresh; /* stale, and worth a refresh */
+};
+
 static void touch(struct nigh_space *space, struct l1_entry *e, int outcome, uint64_t now_ns)
 {
     uint32_t touched = l1_touch(e, l1_generation(&space->l1.hit));
@@ -18,8 +24,11 @@ static void touch(struct nigh_space *space, struct l1_entry *e, int outcome, uin
                    l1_ticks_of(now_ns));
 }
 
-int read_judged_rcu(struct nigh_space *space, struct l1_entry *e, const struct nigh_call *call,
-                    const struct moment *moment, struct nigh_value *ret, struct read_notes *notes)
+/* Judges the found entry in full, and hands it out if it may be. Returns an outcome, or
+ * NIGH_ENOMEM. */
+static int hand_out_rcu(struct nigh_space *space, struct l1_entry *e, const struct nigh_call *call,
+                        const struct moment *moment, struct nigh_value *ret,
+                        struct read_notes *notes)
 {
     struct nigh *cache = space->cache;
     enum verdict verdict = freshness_verdict(cache, e, moment);
@@ -40,8 +49,9 @@ int read_judged_rcu(struct nigh_space *space, struct l1_entry *e, const struct n
     return outcome;
 }
 
-void read_count(struct nigh_space *space, const struct nigh_call *call, int outcome,
-                const struct read_notes *notes)
+/* Counts the outcome of a read. Not in a section: a thread's first count takes a lock. */
+static void count(struct nigh_space *space, const struct nigh_call *call, int outcome,
+                  const struct read_notes *notes)
 {
     if (notes->copied)
         stats_count(&space->stats, STATS_VALUE_COPIED);
@@ -70,9 +80,9 @@ int read_l1(struct nigh_space *space, const struct l1_key *key, const struct nig
     rcu_enter();
     struct l1_entry *e = space_l1_find_rcu(space, key);
     if (e)
-        outcome = read_judged_rcu(space, e, call, &moment, ret, &notes);
+        outcome = hand_out_rcu(space, e, call, &moment, ret, &notes);
     rcu_leave();
-    read_count(space, call, outcome, &notes);
+    count(space, call, outcome, &notes);
     *ret_refresh = notes.refresh;
     return outcome;
 }
