@@ -129,10 +129,4 @@ void explain_collect(struct nigh_space *space, const void *key, size_t key_len,
 
 void explain_json(struct text *w, const struct explanation *x);
 
-/* Whether a value that was found is one that a read would return. */
-static inline bool explain_answers(const struct explain_value *v)
-{
-    return v->present && v->outcome != NIGH_MISS;
-}
-
 #endif
