@@ -14,6 +14,7 @@
 #include "l2/command.h"
 #include "l2/info.h"
 #include "l2/needs.h"
+#include "l2/script.h"
 
 #define READ_BYTES 16384u
 #define READS_MAX 64 /* in one go: a flood must not keep the thread from everything else */
@@ -98,21 +99,49 @@ static bool is_transient(long error)
     return error == -EAGAIN || error == -EWOULDBLOCK || error == -EINTR;
 }
 
-/* Leaves out what a server repeats of a command that it does not know: of AUTH, where that was
- * renamed or is a later version's, it is the password. */
-static struct bytes without_args(struct bytes words)
+/* Leaves out what follows this text. */
+static struct bytes up_to(struct bytes words, const char *text)
 {
-    static const char repeats[] = ", with args beginning with";
-    const char *at = words.len ? memmem(words.data, words.len, repeats, sizeof(repeats) - 1) : NULL;
+    const char *at = words.len ? memmem(words.data, words.len, text, strlen(text)) : NULL;
     return at ? bytes_of(words.data, (size_t)(at - (const char *)words.data)) : words;
+}
+
+/* Leaves out what a server repeats of a command that it does not know: of AUTH, where that was
+ * renamed or is a later version's, it is the password. Of a script it adds the digest, and the line
+ * that has failed, which say nothing to people: ". script: 6b5d ..., on @user_script:149." */
+static struct bytes for_people(struct bytes words)
+{
+    words = up_to(words, ", with args beginning with");
+    struct bytes whole = words;
+    words = up_to(words, ", on @user_script");
+    size_t tail = strlen(" script: ") + SCRIPT_SHA1_BYTES;
+    if (words.len == whole.len || words.len < tail)
+        return whole;
+    const char *text = words.data;
+    size_t len = words.len - tail;
+    if (memcmp(text + len, " script: ", strlen(" script: ")) != 0)
+        return whole;
+    return bytes_of(text, len > 0 && text[len - 1] == '.' ? len - 1 : len);
+}
+
+/* Returns how many bytes of a text fit: of one that is too long whole sentences, if it has some. */
+static size_t fitting(struct bytes words, size_t size)
+{
+    const char *text = words.data;
+    if (words.len < size)
+        return words.len;
+    for (size_t len = size - 1; len > 1; len--)
+        if (text[len - 1] == '.' && text[len] == ' ')
+            return len;
+    return size - 1;
 }
 
 /* Copies a server's words, which go into logs and reports of the host's: no line ends, nothing but
  * ASCII. */
 static void copy_words(char *text, size_t size, struct bytes words)
 {
-    words = without_args(words);
-    size_t len = words.len < size - 1 ? words.len : size - 1;
+    words = for_people(words);
+    size_t len = fitting(words, size);
     const char *from = words.data;
     for (size_t i = 0; i < len; i++)
         text[i] = from[i] >= ' ' && from[i] <= '~' ? from[i] : '?';
@@ -600,10 +629,25 @@ static int take_usual(struct conn *c, const char *data, size_t len, conn_reply_f
     return 1;
 }
 
+/* Whether these first bytes of a connection are of no Redis: another service, or a proxy's page.
+ * What comes later is not shown to anybody, for it may be of a value. */
+static bool is_foreign(const struct conn *c, struct bytes first)
+{
+    return c->state == CONN_HANDSHAKE && c->step_at == 0 && first.len > 0 &&
+           !memchr("+-:$*", *(const char *)first.data, 5) && !c->reader.is_resp3;
+}
+
 /* Says what is wrong with a reply. A server that speaks RESP3, or a proxy before it, is asked for
  * RESP2 in the next handshakes. */
-static void note_malformed(struct conn *c)
+static void note_malformed(struct conn *c, struct bytes first)
 {
+    if (is_foreign(c, first)) {
+        char begin[41];
+        copy_words(begin, sizeof(begin), up_to(first, "\r\n"));
+        snprintf(c->problem, sizeof(c->problem), "no Redis answers there, but what says \"%s\"",
+                 begin);
+        return;
+    }
     const char *what = !c->reader.is_resp3 ? "a reply is malformed or too large"
                        : c->says_hello     ? "a reply in RESP3, although it was asked for RESP2"
                                            : "a reply in RESP3: from now on it is asked for RESP2";
@@ -611,8 +655,9 @@ static void note_malformed(struct conn *c)
     c->says_hello = c->says_hello || c->reader.is_resp3;
 }
 
-/* Hand out every reply that is complete. */
-static int read_replies(struct conn *c, conn_reply_fn on_reply, void *arg)
+/* Hand out every reply that is complete. `first`: what the oldest of them begins with, if no part
+ * of it had come before. */
+static int read_replies(struct conn *c, struct bytes first, conn_reply_fn on_reply, void *arg)
 {
     struct reply *reply;
     int got;
@@ -622,7 +667,7 @@ static int read_replies(struct conn *c, conn_reply_fn on_reply, void *arg)
             return failed;
     }
     if (got == NIGH_EREDIS) {
-        note_malformed(c);
+        note_malformed(c, first);
         stats_count(c->config->stats, STATS_L2_BAD_REPLY);
     }
     return got;
@@ -641,8 +686,10 @@ int conn_take(struct conn *c, const char *data, long n, conn_reply_fn on_reply, 
     int done = take_usual(c, data, (size_t)n, on_reply, arg, &at);
     if (done != 0)
         return done < 0 ? done : 0;
-    int failed = reader_feed(&c->reader, data + at, (size_t)n - at);
-    return failed ? failed : read_replies(c, on_reply, arg);
+    struct bytes rest = bytes_of(data + at, (size_t)n - at);
+    struct bytes first = bytes_of(data + at, c->reader.pending == 0 ? rest.len : 0);
+    int failed = reader_feed(&c->reader, rest.data, rest.len);
+    return failed ? failed : read_replies(c, first, on_reply, arg);
 }
 
 int conn_read(struct conn *c, conn_reply_fn on_reply, void *arg)

@@ -305,6 +305,34 @@ TEST(the_last_words_of_a_server_are_the_reason)
     fake_redis_stop(&fake);
 }
 
+TEST(who_is_no_redis_is_told_by_its_first_words)
+{
+    static const char page[] = "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n";
+    struct fake_redis fake;
+    struct world w;
+    fake_redis_start(&fake, page, NULL, NULL);
+    ear_open();
+    open_at(&w, fake.uri);
+    CHECK_SAID(DATA, "no Redis answers there, but what says \"HTTP/1.1 400 Bad Request\"");
+    world_close(&w);
+    fake_redis_stop(&fake);
+}
+
+/* The digest and the line of a script say nothing to people, and half a sentence little. */
+TEST(the_words_of_a_server_are_told_without_what_is_of_no_use)
+{
+    static char *const args[] = {"--min-replicas-to-write", "1", NULL};
+    struct redis server;
+    struct world w;
+    redis_start(&server, args);
+    ear_open();
+    open_at(&w, server.uri);
+    CHECK_SAID(DATA, "NOREPLICAS Not enough good replicas to write");
+    CHECK_EQ(said(DATA, "script"), 0);
+    world_close(&w);
+    redis_stop(&server);
+}
+
 /* ---- all is well ---- */
 
 #define NODES 10
