@@ -143,13 +143,15 @@ static bool is_pinged(const struct l2_channel *ch)
 
 static void lose(struct l2_channel *ch, uint64_t now_ns)
 {
+    static struct log_site site;
     bool was_subscribed = ch->subscribed;
     const char *problem = ch->conn.problem;
     bool logs_in = ch->logs_in;
     ch->logs_in = false;
     outage_note(&ch->outage, problem, is_pinged(ch) ? ch->conn.heard_ns : now_ns);
     if (!logs_in && outage_is_news(&ch->outage, problem) &&
-        LOG(env_of(ch)->log, NIGH_LOG_WARN, "redis listener is not connected: %s", problem))
+        log_write(env_of(ch)->log, NIGH_LOG_WARN, outage_site(&ch->outage, &site),
+                  "redis listener is not connected: %s", problem))
         outage_told(&ch->outage, problem);
     conn_close(&ch->conn);
     ch->elsewhere = ch->subscribing = ch->subscribed = false;

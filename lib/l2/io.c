@@ -100,11 +100,13 @@ static uint64_t away_since_ns(const struct link *link, bool was_up, uint64_t now
 
 static void tell_down(struct link *link, bool was_up, uint64_t now_ns)
 {
+    static struct log_site site;
     const char *problem = link->conn.problem;
     const char *shown = link->sentinels && !was_up ? link->uri.shown : link_shown(link);
     outage_note(&link->outage, problem, away_since_ns(link, was_up, now_ns));
     if (outage_is_news(&link->outage, problem) &&
-        LOG(link->env->log, NIGH_LOG_WARN, "redis at %s is not connected: %s", shown, problem))
+        log_write(link->env->log, NIGH_LOG_WARN, outage_site(&link->outage, &site),
+                  "redis at %s is not connected: %s", shown, problem))
         outage_told(&link->outage, problem);
 }
 

@@ -111,6 +111,12 @@ bool outage_is_news(const struct outage *o, const char *reason)
     return o->told_count < OUTAGE_TOLD;
 }
 
+struct log_site *outage_site(struct outage *o, struct log_site *first)
+{
+    o->own = (struct log_site){0};
+    return o->told_count > 0 ? &o->own : first;
+}
+
 void outage_told(struct outage *o, const char *reason)
 {
     if (o->told_count < OUTAGE_TOLD)

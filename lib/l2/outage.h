@@ -31,6 +31,7 @@ struct outage {
     uint64_t began_ns, ended_ns;  /* (p) that outage */
     uint64_t told[OUTAGE_TOLD];   /* (i) hashes of the reasons that the log has heard of */
     uint32_t told_count;          /* (i) */
+    struct log_site own;          /* (i) of its lines but the first */
 };
 
 /* Begins with this reason; "": no outage. Nor is it one if nothing is noted before it is over. */
@@ -52,5 +53,9 @@ void outage_read_last(struct outage *o, uint64_t now_ns, struct l2_outage *ret);
  * site is silent for a second the next attempt, with the same reason, tells it. */
 bool outage_is_news(const struct outage *o, const char *reason);
 void outage_told(struct outage *o, const char *reason);
+/* Returns the call site of a line about it: for its first line the one that is given, of all of its
+ * kind. A further reason is not held back by that, for it is the one to mend: a server that closes,
+ * and then refuses the password. */
+struct log_site *outage_site(struct outage *o, struct log_site *first);
 
 #endif

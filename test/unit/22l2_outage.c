@@ -31,6 +31,24 @@ TEST(reasons_that_take_turns_are_told_once_each)
     outage_fini(&o);
 }
 
+/* A server closes, and then refuses the password: the second line is the one that helps. */
+TEST(a_further_reason_was_held_back_behind_the_first)
+{
+    struct outage o;
+    struct log_site site = {0};
+    outage_init(&o, "", 0);
+    CHECK(outage_site(&o, &site) == &site);
+    CHECK(tell(&o, "closed by the server"));
+    struct log_site *further = outage_site(&o, &site);
+    CHECK(further != &site);
+    atomic_store(&further->next_ns, NS_PER_S);
+    CHECK(tell(&o, "AUTH: WRONGPASS"));
+    CHECK_EQ(atomic_load(&outage_site(&o, &site)->next_ns), 0);
+    CHECK(outage_end(&o, NS_PER_S));
+    CHECK(outage_site(&o, &site) == &site); /* each outage has one line with all others */
+    outage_fini(&o);
+}
+
 TEST(a_reason_with_a_number_in_it_does_not_fill_the_log)
 {
     struct outage o;
