@@ -37,8 +37,9 @@ enum nigh_stats_format { NIGH_STATS_TEXT, NIGH_STATS_JSON, NIGH_STATS_PROMETHEUS
  * quantile is at most an eighth too high, never too low. JSON has what their buckets hold, each
  * with its highest value.
  *
- * redis_problem and listener_problem say why there is no connection to Redis, and for how long
- * ("" in JSON while there is one); redis_outage and listener_outage what the last reason was when
+ * redis_problem and listener_problem say why there is no connection to Redis, or with which words a
+ * server refuses requests that is connected, and for how long ("" in JSON while all is well);
+ * redis_outage and listener_outage what the last reason was when
  * there was none before, for how long, and since when it is over; those with _first why it began,
  * which may be the same. Where an answer was awaited an outage lasts from the last answer before it
  * to the first one after it. doubt_reason says why nothing stored was fresh for a time that is

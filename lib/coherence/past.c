@@ -35,14 +35,18 @@ void past_lost(struct coherence *c, uint64_t until_ns)
     struct past *p = c->past;
     uint64_t now_ns = clock_coarse_ns(c->config.env->clock);
     uint64_t late_ns = now_ns > until_ns ? now_ns - until_ns : 0;
+    struct l2_problem problem;
     p->lost_late_ms = late_ns >= LATE_NS ? late_ns / NS_PER_MS : 0;
     p->resynced = false;
     struct text why = text_into(p->lost_why, sizeof(p->lost_why));
+    l2_problem_read(c->config.l2, &problem);
     if (p->lost_late_ms > 0)
         text_add(&why, "this process did not run, or was not ticked, for %.1f s at least",
                  (double)late_ns / 1e9);
     else if (atomic_load_explicit(&c->beat->old_told, memory_order_relaxed))
         text_add(&why, "nodes of an older nigh changed values");
+    else if (problem.refused)
+        text_add(&why, "redis refused: %s", problem.text);
     else
         text_add(&why, "redis was connected, but no beat was answered in time");
 }

@@ -1,8 +1,22 @@
 // SPDX-License-Identifier: MIT
 // Whether Redis serves us, as its answers show: the breaker's verdicts and refusals, and what the
 // log hears of both.
+//
+// A server that is connected may refuse one thing and do the others: leases while its memory is
+// full, changes for want of a right. So what it refuses is over when it has done that again, and
+// not when it has done something else; beats go on all the time. Two exceptions:
+//
+// - A server on the brink of its memory refuses now and then: it is over after QUIET_NS without.
+// - What was refused may not be asked for again: it is forgotten after FORGET_NS.
+//
+// An error that ends the connection (is_fatal() in pipeline.c) is the reason of an outage. Where
+// the handshake does not meet it (a master that wants replicas to write) the next connection comes
+// up, and is no better: that outage is over when a script was executed.
 
 #include "l2/client.h"
+
+#define QUIET_NS (2 * NS_PER_S)
+#define FORGET_NS (30 * NS_PER_S)
 
 void health_judge(struct link *link, bool good, uint64_t now_ns)
 {
@@ -23,12 +37,20 @@ static bool is_of_rights(const char *words)
            strstr(words, "ACL failure in script");                 /* 8.0 */
 }
 
-void health_refused(struct link *link)
+static void note(struct link *link, const char *words)
+{
+    outage_note(&link->refusal, words, link->conn.heard_ns);
+    link->refused_ns = link->conn.heard_ns;
+}
+
+void health_refused(struct link *link, uint32_t work)
 {
     bool of_rights = is_of_rights(link->conn.words);
     const char *words = of_rights && link->lacks[0] ? link->lacks : link->conn.words;
-    outage_note(&link->refusal, words, link->conn.heard_ns);
-    link->refused = true;
+    uint32_t refused = atomic_load_explicit(&link->refused, memory_order_relaxed);
+    atomic_store_explicit(&link->refused, refused | work, memory_order_relaxed);
+    link->unserved |= work;
+    note(link, words);
     link->rights_doubted = link->rights_doubted || of_rights;
     if (outage_is_news(&link->refusal, words) &&
         LOG(link->env->log, NIGH_LOG_WARN, "redis at %s refuses a request: %s", link_shown(link),
@@ -39,8 +61,9 @@ void health_refused(struct link *link)
 void health_lacks(struct link *link)
 {
     struct log_site own = {0}; /* the line of the refusal must not hold this one back */
-    outage_note(&link->refusal, link->lacks, link->conn.heard_ns);
-    link->refused = true;
+    if (!atomic_load_explicit(&link->refused, memory_order_relaxed))
+        return; /* it is over by now */
+    note(link, link->lacks);
     if (!outage_is_news(&link->refusal, link->lacks))
         return;
     log_write(link->env->log, NIGH_LOG_WARN, &own, "redis at %s refuses a request: %s",
@@ -48,9 +71,48 @@ void health_lacks(struct link *link)
     outage_told(&link->refusal, link->lacks);
 }
 
-void health_served(struct link *link)
+/* Returns whether the log has been told. */
+static bool forget_refused(struct link *link, uint64_t now_ns)
 {
-    if (link->refused)
-        outage_over(&link->refusal, clock_now_ns(link->env->clock));
-    link->refused = false;
+    atomic_store_explicit(&link->refused, 0, memory_order_relaxed);
+    link->unserved = 0;
+    return outage_end(&link->refusal, now_ns);
+}
+
+static void tell_connected(struct link *link, uint64_t now_ns)
+{
+    link->turned_away = false;
+    if (outage_end(&link->outage, now_ns)) /* at the level of what it ends */
+        LOG(link->env->log, NIGH_LOG_WARN, "redis at %s is connected again", link_shown(link));
+    else if (link->connections == 1)
+        LOG(link->env->log, NIGH_LOG_INFO, "redis at %s is connected", link_shown(link));
+}
+
+void health_served(struct link *link, uint32_t work)
+{
+    if (NIGH_UNLIKELY(link->turned_away) && (work & ~L2_READS))
+        tell_connected(link, link->conn.heard_ns);
+    if (NIGH_LIKELY(!atomic_load_explicit(&link->refused, memory_order_relaxed)))
+        return;
+    link->unserved &= ~work;
+    uint64_t quiet_ns = link->conn.heard_ns - link->refused_ns;
+    if (quiet_ns >= (link->unserved ? FORGET_NS : QUIET_NS) &&
+        forget_refused(link, link->conn.heard_ns))
+        LOG(link->env->log, NIGH_LOG_WARN, "redis at %s takes all requests again",
+            link_shown(link));
+}
+
+void health_turned_away(struct link *link, struct bytes words)
+{
+    conn_problem(&link->conn, "", words);
+    link->turned_away = true;
+}
+
+void health_begin(struct link *link, uint64_t now_ns)
+{
+    if (!link->turned_away)
+        tell_connected(link, now_ns);
+    forget_refused(link, now_ns);
+    link->rights_doubted = false; /* the handshake has asked */
+    link->lacks[0] = '\0';
 }

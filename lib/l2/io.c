@@ -62,13 +62,7 @@ static void went_up(struct link *link)
     pthread_mutex_unlock(&link->lock);
     atomic_store_explicit(&link->connection, link->connections, memory_order_relaxed);
     wake_channel(link);
-    if (outage_end(&link->outage, now_ns)) /* at the level of what it ends */
-        LOG(link->env->log, NIGH_LOG_WARN, "redis at %s is connected again", link_shown(link));
-    else if (link->connections == 1)
-        LOG(link->env->log, NIGH_LOG_INFO, "redis at %s is connected", link_shown(link));
-    outage_end(&link->refusal, now_ns);
-    link->rights_doubted = false; /* the handshake has asked */
-    link->lacks[0] = '\0';
+    health_begin(link, now_ns);
     seek_worked(link, now_ns);
     auth_logged_in(link, link->conn.login_number);
     if (link->conn.limit)

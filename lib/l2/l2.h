@@ -606,12 +606,23 @@ void l2_gauges_read(struct l2 *l2, struct l2_gauges *ret);
 bool l2_takes(const struct l2 *l2, size_t bytes);
 /* The largest argument that the server is known, or believed, to take. Never less than 1 MiB. */
 size_t l2_argument_max(const struct l2 *l2);
-/* Why there is no connection, as a line for people; the listener's has one, too. Any thread. */
+/* What a server does for us, as far as it may refuse one thing and go on with the others: bits. */
+enum l2_work {
+    L2_READS = 1,   /* GET, MGET */
+    L2_LEASES = 2,
+    L2_FILLS = 4,
+    L2_CHANGES = 8,
+    L2_BEATS = 16,
+    L2_LOOKS = 32,  /* of people, l2_peek() */
+};
+/* Why there is no connection, or what is wrong although there is one, as a line for people; the
+ * listener's has one, too. Any thread. */
 #define L2_PROBLEM_BYTES 200
 struct l2_problem {
-    char text[L2_PROBLEM_BYTES];  /* "" while connected; printable ASCII */
+    char text[L2_PROBLEM_BYTES];  /* "" while all is well; printable ASCII */
     char first[L2_PROBLEM_BYTES]; /* why it began, where that is known; may be the same */
-    uint64_t for_ms;              /* for how long there has been none: since the last answer */
+    uint64_t for_ms;              /* for how long that has been so: since the last answer */
+    uint32_t refused;             /* what a server refuses that is connected, of enum l2_work */
 };
 void l2_problem_read(struct l2 *l2, struct l2_problem *ret);
 void l2_channel_problem_read(struct l2_channel *ch, struct l2_problem *ret);
@@ -623,6 +634,8 @@ struct l2_outage {
     uint64_t lasted_ms;           /* from the last answer before it to the first one after it */
 };
 void l2_outage_read(struct l2 *l2, struct l2_outage *ret);
+/* The same of the last time for which a server that was connected refused requests. */
+void l2_refusal_read(struct l2 *l2, struct l2_outage *ret);
 void l2_channel_outage_read(struct l2_channel *ch, struct l2_outage *ret);
 /* What the server does when its memory is full, as it told at the last handshake; and what should
  * be changed there. Any thread. */

@@ -161,7 +161,11 @@ struct link {
     bool proven;                 /* (i) the connection has answered a request */
     struct outage outage;        /* keys: see outage.h */
     struct outage refusal;       /* why requests are refused while connected; keys: as above */
-    bool refused;                /* (i) requests were refused since a script was last executed */
+    bool turned_away;            /* (i) the last connection ended with a refusal, and no script was
+                                    executed since */
+    _Atomic uint32_t refused;    /* (a) of enum l2_work: what was, in that time; for people */
+    uint32_t unserved;           /* (i) ... and was not served since */
+    uint64_t refused_ns;         /* (i) when something was, last */
     bool rights_doubted;         /* (i) one was, for a right, since rights.c has asked ... */
     bool asks_rights;            /* (i) ... which waits for an answer ... */
     uint64_t rights_next_ns;     /* (i) ... and asks no more before */
@@ -213,13 +217,17 @@ void pipeline_time_out(struct link *link, struct request_list *late);
 
 /* The breaker's view of an answer; logs a transition. */
 void health_judge(struct link *link, bool good, uint64_t now_ns);
-/* Notes that the server has refused a request for reasons of its own (conn.words has them): the log
- * hears of it once for each connection, and l2_problem_read() tells it until health_served() notes
- * that the server has executed a script. */
-void health_refused(struct link *link);
+/* Notes that the server has refused work of this kind (enum l2_work) for reasons of its own, which
+ * conn.words has. The log hears of it once, and l2_problem_read() tells it, until it is over. */
+void health_refused(struct link *link, uint32_t work);
 /* The same, behind that, of the rights that lack: `lacks` has them. */
 void health_lacks(struct link *link);
-void health_served(struct link *link);
+/* Notes that it has done such work. */
+void health_served(struct link *link, uint32_t work);
+/* The connection has to go since the server, in these words, has refused a request. */
+void health_turned_away(struct link *link, struct bytes words);
+/* Another connection has come up: what the one before it refused is not known of this one. */
+void health_begin(struct link *link, uint64_t now_ns);
 
 /* ---- waiter.c ---- */
 

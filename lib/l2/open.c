@@ -313,16 +313,27 @@ void l2_gauges_read(struct l2 *l2, struct l2_gauges *ret)
     }
 }
 
-void l2_outage_read(struct l2 *l2, struct l2_outage *ret)
+/* Reads the last outage of a kind, by where it is in a link. */
+static void read_last(struct l2 *l2, size_t at, struct l2_outage *ret)
 {
     uint64_t now_ns = clock_now_ns(l2->env->clock);
     *ret = (struct l2_outage){.ago_ms = 0};
     for (uint32_t i = 0; i < l2->link_count; i++) {
         struct l2_outage of;
-        outage_read_last(&l2->links[i]->outage, now_ns, &of);
+        outage_read_last((struct outage *)(void *)((char *)l2->links[i] + at), now_ns, &of);
         if (of.text[0] && (!ret->text[0] || of.ago_ms < ret->ago_ms))
             *ret = of;
     }
+}
+
+void l2_outage_read(struct l2 *l2, struct l2_outage *ret)
+{
+    read_last(l2, offsetof(struct link, outage), ret);
+}
+
+void l2_refusal_read(struct l2 *l2, struct l2_outage *ret)
+{
+    read_last(l2, offsetof(struct link, refusal), ret);
 }
 
 /* Reads what the server has told that has the clock. */
@@ -337,10 +348,13 @@ void l2_problem_read(struct l2 *l2, struct l2_problem *ret)
 {
     uint64_t now_ns = clock_now_ns(l2->env->clock);
     ret->text[0] = ret->first[0] = '\0';
+    ret->refused = 0;
     for (uint32_t i = 0; i < l2->link_count && ret->text[0] == '\0'; i++)
         outage_read(&l2->links[i]->outage, now_ns, ret);
-    for (uint32_t i = 0; i < l2->link_count && ret->text[0] == '\0'; i++)
+    for (uint32_t i = 0; i < l2->link_count && ret->text[0] == '\0'; i++) {
         outage_read(&l2->links[i]->refusal, now_ns, ret);
+        ret->refused = atomic_load_explicit(&l2->links[i]->refused, memory_order_relaxed);
+    }
     if (ret->text[0] == '\0' && l2->tls)
         tls_problem_read(l2->tls, ret);
     if (ret->text[0] == '\0' && l2->sentinel_tls)

@@ -265,6 +265,14 @@ static bool is_of_many(const struct request *r, const struct reply *reply)
            (reply_is_error(reply, "NOPERM") || reply_is_error(reply, "ERR"));
 }
 
+/* Returns which kind of work a request is, of enum l2_work; 0: another password, how full the
+ * server is, what it allows. */
+static uint32_t work_of(const struct request *r)
+{
+    bool around = r->decode == answer_decode_status || r->decode == answer_decode_text;
+    return r->script ? r->script->work : around ? 0 : L2_READS;
+}
+
 /* Takes an error reply. < 0: the connection has to go. */
 static int take_error(struct link *link, struct request *r, const struct reply *reply)
 {
@@ -272,13 +280,12 @@ static int take_error(struct link *link, struct request *r, const struct reply *
     if (is_too_large(reply))
         learn_argument(link, r);
     if (fatal)
-        conn_problem(&link->conn, "", reply->bytes);
+        health_turned_away(link, reply->bytes);
     else if (is_of_many(r, reply))
         atomic_store_explicit(&link->many_refused, link->connections, memory_order_relaxed);
-    else if (r->decode == answer_decode_status || r->decode == answer_decode_text)
-        ; /* another password, how full the server is, what it allows: who asked tells */
-    else if (!reply_is_error(reply, "NOSCRIPT")) /* gets here when nobody waits any more */
-        health_refused(link);
+    else if (work_of(r) != 0 && /* else who asked tells */
+             !reply_is_error(reply, "NOSCRIPT")) /* gets here when nobody waits any more */
+        health_refused(link, work_of(r));
     give(link, r, fatal ? NIGH_EOFFLINE : NIGH_EREDIS);
     return fatal ? NIGH_EOFFLINE : 0;
 }
@@ -313,8 +320,7 @@ static int take_answer(struct link *link, struct request *r, struct reply *reply
     }
     if (r->answer && status == 0) {
         r->answer->reply = reply;
-        if (r->script)
-            health_served(link);
+        health_served(link, work_of(r));
         note_server(link, &r->answer->public.clock);
     } else {
         reply_free(reply);

@@ -40,8 +40,8 @@ _Static_assert(LUA_DEL_MAX == SCRIPT_DEL_MAX, "change.lua");
 _Static_assert(LUA_TOLD_BYTES == SCRIPT_TOLD_BYTES, "common.lua");
 _Static_assert(sizeof(lease_sha1) == SCRIPT_SHA1_BYTES + 1, "the digest is not a SHA-1");
 
-#define SCRIPT(name, file)                                                                         \
-    [SCRIPT_##name] = {{file##_text, sizeof(file##_text) - 1}, file##_sha1},
+#define SCRIPT(name, file, work)                                                                   \
+    [SCRIPT_##name] = {{file##_text, sizeof(file##_text) - 1}, file##_sha1, L2_##work},
 
 const struct script script_table[SCRIPT_COUNT] = {SCRIPTS(SCRIPT)};
 

@@ -14,19 +14,22 @@
 #define SCRIPT_GROUPS_AT 640u
 #define SCRIPT_DEL_MAX 4000u  /* names that one command of a script may have */
 
-/* All scripts: X(the end of its name here, its file). */
+/* All scripts: X(the end of its name here, its file, its part of enum l2_work). */
 #define SCRIPTS(X)                                                                                 \
-    X(LEASE, lease) X(LEASE_MANY, lease_many) X(OVERRIDE, override) X(EXTEND, extend)              \
-    X(RELEASE, release) X(FILL, fill) X(FILL_MANY, fill_many) X(TELL, tell) X(CHANGE, change)      \
-    X(CHANGE_OLD, change_old) X(BEAT, beat) X(RESYNC, resync) X(PEEK, peek)
+    X(LEASE, lease, LEASES) X(LEASE_MANY, lease_many, LEASES) X(OVERRIDE, override, LEASES)        \
+    X(EXTEND, extend, LEASES) X(RELEASE, release, LEASES) X(FILL, fill, FILLS)                     \
+    X(FILL_MANY, fill_many, FILLS) X(TELL, tell, CHANGES) X(CHANGE, change, CHANGES)               \
+    X(CHANGE_OLD, change_old, CHANGES) X(BEAT, beat, BEATS) X(RESYNC, resync, BEATS)               \
+    X(PEEK, peek, LOOKS)
 
-#define SCRIPT_ID(name, file) SCRIPT_##name,
+#define SCRIPT_ID(name, file, work) SCRIPT_##name,
 enum script_id { SCRIPTS(SCRIPT_ID) SCRIPT_COUNT };
 #undef SCRIPT_ID
 
 struct script {
     struct bytes text;
     const char *sha1;
+    uint32_t work; /* of enum l2_work */
 };
 
 extern const struct script script_table[SCRIPT_COUNT];

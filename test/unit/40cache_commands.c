@@ -546,7 +546,7 @@ TEST(with_redis_it_says_how_things_are)
                  strstr(text = ask(&p, "health\n"), ": redis is not connected: ") != NULL);
     CHECK(strncmp(text, "degraded: ", 10) == 0 || strncmp(text, "doubt: ", 7) == 0);
     CHECK(says(&p, "invalidate tag t\n", "queued: "));
-    CHECK(strstr(ask(&p, "health\n"), "\nqueued: 1 changes, of which other nodes know nothing"));
+    CHECK(strstr(ask(&p, "health\n"), "\nqueued: 1 change, of which other nodes know nothing"));
     CHECK_WITHIN(WORLD_PATIENCE_MS, strncmp(text = ask(&p, "health\n"), "doubt: ", 7) == 0);
     CHECK(strstr(text, "\nclients: what L1 has is handed out as stale\n"));
     close_all(&w, &p);

@@ -18,6 +18,12 @@ static bool gauge(struct nigh *cache, const char *name)
     return nigh_stats_value(cache, NULL, name) > 0;
 }
 
+/* A look may have come since the time was read: then it is now. */
+static uint64_t between(uint64_t from_ns, uint64_t to_ns)
+{
+    return to_ns > from_ns ? to_ns - from_ns : 0;
+}
+
 static struct said span_of(uint64_t ms)
 {
     return said_span(ms * NS_PER_MS);
@@ -28,19 +34,40 @@ static struct said when_of(uint64_t ago_ms)
     return said_when(ago_ms * NS_PER_MS);
 }
 
+/* Says what is wrong, "redis is not connected" as a rule, why and since when. */
 static void say_problem(struct command *c, const char *state, const char *what,
                         const struct l2_problem *p)
 {
-    control_print(c->reply, "%s: %s is not connected: %s (for %s)\n", state, what,
-                  p->text[0] ? p->text : "it is being connected", span_of(p->for_ms).text);
+    control_print(c->reply, "%s: %s: %s (for %s, since %s)\n", state, what,
+                  p->text[0] ? p->text : "it is being connected", span_of(p->for_ms).text,
+                  said_clock(p->for_ms * NS_PER_MS).text);
     if (strcmp(p->first, p->text) != 0)
         control_print(c->reply, "%s: it began with: %s\n", state, p->first);
 }
 
-/* Says what that means for who calls now, and what waits. */
+/* Says what a server refuses that is connected. */
+static void say_refusal(struct command *c, const char *state, const struct l2_problem *p)
+{
+    static const struct {
+        uint32_t work;
+        const char *name;
+    } all[] = {{L2_BEATS, "beats"}, {L2_CHANGES, "changes"}, {L2_LEASES, "leases"},
+               {L2_FILLS, "fills"}, {L2_READS, "reads"},     {L2_LOOKS, "looks"}};
+    char what[100];
+    struct text w = text_into(what, sizeof(what));
+    const char *before = "redis is connected, but refuses ";
+    for (size_t i = 0; i < ARRAY_COUNT(all); i++) {
+        if (!(p->refused & all[i].work))
+            continue;
+        text_add(&w, "%s%s", before, all[i].name);
+        before = ", ";
+    }
+    say_problem(c, state, what, p);
+}
+
+/* Says what that means for who calls now. */
 static void say_meanwhile(struct command *c, bool in_doubt, bool connected)
 {
-    int64_t queued = nigh_stats_value(c->cache, NULL, "queued");
     if (in_doubt)
         control_print(c->reply,
                       c->cache->doubt_is_miss
@@ -49,9 +76,31 @@ static void say_meanwhile(struct command *c, bool in_doubt, bool connected)
     if (!connected)
         control_print(c->reply, "clients: what L1 lacks is loaded once in each process, or fails "
                                 "where no loader is\n");
+}
+
+/* Says what waits, of which other nodes know nothing. */
+static void say_queued(struct command *c)
+{
+    int64_t queued = nigh_stats_value(c->cache, NULL, "queued");
     if (queued > 0)
-        control_print(c->reply, "queued: %" PRId64 " changes, of which other nodes know nothing "
-                                "until redis accepts them\n", queued);
+        control_print(c->reply, "queued: %" PRId64 " change%s, of which other nodes know nothing "
+                                "until redis accepts %s\n", queued, queued == 1 ? "" : "s",
+                      queued == 1 ? "it" : "them");
+}
+
+/* Says since when nothing stored is fresh. */
+static void say_trust_lost(struct command *c)
+{
+    /* pair(coherence.trust): only compared; the order does not matter here */
+    uint64_t until_ns = atomic_load_explicit(c->cache->trusted_until, memory_order_acquire);
+    uint64_t now_ns = clock_coarse_ns(&c->cache->clock);
+    if (until_ns == 0)
+        control_print(c->reply, "doubt: nothing stored was called fresh since the opening, %s\n",
+                      said_when(between(c->cache->opened_ns, now_ns)).text);
+    else
+        control_print(c->reply, "doubt: nothing stored is called fresh since %s (for %s)\n",
+                      said_clock(between(until_ns, now_ns)).text,
+                      said_span(between(until_ns, now_ns)).text);
 }
 
 static void say_in_doubt(struct command *c, int health)
@@ -59,11 +108,30 @@ static void say_in_doubt(struct command *c, int health)
     struct l2_problem p = {0};
     l2_problem_read(c->cache->l2, &p);
     if (health == NIGH_EOFFLINE)
-        say_problem(c, "doubt", "redis", &p);
+        say_problem(c, "doubt", "redis is not connected", &p);
+    else if (p.refused)
+        say_refusal(c, "doubt", &p);
     else
         control_print(c->reply, "doubt: redis is connected, but has not vouched for what is stored "
                                 "within coherence.trust\n");
+    say_trust_lost(c);
     say_meanwhile(c, true, health != NIGH_EOFFLINE);
+}
+
+/* Says what a server that is connected refuses, or that certificates or a password are wrong.
+ * False: nothing of that. */
+static bool say_wrong(struct command *c)
+{
+    struct l2_problem p = {0};
+    l2_problem_read(c->cache->l2, &p);
+    if (p.refused)
+        say_refusal(c, "degraded", &p);
+    else if (p.text[0])
+        control_print(c->reply, "degraded: %s\n", p.text);
+    if (p.refused & (L2_LEASES | L2_FILLS | L2_READS))
+        control_print(c->reply, "clients: what L1 lacks each process may have to load for "
+                                "itself\n");
+    return p.text[0] != '\0';
 }
 
 /* Says what is wrong although values may be called fresh. False: nothing is. */
@@ -72,27 +140,27 @@ static bool say_degraded(struct command *c)
     struct l2_problem p = {0};
     if (!gauge(c->cache, "connected")) {
         l2_problem_read(c->cache->l2, &p);
-        say_problem(c, "degraded", "redis", &p);
+        say_problem(c, "degraded", "redis is not connected", &p);
         say_meanwhile(c, false, false);
-    } else if (!gauge(c->cache, "listening")) {
-        coherence_problem_read(c->cache->coherence, &p);
-        say_problem(c, "degraded", "the listener", &p);
-    } else if (gauge(c->cache, "breaker")) {
-        control_print(c->reply, "degraded: redis is slow or failing: asked only now and then\n");
-    } else {
-        l2_problem_read(c->cache->l2, &p); /* a server that refuses, certificates that are wrong */
-        if (p.text[0])
-            control_print(c->reply, "degraded: %s\n", p.text);
-        return p.text[0] != '\0';
+        return true;
     }
-    return true;
+    bool wrong = say_wrong(c);
+    bool deaf = !gauge(c->cache, "listening"), slow = gauge(c->cache, "breaker");
+    if (deaf) {
+        coherence_problem_read(c->cache->coherence, &p);
+        say_problem(c, "degraded", "the listener is not connected", &p);
+    }
+    if (slow)
+        control_print(c->reply, "degraded: redis is slow or failing: asked only now and then\n");
+    return wrong || deaf || slow;
 }
 
-static void say_outage(struct command *c, const char *what, const struct l2_outage *o)
+/* `was`: "redis was away", or what else is over. */
+static void say_outage(struct command *c, const char *was, const struct l2_outage *o)
 {
     if (!o->text[0])
         return;
-    control_print(c->reply, "last outage: %s was away for %s, which ended %s\n", what,
+    control_print(c->reply, "last outage: %s for %s, which ended %s\n", was,
                   span_of(o->lasted_ms).text, when_of(o->ago_ms).text);
     control_print(c->reply, "last outage: it began with: %s\n", o->first);
     if (strcmp(o->first, o->text) != 0)
@@ -167,12 +235,6 @@ static bool is_of_outage(const struct l2_outage *o, uint64_t took_ns, uint64_t a
            ended_ns <= ago_ns + took_ns + NS_PER_S;
 }
 
-/* A look may have come since the time was read: then it is now. */
-static uint64_t between(uint64_t from_ns, uint64_t to_ns)
-{
-    return to_ns > from_ns ? to_ns - from_ns : 0;
-}
-
 /* Says when the change came that was the latest: after an outage one that was made during it, and
  * then it is known only that the last beat before the outage did not tell of it. */
 static void say_longest(struct command *c, uint64_t took_ns, uint64_t ago_ns)
@@ -244,9 +306,11 @@ static void say_past(struct command *c)
     struct l2_outage o;
     struct coherence_past past;
     l2_outage_read(c->cache->l2, &o);
-    say_outage(c, "redis", &o);
+    say_outage(c, "redis was away", &o);
+    l2_refusal_read(c->cache->l2, &o);
+    say_outage(c, "redis was connected, but refused requests,", &o);
     coherence_outage_read(c->cache->coherence, &o);
-    say_outage(c, "the listener", &o);
+    say_outage(c, "the listener was away", &o);
     coherence_past_read(c->cache->coherence, &past);
     say_last_doubt(c, &past);
     say_last_resync(c, &past);
@@ -291,6 +355,7 @@ void command_health(struct command *c)
             health_say_cheaper(c);
     }
     if (!alone) {
+        say_queued(c);
         say_past(c);
         say_around(c);
     }

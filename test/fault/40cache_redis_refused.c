@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: MIT
+// A Redis that is there and refuses: its memory is full, its disk fails, a script runs for long, it
+// wants replicas, a right is gone. Of each people are told what it refuses, in its own words, since
+// when, and what goes on; the log has a line for the beginning and one for the end; and all that
+// waited is delivered by itself.
+
+#include <sys/stat.h>
+
+#include "support/dial.h"
+#include "support/peer.h"
+
+/* ---- what was said ---- */
+
+/* Keys: (l) lock */
+struct ear {
+    pthread_mutex_t lock;
+    size_t len;       /* (l) */
+    char said[32768]; /* (l) warnings, one a line */
+};
+
+static struct ear ear = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static void hear(void *arg, enum nigh_log_level level, const char *message)
+{
+    struct ear *e = arg;
+    pthread_mutex_lock(&e->lock);
+    size_t left = sizeof(e->said) - e->len;
+    int len = level <= NIGH_LOG_WARN ? snprintf(e->said + e->len, left, "%s\n", message) : 0;
+    e->len += (size_t)len < left ? (size_t)len : 0;
+    pthread_mutex_unlock(&e->lock);
+}
+
+/* Returns how often. */
+static unsigned said(const char *text)
+{
+    unsigned count = 0;
+    pthread_mutex_lock(&ear.lock);
+    for (const char *at = ear.said; (at = strstr(at, text)); at++)
+        count++;
+    pthread_mutex_unlock(&ear.lock);
+    return count;
+}
+
+/* ---- a node, its server, and its control socket ---- */
+
+struct scene {
+    struct redis server;
+    struct world w;
+    char folder[40];
+    char path[60];
+    unsigned misses;
+};
+
+/* `trust_ms`: short where the case waits for its end. */
+static void scene_open_at(struct scene *s, const char *uri, uint32_t trust_ms)
+{
+    struct nigh_options o = patient_options(&s->server);
+    strcpy(s->folder, "/tmp/nigh-refused-XXXXXX");
+    REQUIRE(mkdtemp(s->folder));
+    snprintf(s->path, sizeof(s->path), "%s/s", s->folder);
+    s->misses = 0;
+    ear.len = 0;
+    ear.said[0] = '\0';
+    uint64_t now_ms = check_now_ms(); /* what the case before has said may be said again */
+    while (check_now_ms() - now_ms < 1100)
+        check_pause();
+    o.redis_uri = uri;
+    o.control_socket = s->path;
+    o.log = hear;
+    o.log_arg = &ear;
+    o.trust_ms = trust_ms;
+    origin_init(&s->w.origin);
+    world_open_with(&s->w, &o, NULL, &s->w.origin);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, nigh_health(s->w.cache) == NIGH_FRESH);
+}
+
+static void scene_open(struct scene *s, char *const *args, uint32_t trust_ms)
+{
+    redis_start(&s->server, args);
+    scene_open_at(s, s->server.uri, trust_ms);
+}
+
+static void scene_close(struct scene *s)
+{
+    world_close(&s->w);
+    CHECK_EQ(rmdir(s->folder), 0);
+    redis_stop(&s->server);
+}
+
+static void run(const struct scene *s, const char *command)
+{
+    char *reply = redis_command(&s->server, command);
+    CHECK_STR(reply, "OK");
+    free(reply);
+}
+
+static char *ask(const struct scene *s, const char *line)
+{
+    static char text[DIAL_BYTES];
+    CHECK(dial_ask(s->path, line, text));
+    return text;
+}
+
+/* Whether nigh health has this text, and is in this state. */
+static bool health(const struct scene *s, const char *state, const char *text)
+{
+    const char *told = ask(s, "health\n");
+    return strncmp(told, state, strlen(state)) == 0 && strstr(told, text);
+}
+
+#define CHECK_HEALTH(s, state, text)                                                               \
+    do {                                                                                           \
+        if (!CHECK_WITHIN(WORLD_PATIENCE_MS, health(s, state, text)))                              \
+            check_note("%s", ask(s, "health\n"));                                                  \
+    } while (0)
+
+/* A miss of a key that nobody has, which its loader serves whatever Redis says. */
+static void miss(struct scene *s)
+{
+    char key[20], row[40];
+    snprintf(key, sizeof(key), "new %u", s->misses++);
+    snprintf(row, sizeof(row), "%s=1", key);
+    CHECK_STR(ask_fetch(s->w.space, key, NULL).text, row);
+}
+
+/* Waits for so many beats. */
+static void let_beat(struct scene *s, int64_t count)
+{
+    int64_t until = world_count(&s->w, "beat") + count;
+    CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&s->w, "beat") >= until);
+}
+
+static bool is_delivered(struct scene *s)
+{
+    return world_count(&s->w, "queued") == 0 && nigh_health(s->w.cache) == NIGH_FRESH;
+}
+
+/* ---- part of the work ---- */
+
+/* Beats, changes and reads go on, and are no reason to take it for well. */
+TEST(a_full_server_that_answers_beats_is_told_as_full)
+{
+    static char *const args[] = {"--maxmemory", "100mb", "--maxmemory-policy", "volatile-lru",
+                                 NULL};
+    struct scene s;
+    scene_open(&s, args, WORLD_PATIENCE_MS);
+    run(&s, "CONFIG SET maxmemory-policy noeviction");
+    run(&s, "CONFIG SET maxmemory 1");
+    CHECK_WITHIN(WORLD_PATIENCE_MS, (miss(&s), said("refuses a request: OOM ")) == 1);
+    let_beat(&s, 3);
+    CHECK_EQ(peer_tell(&s.w, NIGH_TARGET_KEY, "k"), 0);
+    CHECK(health(&s, "degraded: redis is connected, but refuses leases: OOM command not allowed "
+                     "when used memory > 'maxmemory' (for ", " UTC)\nclients: what L1 lacks each "
+                     "process may have to load for itself\n"));
+    CHECK(strstr(ask(&s, "explain s k\n"), "trust      held for "));
+    CHECK(health(&s, "degraded: ", "refuses leases: OOM ")); /* explain's look was served */
+    run(&s, "CONFIG SET maxmemory 0");
+    CHECK_WITHIN(WORLD_PATIENCE_MS, (miss(&s), health(&s, "ok\n", "")));
+    CHECK(health(&s, "ok\n", "\nlast outage: redis was connected, but refused requests, for "));
+    CHECK(health(&s, "ok\n", "\nlast outage: it began with: OOM command not allowed "));
+    CHECK_WITHIN(WORLD_PATIENCE_MS, said("takes all requests again") == 1);
+    run(&s, "CONFIG SET maxmemory 1"); /* the next time is news */
+    CHECK_WITHIN(WORLD_PATIENCE_MS, (miss(&s), said("refuses a request: OOM ")) == 2);
+    scene_close(&s);
+}
+
+/* The listener hears, hits are fresh, and no other node learns of a change. */
+TEST(a_server_that_takes_no_changes_is_told_so_and_what_waits)
+{
+    static char *const args[] = {"--user", "app", "on", ">pw", "allkeys", "allchannels", "+@all",
+                                 NULL};
+    struct scene s;
+    char uri[200];
+    redis_start(&s.server, args);
+    snprintf(uri, sizeof(uri), "unix://app:pw@%s", s.server.socket);
+    scene_open_at(&s, uri, WORLD_PATIENCE_MS);
+    run(&s, "ACL SETUSER app -publish");
+    CHECK_EQ(peer_tell(&s.w, NIGH_TARGET_KEY, "k"), NIGH_QUEUED);
+    CHECK_HEALTH(&s, "degraded: redis is connected, but refuses changes: NOPERM for PUBLISH",
+                 "\nqueued: 1 change, of which other nodes know nothing until redis accepts it\n");
+    let_beat(&s, 3);
+    CHECK(health(&s, "degraded: ", "refuses changes: NOPERM for PUBLISH"));
+    run(&s, "ACL SETUSER app +publish");
+    CHECK_WITHIN(WORLD_PATIENCE_MS, is_delivered(&s));
+    CHECK_HEALTH(&s, "ok\n", "\ndelivered: 1 change that waited was told to all nodes ");
+    scene_close(&s);
+}
+
+/* ---- all of it ---- */
+
+/* Goes through what a server brings that refuses beats and changes for this reason. */
+static void check_refused(struct scene *s, const char *why)
+{
+    char line[200];
+    CHECK_EQ(peer_tell(&s->w, NIGH_TARGET_KEY, "k"), NIGH_QUEUED);
+    snprintf(line, sizeof(line), "doubt: redis is connected, but refuses beats, changes");
+    CHECK_HEALTH(s, line, why);
+    CHECK(health(s, "doubt: ", "\ndoubt: nothing stored is called fresh since "));
+    CHECK(health(s, "doubt: ", "\nqueued: 1 change, "));
+    CHECK(strstr(ask(s, "explain s k\n"), "Redis refuses"));
+    CHECK(strstr(ask(s, "get redis_problem\n"), why));
+    snprintf(line, sizeof(line), "refuses a request: %s", why);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, said(line) == 1);
+}
+
+static void check_recovery(struct scene *s, const char *why)
+{
+    char line[200];
+    CHECK_WITHIN(WORLD_PATIENCE_MS, is_delivered(s));
+    snprintf(line, sizeof(line), "\nlast doubt: redis refused: %s", why);
+    CHECK_HEALTH(s, "ok\n", line);
+    snprintf(line, sizeof(line), "refuses a request: %s", why);
+    CHECK_EQ(said(line), 1);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, said("takes all requests again") == 1);
+}
+
+TEST(a_server_that_cannot_save_is_told_in_whole_sentences)
+{
+    static const char why[] = "MISCONF Redis is configured to save RDB snapshots, but it's "
+                              "currently unable to persist to disk. (for ";
+    static const char begin[] = "MISCONF Redis is configured to save RDB snapshots";
+    struct scene s;
+    static char *const args[] = {"--save", "3600 1", NULL};
+    char dump[96];
+    scene_open(&s, args, 1000);
+    snprintf(dump, sizeof(dump), "%s/dump.rdb", s.server.dir);
+    unlink(dump);
+    REQUIRE(mkdir(dump, 0700) == 0);
+    free(redis_command(&s.server, "BGSAVE"));
+    CHECK_WITHIN(WORLD_PATIENCE_MS, said("MISCONF"));
+    CHECK_HEALTH(&s, "doubt: ", why);
+    check_refused(&s, begin);
+    run(&s, "CONFIG SET stop-writes-on-bgsave-error no");
+    check_recovery(&s, begin);
+    rmdir(dump);
+    scene_close(&s);
+}
+
+/* Each of its connections comes up, is refused the first beat, and goes. */
+TEST(a_server_that_wants_replicas_filled_the_log)
+{
+    struct scene s;
+    scene_open(&s, NULL, 1000);
+    run(&s, "CONFIG SET min-replicas-to-write 1");
+    CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&s.w, "l2_lost") >= 4);
+    CHECK_HEALTH(&s, "doubt: redis ", "NOREPLICAS Not enough good replicas to write (for ");
+    CHECK_EQ(said("is not connected: NOREPLICAS"), 1);
+    CHECK_EQ(said("is connected again"), 0);
+    run(&s, "CONFIG SET min-replicas-to-write 0");
+    CHECK_WITHIN(WORLD_PATIENCE_MS, nigh_health(s.w.cache) == NIGH_FRESH);
+    CHECK_HEALTH(&s, "ok\n", "\nlast outage: redis was away for ");
+    CHECK_EQ(said("is connected again"), 1);
+    scene_close(&s);
+}
