@@ -330,6 +330,8 @@ TEST(the_cap_that_is_nearer_is_named)
     const char *key = key_that_is(&w, "evicted");
     if (CHECK(key))
         CHECK_REASON(w.space, key, "evicted", "to make room: with more l1.entries");
+    for (unsigned i = 0; i < 1000; i++) /* until all four shards are full */
+        put(&w, key_numbered(i), 10);
     CHECK(explain_says(w.space, "never asked for", "L1 is full (400 of 400 values of l1.entries)"));
     world_close(&w);
 }
