@@ -435,12 +435,12 @@ enum l1_fate {
     L1_FATE_REFUSED_POLICY, /* the policy kept what is there */
     L1_FATE_REFUSED_FULL,   /* there was no room, and nothing could be evicted */
     L1_FATE_EXPIRED,
+    L1_FATE_MOVED,          /* the space got a table apart, and began empty: all that it had */
     L1_FATE_RARE,
     L1_FATE_CHANGED = L1_FATE_RARE, /* invalidated, or written by somebody: `who` */
     L1_FATE_REFUSED_FLOOR,  /* it was invalidated while it was on its way */
     L1_FATE_REFUSED_LARGE,  /* larger than L1 takes */
     L1_FATE_OVERSIZE,       /* above the space's limit */
-    L1_FATE_MOVED,          /* the space got a table apart, and began empty */
     L1_FATE_FAILED,         /* its load failed */
     L1_FATE_PUT_REFUSED,    /* what was put is older than what there is, or too large */
     L1_FATE_COUNT

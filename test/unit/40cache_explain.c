@@ -477,6 +477,35 @@ TEST(a_space_that_moved_began_empty)
     world_close(&w);
 }
 
+static int half_absent(struct origin *o, struct nigh_fill *fill)
+{
+    size_t len;
+    const char *key = nigh_fill_key(fill, &len);
+    return key[len - 1] % 2 ? nigh_fill_absent(fill) : origin_answer(o, fill);
+}
+
+/* All that a space has moves at once: that is no reason to forget who changed what. */
+TEST(a_space_that_moves_pushes_out_no_change)
+{
+    struct world w;
+    struct nigh_options o = world_options(&w);
+    o.l1_memory = 8 * MIB; /* 512 places for changes */
+    world_open(&w, &o, NULL);
+    w.origin.script = half_absent;
+    for (unsigned i = 0; i < 20; i++)
+        CHECK_EQ(nigh_invalidate(w.space, key_numbered(i), strlen(key_numbered(i)), NULL), 0);
+    for (unsigned i = 20; i < 4000; i++)
+        ask_fetch(w.space, key_numbered(i), NULL);
+    CHECK_EQ(nigh_set(w.cache, "space.memory", "3m"), 0);
+    CHECK_GE(count_of(&w, "changed", 20), 15); /* some may share a place */
+    unsigned moved[2] = {0, 0}; /* values, and answers "does not exist" */
+    for (unsigned i = 20; i < 4000; i++)
+        moved[i % 2] += explain_has(w.space, key_numbered(i), "reason", "moved");
+    CHECK_GT(moved[0], 500);
+    CHECK_GT(moved[1], 100);
+    world_close(&w);
+}
+
 /* ---- what is said, and how much ---- */
 
 static unsigned lines_of(const char *text)
