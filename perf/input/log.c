@@ -69,7 +69,8 @@ static const char *hint(const char *head, size_t len)
     if (len > 0 && head[0] == '{')
         return "\nOf JSON make such lines first";
     if (zeros > 0 && (zeros == len / 2 || zeros == len / 2 - 1))
-        return "\nIt looks like UTF-16: iconv -f UTF-16 -t UTF-8 FILE | perf/run ... -";
+        return "\nIt looks like UTF-16: put iconv -f UTF-16 -t UTF-8 FILE | before the command,"
+               "\nand - in the place of the file";
     return zeros > 0 ? "\nIt is no text: is it a trace (--trace)?" : "";
 }
 
@@ -78,9 +79,9 @@ static char *judge(const struct input *in, const char *path, const char *hint)
     if (in->lines == 0)
         return must_print("%s is empty", path);
     if (is_mostly_garbage(in))
-        return must_print("%s is no access log in the common or combined format (host - - [time] "
-                          "\"GET /path HTTP/1.1\" 200 bytes): %llu of %llu lines are no requests; "
-                          "line %llu: \"%s\"%s",
+        return must_print("%s is no access log in the common or combined format\n"
+                          "(host - - [time] \"GET /path HTTP/1.1\" 200 bytes):\n"
+                          "%llu of %llu lines are no requests; line %llu: \"%s\"%s",
                           path, (unsigned long long)in->garbage, (unsigned long long)in->lines,
                           (unsigned long long)in->first_garbage, in->shown, hint);
     if (in->trace.count == 0)

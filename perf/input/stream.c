@@ -166,7 +166,8 @@ static bool look_inside(struct stream *s, char **ret_why)
     const char *at = s->out.bytes;
     for (size_t i = 0; i < sizeof(packed) / sizeof(packed[0]); i++)
         if (begins(at, got, packed[i].magic)) {
-            *ret_why = must_print("%s is compressed with %s: give it as \"%s %s | perf/run ... -\"",
+            *ret_why = must_print("%s is compressed with %s:\n"
+                                  "put %s %s | before the command, and - in the place of the file",
                                   s->path, packed[i].with, packed[i].by, s->path);
             return false;
         }
@@ -175,7 +176,8 @@ static bool look_inside(struct stream *s, char **ret_why)
     s->unzstd = unzstd_create();
     if (!s->unzstd) {
         *ret_why = must_print("%s is compressed with zstd, and libzstd-dev was not there when this "
-                              "was built: give it as \"zstdcat %s | ... -\"",
+                              "was built:\n"
+                              "put zstdcat %s | before the command, and - in the place of the file",
                               s->path, s->path);
         return false;
     }

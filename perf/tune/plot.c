@@ -61,7 +61,7 @@ static void draw(struct plot *p, const struct tune *t, const struct knee_point *
 }
 
 /* Sizes below the axis, as many as have room, and what the letters are. */
-static void print_axis(const struct plot *p, FILE *out)
+static void print_axis(const struct plot *p, const char *policy, FILE *out)
 {
     unsigned every = (unsigned)ceil(10 / p->step), at = 0;
     fprintf(out, "         +");
@@ -73,7 +73,8 @@ static void print_axis(const struct plot *p, FILE *out)
             fputc(' ', out);
         at += (unsigned)fprintf(out, "%s", tune_size(exp2(p->first + d)));
     }
-    fprintf(out, "\n          o replayed   K the knee: where more memory is not worth it\n");
+    fprintf(out, "\n          %s: o replayed   K the knee: where more memory is not worth it\n",
+            policy);
 }
 
 void tune_plot(const struct tune *t, FILE *out)
@@ -93,5 +94,5 @@ void tune_plot(const struct tune *t, FILE *out)
             p.cells[row][c] = '\0';
         fprintf(out, "%s\n", p.cells[row]);
     }
-    print_axis(&p, out);
+    print_axis(&p, t->settings->policies[t->policy], out);
 }

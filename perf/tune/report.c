@@ -136,11 +136,12 @@ static void print_heading(const struct tune *t, FILE *out)
 {
     fprintf(out,
             "\nShare of requests answered from memory, %%: replayed through nigh, "
-            "one shard,\n%s\n",
+            "one shard,\n%s; exact LRU: computed. The right two: of %s.\n",
             t->settings->ttl_s
                 ? table_print("values live %llu s", (unsigned long long)t->settings->ttl_s)
             : tune_has_lives(t) ? "values live as recorded"
-                                : "values live for ever");
+                                : "values live for ever",
+            t->settings->policies[t->policy]);
 }
 
 static void print_names(const struct tune *t, FILE *out)
@@ -158,9 +159,9 @@ static void print_saved(const struct tune *t, const struct knee_point *points, u
     double left = points[row].misses;
     double twice = knee_misses_at(points, t->size_count, 2 * points[row].bytes);
     if (t->cut && 2 * points[row].bytes > points[t->size_count - 1].bytes)
-        fprintf(out, "%15.1f%19s", unit * left, "not replayed");
+        fprintf(out, "%17.1f%19s", unit * left, "not replayed");
     else
-        fprintf(out, "%15.1f%11.1f (%3.0f %%)", unit * left, unit * (left - twice),
+        fprintf(out, "%17.1f%11.1f (%3.0f %%)", unit * left, unit * (left - twice),
                 left > 0 ? percent(1 - twice / left) : 0);
     fprintf(out, "%s\n", row == t->knee ? " <- knee" : "");
 }
@@ -171,13 +172,13 @@ static void print_sizes(const struct tune *t, FILE *out)
     tune_points(t, false, points);
     print_heading(t, out);
     print_names(t, out);
-    fprintf(out, "%13s%15s%19s\n", "exact LRU", "loads of 1,000", "a doubling saves");
+    fprintf(out, "%11s%17s%19s\n", "exact LRU", "loads of 1,000", "a doubling saves");
     for (unsigned i = 0; i < t->size_count; i++) {
         const struct tune_size *s = &t->sizes[i];
         fprintf(out, "%9s", tune_size((double)s->bytes));
         for (unsigned p = 0; p < t->policy_count; p++)
             fprintf(out, "%8.2f", percent(s->by[p].hits));
-        fprintf(out, "%13.2f", percent(s->lru));
+        fprintf(out, "%11.2f", percent(s->lru));
         print_saved(t, points, i, 1000, out);
     }
 }
@@ -192,21 +193,22 @@ static void print_times(const struct tune *t, FILE *out)
     fprintf(out, "\nShare of the time of loads saved, %%, by the same replays (the knee goes by "
                  "it)\n");
     print_names(t, out);
-    fprintf(out, "%13s%15s%19s\n", "", "s of loading", "a doubling saves");
+    fprintf(out, "%11s%17s%19s\n", "", "s of loading", "a doubling saves");
     for (unsigned i = 0; i < t->size_count; i++) {
         const struct tune_size *s = &t->sizes[i];
         fprintf(out, "%9s", tune_size((double)s->bytes));
         for (unsigned p = 0; p < t->policy_count; p++)
             fprintf(out, "%8.2f", percent(1 - replay_left(&s->by[p])));
-        fprintf(out, "%13s", "");
+        fprintf(out, "%11s", "");
         print_saved(t, points, i, s->by[t->policy].all_s, out);
     }
 }
 
 static void print_shards(const struct shards_result *r, FILE *out)
 {
-    fprintf(out, "\nThe same requests by %u thread%s at once, misses are put: %u rounds in turn\n",
-            r->threads, r->threads > 1 ? "s" : "", r->rounds);
+    fprintf(out, "\nThe same requests by %u thread%s, misses are put: %u round%s in turn%s\n",
+            r->threads, r->threads > 1 ? "s at once" : "", r->rounds, r->rounds > 1 ? "s" : "",
+            r->count > 1 && r->rounds > 1 ? ",\nhalf of which lie within +-" : "");
     fprintf(out, "%10s%16s%22s\n", "l1.shards", "requests/s", "of the best");
     for (unsigned i = 0; i < r->count; i++) {
         const struct shards_one *one = &r->all[i];
@@ -318,8 +320,9 @@ static void explain_no_shards(const struct shards_result *r, FILE *out)
     if (r->rounds == 1)
         fprintf(out, "             one round cannot tell; try --rounds 9\n");
     else if (r->noise > SHARDS_TOLERANCE_MOST)
-        fprintf(out, "             this machine is too busy to tell: rounds differ by +- %.2f, and "
-                     "%.2f\n             would do; try --round-time 500ms, or when it is idle\n",
+        fprintf(out, "             this machine is too busy to tell: the middle one of the +- is "
+                     "%.2f,\n             and may be %.2f; try --round-time 500ms, or when it is "
+                     "idle\n",
                 r->noise, SHARDS_TOLERANCE_MOST);
     else
         fprintf(out, "             none from %u to %u differs from the best by more than rounds "
@@ -387,8 +390,8 @@ static void print_lifetimes(const struct tune *t, FILE *out)
     bool changes = t->in.has_lives || t->in.trace.change_count;
     if (tune_has_lives(t))
         fprintf(out,
-                "  lifetimes are in it%s. For ever, and with memory for all, hits\n"
-                "  would be %.1f %%: the rest is what lifetimes cost, and no memory helps\n",
+                "  lifetimes are in it%s. For ever, and with memory for all,\n"
+                "  hits would be %.1f %%: the rest is what lifetimes cost, and no memory helps\n",
                 changes ? "" : ", invalidations are not", percent(curve_top(&t->curve)));
     else
         fprintf(out, "  lifetimes%s are not in it: real hits are fewer%s\n",

@@ -285,12 +285,19 @@ measure 'NIGH_CONF=l1.memory=4m' tune tune --log "$folder/access.log" --rounds 2
     --round-time 5ms --ttl 60s
 has "$folder/out" '4 of 2,004 lines are no requests; first: line 8'
 has "$folder/out" '"no request at all"'
-has "$folder/out" 'values live 60 s'
+has "$folder/out" 'values live 60 s; exact LRU: computed. The right two: of lfu.'
+has "$folder/out" 'exact LRU   loads of 1,000   a doubling saves'
+has "$folder/out" '          lfu: o replayed   K the knee'
+[ "$build" = Debug ] || ! grep -vF "$folder" "$folder/out" | grep -n '.\{81,\}' ||
+    fail "tune: wider than 80 columns"
 if [ "$build" != Debug ]; then
     try 2 'is it a log' tune tune access.log
     try 2 'is empty' tune tune --log "$folder/empty.log"
     try 2 'is cut off' tune tune --trace "$folder/cut.oracleGeneral"
     try 2 'no access log' tune tune --log "$0"
+    gzip -c "$folder/access.log" >"$folder/access.log.gz"
+    try 2 'access.log.gz | before the command, and - in the place of the file' \
+        tune tune --log "$folder/access.log.gz"
     try 2 'none of 1 is for a key that was there before' tune tune --log "$folder/one.log"
     try 2 'is a device' tune tune --log /dev/zero
 fi

@@ -41,11 +41,11 @@ TEST(what_has_to_be_unpacked_first_is_said)
         const char *bytes, *word;
         size_t len;
     } files[] = {
-        {"\x1f\x8b\x08xxxxx", "\"zcat ", 8},
-        {"BZh91AY&SY", "\"bzcat ", 10},
-        {"\xfd" "7zXZ\0xx", "\"xzcat ", 8},
-        {"\x04\x22\x4d\x18xxxx", "\"lz4cat ", 8},
-        {"PK\x03\x04xxxx", "\"unzip -p ", 8},
+        {"\x1f\x8b\x08xxxxx", "put zcat ", 8},
+        {"BZh91AY&SY", "put bzcat ", 10},
+        {"\xfd" "7zXZ\0xx", "put xzcat ", 8},
+        {"\x04\x22\x4d\x18xxxx", "put lz4cat ", 8},
+        {"PK\x03\x04xxxx", "put unzip -p ", 8},
         {"\xff\xfeh\0 \0-\0 \0", "iconv -f UTF-16 ", 10},
         {"\xfe\xff\0h\0 \0-\0 ", "iconv -f UTF-16 ", 10},
         {"h\0 \0-\0 \0", "iconv -f UTF-16 ", 8},
