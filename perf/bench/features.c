@@ -44,27 +44,34 @@ static const struct {
     [CALL_TAG_FLOORS] = {"the call, the same tag", &candidate_nigh, TAGGED_RAISED, CALL},
 };
 
-/* Returns by how much a round's own two figures differ, in the middle: see measure.h on ratios. */
-static double added_ns(const struct subject *s, const struct subject *base, unsigned rounds)
+/* Returns by how much a round's own two figures differ, in the middle, and between what that lies:
+ * see measure.h on ratios. */
+static double added_ns(const struct subject *s, const struct subject *base, unsigned rounds,
+                       double *ret_low, double *ret_high)
 {
     double differences[ROUNDS_MAX];
     for (unsigned i = 0; i < rounds; i++)
         differences[i] = s->figures[i] - base->figures[i];
+    median_range(differences, rounds, MEDIAN_SURE, ret_low, ret_high);
     return median(differences, rounds);
 }
 
 static void report(const char *size, const struct subject *subjects, unsigned rounds)
 {
-    printf("\n%s uniform, free: what a hit costs, CPU ns\n%-36s%10s%10s%10s\n", size, "", "in all",
-           "added", "share");
+    printf("\n%s uniform, free: what a hit costs, CPU ns; added: to the step before, a tag: to\n"
+           "\"pin and release\"; the median of the rounds' differences, so it does not sum up\n"
+           "%-36s%10s%10s%18s\n",
+           size, "", "in all", "added", "between");
     for (int i = 0; i < ROWS; i++) {
         const struct subject *base = &subjects[rows[i].base];
-        double all = median(subjects[i].figures, rounds);
-        double ratio = median_ratio(subjects[i].figures, base->figures, rounds);
-        double added = added_ns(&subjects[i], base, rounds);
+        double low, high, added = added_ns(&subjects[i], base, rounds, &low, &high);
         char name[56];
         snprintf(name, sizeof(name), "%s: %s", size, rows[i].name);
-        printf("%-36s%10.1f%10.1f%9.1f%%\n", rows[i].name, all, added, (ratio - 1) * 100);
+        printf("%-36s%10.1f", rows[i].name, median(subjects[i].figures, rounds));
+        if (i == FIND || rounds == 1)
+            printf("%10.1f%18s\n", added, "-");
+        else
+            printf("%10.1f%9.1f to %5.1f\n", added, low, high);
         result_add_rounds("features", name, "get", "cpu ns/lookup", &subjects[i], base, rounds);
         result_add("features", name, "added", "cpu ns/lookup", added, NULL, 0);
     }

@@ -44,6 +44,13 @@ static const char *const metrics[] = {"get", "get and copy", "get inlined"};
 
 static void print_heading(const char *size, const char *keys)
 {
+    static bool explained;
+    if (!explained)
+        printf("\nnigh copy: values copied out, as mutex and glib do. core: nigh inlined into the "
+               "loop.\nlfht, mutex, ck_ht, glib: hash tables without lifetimes, cap or counters. "
+               "limit: two loads\nfrom as much memory and nothing else. Medians; a ratio is made "
+               "in each round.\n");
+    explained = true;
     printf("\n%s entries, %s: CPU ns per lookup; chain: the next key needs this value\n%-30s",
            size, keys, "");
     for (int i = 0; i < ENTRANTS; i++)

@@ -15,12 +15,12 @@
 #include "bench/bench.h"
 #include "bench/stage.h"
 #include "support/fail.h"
+#include "support/table.h"
 
 #define VALUE_BYTES 100u
 #define ENTRANTS_MAX 16u
 #define METRIC_UNIT "cpu ns/op"
 #define CASE_NAME_MAX 56u
-#define COLUMN 9
 
 struct entrant {
     const char *title;
@@ -179,49 +179,26 @@ static double dropped_percent(const struct writing *w)
     return w->puts ? 100.0 * (double)w->dropped / (double)w->puts : 0;
 }
 
-static void print_row(const char *name, double (*figure)(const struct subject *, unsigned, size_t),
-                      const char *format, const struct subject *subjects, size_t count,
-                      unsigned rounds)
+/* Prints a line for each: there are too many of them for columns. */
+static void print_one(const struct subject *nigh, const struct subject *s, unsigned rounds)
 {
-    printf("%-22s", name);
-    for (size_t i = 0; i < count; i++)
-        printf(format, COLUMN, figure(subjects, rounds, i));
-    printf("\n");
-}
-
-static double time_of(const struct subject *subjects, unsigned rounds, size_t i)
-{
-    return median(subjects[i].figures, rounds);
-}
-
-static double ratio_of(const struct subject *subjects, unsigned rounds, size_t i)
-{
-    return median_ratio(subjects[0].figures, subjects[i].figures, rounds);
-}
-
-static double process_time_of(const struct subject *subjects, unsigned rounds, size_t i)
-{
-    const struct writing *w = subjects[i].arg;
-    return median(w->process_ns + 1, rounds);
-}
-
-static double dropped_of(const struct subject *subjects, unsigned rounds, size_t i)
-{
-    (void)rounds;
-    return dropped_percent(subjects[i].arg);
+    const struct writing *w = s->arg;
+    double ratios[ROUNDS_MAX], low, high;
+    ratios_of(nigh->figures, s->figures, rounds, ratios);
+    median_range(ratios, rounds, MEDIAN_SURE, &low, &high);
+    printf("  %-22s%10.1f%14.1f%16.2f%18.2f%16s\n", s->name, median(s->figures, rounds),
+           median(w->process_ns + 1, rounds), dropped_percent(w), median(ratios, rounds),
+           s != nigh && rounds > 1 ? table_print("%.2f to %.2f", low, high) : "-");
 }
 
 static void print_case(const char *name, const struct subject *subjects, size_t count,
                        unsigned rounds)
 {
-    printf("%-22s", "");
+    printf("%-24s%10s%14s%16s%18s%16s\n", name, "CPU ns", "with helpers", "not stored, %",
+           "nigh's / theirs", "between");
     for (size_t i = 0; i < count; i++)
-        printf("%*s", COLUMN, subjects[i].name);
-    printf("\n");
-    print_row(name, time_of, "%*.1f", subjects, count, rounds);
-    print_row("  nigh's time / theirs", ratio_of, "%*.2f", subjects, count, rounds);
-    print_row("  with helper threads", process_time_of, "%*.1f", subjects, count, rounds);
-    print_row("  puts not stored, %", dropped_of, "%*.2f", subjects, count, rounds);
+        print_one(&subjects[0], &subjects[i], rounds);
+    table_end();
     for (size_t i = 0; i < count; i++) {
         const struct writing *w = subjects[i].arg;
         if (w->missed || w->wrong)

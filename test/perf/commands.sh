@@ -215,6 +215,9 @@ if [ -x "$programs/perf_bench" ]; then
     if [ -x "$programs/perf_report" ]; then
         measure 'pictures' bench hit --quick --rounds 1 --only 'features' --html "$folder/hit.html"
     fi
+    measure 'the median of the rounds' bench hit --quick --rounds 1 --only features
+    measure 'between' bench write --quick --rounds 1 --threads 1 --only '95/5'
+    awk 'length > 100 { exit 1 }' "$folder/out" || fail "write: wider than 100 columns"
     # A name that JSON has to escape.
     head -c 8000 "$programs/perf_bench" >"$folder/a \"b\" \\c.t8"
     measure 'belady' bench trace "$folder/a \"b\" \\c.t8" --objects 50 --json "$folder/trace.json"
