@@ -22,6 +22,12 @@ void say_span(struct text *w, uint64_t ns)
         text_add(w, "%.0f days", s / SECONDS_A_DAY);
 }
 
+/* A span in two digits is off by a twentieth at most: "10 s" may be 9.95 s or 10.5 s. */
+void say_bound(struct text *w, uint64_t ns)
+{
+    say_span(w, ns + ns / 20);
+}
+
 void say_ago(struct text *w, uint64_t ns)
 {
     if (ns < NS_PER_S) {
@@ -72,6 +78,11 @@ static struct said said_by(void (*say)(struct text *, uint64_t), uint64_t ns)
 struct said said_span(uint64_t ns)
 {
     return said_by(say_span, ns);
+}
+
+struct said said_bound(uint64_t ns)
+{
+    return said_by(say_bound, ns);
 }
 
 struct said said_when(uint64_t ago_ns)

@@ -13,6 +13,8 @@
 
 /* Say a duration in two or three digits, such as "1.2 s" or "3 h". */
 void say_span(struct text *w, uint64_t ns);
+/* Say one that is a bound: what is said is no less. */
+void say_bound(struct text *w, uint64_t ns);
 /* Say how long ago something was. What is less than a second ago is not known better than that. */
 void say_ago(struct text *w, uint64_t ns);
 /* The wall clock's time, for say_clock_at(): whoever reads it where he reads the ages that he tells
@@ -31,6 +33,7 @@ struct said {
     char text[64];
 };
 struct said said_span(uint64_t ns);
+struct said said_bound(uint64_t ns);
 struct said said_when(uint64_t ago_ns);
 struct said said_clock(uint64_t ago_ns);
 

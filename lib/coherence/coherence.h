@@ -301,11 +301,20 @@ struct coherence_delivery {
     uint64_t ago_ms;    /* since the last one was delivered */
 };
 
+/* A change that has waited for less in its node's queue is on time; and an attempt to tell Redis
+ * takes no longer. */
+#define COHERENCE_LATE_MS 1000u
+/* Nodes do not tell of longer waiting. */
+#define COHERENCE_WAITED_MOST_MS (UINT16_MAX * UINT64_C(100))
+
 /* Changes of other nodes that came here late, for they had waited in the queues of those. */
 struct coherence_late {
     uint64_t count;     /* things named, of one outage. 0: there were none */
-    uint64_t waited_ms; /* the longest */
+    uint64_t waited_ms; /* the longest; COHERENCE_WAITED_MOST_MS: that or longer */
     uint64_t node;      /* ... by the incarnation of who had it */
+    uint64_t heard_ms;  /* so long after its call each was heard here, at most, if none has waited
+                           for longer than nodes tell */
+    uint64_t since_ms;  /* since the first one came */
     uint64_t ago_ms;    /* since the last one came */
 };
 

@@ -14,8 +14,8 @@
 #define FLAG_SOFT 1
 #define IDENTITY_BYTES 48 /* replid and id */
 #define CALL_NUMBER_BITS 48 /* enough for a million calls a second in nine years */
-#define CALL_WAITED_UNIT_MS 100
 #define CALL_WAITED_MOST UINT16_MAX
+#define CALL_WAITED_UNIT_MS (COHERENCE_WAITED_MOST_MS / CALL_WAITED_MOST)
 
 static const uint8_t frame_head[COHERENCE_HEAD_BYTES] = {'n', 'f', FRAME_VERSION, 0};
 

@@ -44,7 +44,8 @@ bool coherence_message_next(struct coherence_message *m, struct coherence_item *
 /* Returns what names a call: its number, which the node counts, and for how long the oldest of its
  * items has waited. Builds that know of no waiting take the whole of it for the number. */
 uint64_t coherence_call(uint64_t number, uint64_t waited_ms);
-/* Returns how long that is: rounded down to a tenth of a second, an hour and 49 minutes at most. */
+/* Returns how long that is: rounded down to a tenth of a second, an hour and 49 minutes at most
+ * (COHERENCE_WAITED_MOST_MS). */
 uint64_t coherence_call_waited_ms(uint64_t call);
 
 struct bytes coherence_message_head(void);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "coherence/beat.h"
+#include "coherence/trust.h"
 
 /* The keeper comes when trust runs out; if it comes so much later it was stopped. */
 #define LATE_NS (500 * NS_PER_MS)
@@ -98,26 +99,42 @@ void past_delivered(struct coherence *c, const struct coherence_delivery *d)
     pthread_mutex_unlock(&p->lock);
 }
 
-/* Below that nobody asks what has held a change up: a queue's first attempts take some tenths. */
-#define LATE_MS 1000u
 /* Nodes that come back from one outage deliver within seconds of one another: pauses between their
  * attempts are 2 s at most. What comes later is of another. */
 #define LATE_APART_MS 10000u
+
+/* Returns for how long Redis may have had what is heard of now: it came after the last beat that
+ * vouched for all that was before it. */
+static uint64_t unheard_ms(const struct coherence *c)
+{
+    uint64_t now_ns = clock_coarse_ns(c->config.env->clock);
+    uint64_t until_ns = atomic_load_explicit(coherence_trusted_until(c), memory_order_relaxed);
+    uint64_t after_ns = now_ns + c->config.trust_ms * NS_PER_MS;
+    return until_ns ? (after_ns - u64_min(after_ns, until_ns)) / NS_PER_MS : 0;
+}
+
+/* Returns how long after its call a change is heard now, at most: what it has waited (which is told
+ * rounded down), its way to Redis, and how long it was there. */
+static uint64_t heard_after_ms(const struct coherence *c, uint64_t waited_ms)
+{
+    return waited_ms + 100 + COHERENCE_LATE_MS + unheard_ms(c);
+}
 
 void past_late(struct coherence *c, const struct coherence_message *m)
 {
     struct past *p = c->past;
     struct coherence_late *l = &p->of.late;
     uint64_t waited_ms = coherence_call_waited_ms(m->call);
-    if (waited_ms < LATE_MS)
+    if (waited_ms < COHERENCE_LATE_MS)
         return;
     uint64_t now = now_ms(c);
     stats_add(c->config.stats, STATS_FRAME_LATE, m->item_count);
     pthread_mutex_lock(&p->lock);
     if (now >= l->ago_ms + LATE_APART_MS)
-        *l = (struct coherence_late){.count = 0};
+        *l = (struct coherence_late){.since_ms = now};
     l->count += m->item_count;
     l->ago_ms = now;
+    l->heard_ms = u64_max(l->heard_ms, heard_after_ms(c, waited_ms));
     if (waited_ms > l->waited_ms) {
         l->waited_ms = waited_ms;
         l->node = m->incarnation;
@@ -142,5 +159,6 @@ void coherence_past_read(struct coherence *c, struct coherence_past *ret)
     make_age(&ret->doubt.ago_ms, ret->doubt.why[0] != '\0', now);
     make_age(&ret->resync.ago_ms, ret->resync.why != NULL, now);
     make_age(&ret->delivery.ago_ms, ret->delivery.count > 0, now);
+    make_age(&ret->late.since_ms, ret->late.count > 0, now);
     make_age(&ret->late.ago_ms, ret->late.count > 0, now);
 }

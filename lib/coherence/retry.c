@@ -20,7 +20,7 @@
 #include "coherence/schemas.h"
 #include "coherence/state.h"
 
-#define ATTEMPT_MS 1000u
+#define ATTEMPT_MS COHERENCE_LATE_MS
 #define BACKOFF_FIRST_MS 50u
 #define BACKOFF_LAST_MS 2000u
 #define BACKOFF_JITTER_PERCENT 25u /* many nodes may have queued the same outage */

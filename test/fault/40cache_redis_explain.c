@@ -332,17 +332,16 @@ static double span_behind(const char *text, const char *words)
     return at && strncmp(end, " ms", 3) == 0 ? span / 1000 : span;
 }
 
-#define SPAN_ROUNDED 0.1
-
 /* A change that was made before trust was lost is within the bound, for that counts from a beat.
  * The reason in the JSON is one line. */
 static void check_bound(double made_ago)
 {
     const char *text = explain_of(a.space, "k", NIGH_STATS_JSON);
-    double doubt = span_behind(text, "when trust was back after ");
-    double bound = span_behind(text, ": Redis may have had it for ");
-    CHECK(bound + SPAN_ROUNDED > made_ago);
-    CHECK(bound + SPAN_ROUNDED > doubt + node_options(&server).trust_ms / 1e3 - SPAN_ROUNDED);
+    double bound = span_behind(text, " UTC (as trust came back: at most ");
+    double doubt = (double)world_count(&a, "doubt_last_ms") / 1e3;
+    CHECK(strstr(text, " after the call)"));
+    CHECK(bound >= made_ago);
+    CHECK(bound >= doubt + node_options(&server).trust_ms / 1e3);
 }
 
 /* A node that was cut off hears of a change as it is back, and dates it by that. */
@@ -358,7 +357,7 @@ static bool hears_late(struct relay *wire)
         relay_cut(wire);
         relay_go(wire);
         CHECK_WITHIN(WORLD_PATIENCE_MS, nigh_health(a.cache) == NIGH_FRESH);
-        seen = explain_says(a.space, "k", " UTC (when trust was back after ");
+        seen = explain_says(a.space, "k", " UTC (as trust came back: ");
         if (seen)
             check_bound(made_ago);
     }

@@ -794,6 +794,42 @@ TEST(another_node_tells_for_how_long_a_change_had_waited)
     world_close(&a);
 }
 
+/* It waited at one node, and then the other was cut off: how late it is heard at most counts both,
+ * and the way between. */
+TEST(a_change_is_heard_so_long_after_its_call_at_most)
+{
+    world a, b;
+    struct coherence_past past;
+    world_open(&a);
+    world_open_beside(&b, &a);
+    a.connected = false;
+    change_key(&a, "k", NIGH_QUEUED);
+    fake_env_advance(&a.fake, 3 * NS_PER_S);
+    world_connect(&a);
+    world_settle(&a);
+    fake_env_advance(&b.fake, 5 * NS_PER_S);
+    world_hear(&b);
+    coherence_past_read(b.c, &past);
+    CHECK_EQ(past.late.count, 1);
+    CHECK_GE(past.late.heard_ms, 3000 + 5000);
+    CHECK_LE(past.late.heard_ms, 3000 + 5000 + WORLD_BEAT_MS + COHERENCE_LATE_MS + 200);
+
+    fake_env_advance(&b.fake, 4 * NS_PER_S); /* of the same outage */
+    a.connected = false;
+    change_key(&a, "l", NIGH_QUEUED);
+    fake_env_advance(&a.fake, 2 * 3600 * NS_PER_S);
+    world_connect(&a);
+    world_settle(&a);
+    world_hear(&b);
+    coherence_past_read(b.c, &past);
+    CHECK_EQ(past.late.count, 2);
+    CHECK_EQ(past.late.ago_ms, 0);
+    CHECK_EQ(past.late.since_ms, 4000);
+    CHECK_EQ(past.late.waited_ms, COHERENCE_WAITED_MOST_MS);
+    world_close(&b);
+    world_close(&a);
+}
+
 TEST(failed_attempt_stays_queued)
 {
     world w;

@@ -665,17 +665,26 @@ TEST(each_change_is_in_the_log_with_whose_it_was)
         check_note("the log says: %s", heard);
 }
 
-/* Checks that a node which was idle meanwhile tells that two changes had waited at another. */
-static void check_late(const struct world *idle, const struct place *p)
+/* Checks that a node which was idle meanwhile tells that two changes had waited at another, and a
+ * bound of how old they were. `made_ms`: before their calls. */
+static void check_late(const struct world *idle, const struct place *p, uint64_t made_ms)
 {
-    const char *text = NULL;
+    const char *text = NULL, *bound;
     CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(idle, "late") == 2);
     CHECK_GE(world_count(idle, "late_wait_ms"), 2000);
     CHECK_EQ(world_count(idle, "frame_late"), 2);
     CHECK(strstr(text = ask(p, "health\n"), "\nlate: 2 changes of other nodes came here late, "));
-    CHECK(strstr(text, "they had waited for redis for up to "));
+    CHECK(bound = strstr(text, "\nlate: at most "));
+    CHECK(strstr(text, " s after the call; of that up to "));
+    CHECK(strstr(text, "'s queue\n"));
+    struct coherence_past past;
+    coherence_past_read(idle->cache->coherence, &past);
+    uint64_t heard_ms = check_now_ms() - past.late.since_ms;
+    CHECK_GE(bound ? strtod(bound + strlen("\nlate: at most "), NULL) * 1000 : 0,
+             (double)(heard_ms - made_ms));
     CHECK(!strstr(text, "\ndelivered: "));
-    CHECK(explain_says(idle->space, "k", " UTC (after up to "));
+    CHECK(explain_says(idle->space, "k", " UTC (at most "));
+    CHECK(explain_says(idle->space, "k", " s after the call; of that up to "));
     CHECK(explain_says(idle->space, "k", " s in that node's queue)"));
 }
 
@@ -706,6 +715,7 @@ TEST(an_outage_is_told_from_the_last_answer_to_the_last_delivery)
                  strncmp(text = ask(&p, "health\n"), "ok\nmisses: 200 ", 15) == 0);
     CHECK(!strstr(text, "delivered"));
     redis_pause(&server);
+    uint64_t made_ms = check_now_ms();
     snprintf(line, sizeof(line), "invalidate key %s k\n", w.space->name);
     CHECK(says(&p, "invalidate tag t\n", "queued: "));
     CHECK(says(&p, line, "queued: "));
@@ -735,7 +745,7 @@ TEST(an_outage_is_told_from_the_last_answer_to_the_last_delivery)
     CHECK(strstr(ask(&p, "stats\n"), "\ndoubt_reason         redis was away: silent with"));
     CHECK(strstr(ask(&p, "stats json\n"), "\"doubt_reason\": \"redis was away: silent with"));
     CHECK(strstr(ask(&p, "stats prometheus\n"), "\nnigh_invalidate_delivered_total 2\n"));
-    check_late(&idle, &q);
+    check_late(&idle, &q, made_ms);
     redis_restart(&server, REDIS_EMPTY);
     CHECK_WITHIN(WORLD_PATIENCE_MS, strstr(text = ask(&p, "health\n"),
                                            "\nlast resync: redis is another, or has lost"));

@@ -4,6 +4,7 @@
 
 #include "base/base.h"
 #include "cache/bumps.h"
+#include "cache/inspect/reasons.h"
 #include "cache/say.h"
 #include "support/explain.h"
 #include "support/origin.h"
@@ -724,4 +725,63 @@ TEST(a_tag_that_is_raised_again_was_invalidated_last_when_it_was)
     CHECK_EQ(noted_at(&b, 5, 7, "tag", 21), 21); /* another node's */
     CHECK_EQ(noted_at(&b, 6, 0, "tag", 23), 23);
     bumps_fini(&b);
+}
+
+/* What is said of a change behind the time of day at which it was heard of, 100 s ago. */
+static const char *said_of_late(uint16_t who, uint64_t trusted_ago_ms, struct coherence_late late)
+{
+    static char buffer[256];
+    struct explanation x = {
+        .fate = {.fate = L1_FATE_CHANGED, .who = who, .ago_ns = 100 * NS_PER_S},
+        .doubt_ago_ns = trusted_ago_ms * NS_PER_MS,
+        .heard_ns = 8 * NS_PER_S,
+        .wall_ns = 1000 * NS_PER_S,
+        .late = late,
+    };
+    struct text w = text_into(buffer, sizeof(buffer));
+    reason_say_fate(&w, &x);
+    const char *behind = strstr(buffer, " UTC");
+    return CHECK(behind) ? behind + strlen(" UTC") : buffer;
+}
+
+/* One figure: none has to be added to another. It holds whoever of those that were late it was, and
+ * whatever else came meanwhile. */
+TEST(a_change_that_may_be_old_is_told_with_one_bound)
+{
+    const uint16_t node = 0x9d55, other = 0x1234;
+    struct coherence_late late = {.count = 2, .waited_ms = 4400, .heard_ms = 12000,
+                                  .node = (uint64_t)node << 48, .since_ms = 103000,
+                                  .ago_ms = 99000};
+    const struct coherence_late none = {.count = 0};
+    CHECK_STR(said_of_late(node, 0, none), "");
+    CHECK_STR(said_of_late(node, 50000, none), "");
+    CHECK_STR(said_of_late(node, 100000, none),
+              " (as trust came back: at most 8.4 s after the call)");
+    CHECK_STR(said_of_late(node, 0, late),
+              " (at most 13 s after the call; of that up to 4.4 s in that node's queue)");
+    CHECK_STR(said_of_late(node, 100000, late),
+              " (as trust came back: at most 13 s after the call; of that up to 4.4 s in that "
+              "node's queue)");
+    CHECK_STR(said_of_late(other, 0, late), "");
+    CHECK_STR(said_of_late(other, 100000, late),
+              " (as trust came back: at most 13 s after the call)");
+    late.ago_ms = 101000; /* it came after the last of them */
+    CHECK_STR(said_of_late(node, 0, late), "");
+    late.ago_ms = 10000;
+    late.since_ms = 99000; /* before the first */
+    CHECK_STR(said_of_late(node, 0, late), "");
+    late.since_ms = 103000;
+    late.waited_ms = COHERENCE_WAITED_MOST_MS; /* for longer than nodes tell */
+    CHECK_STR(said_of_late(node, 0, late), " (it may have waited there for 109 min or more)");
+    CHECK_STR(said_of_late(0, 0, late), "");
+}
+
+TEST(what_is_said_of_a_bound_is_no_less)
+{
+    for (uint64_t ms = 100; ms < 500000; ms += 1 + ms / 500) {
+        struct said said = said_bound(ms * NS_PER_MS);
+        char *unit;
+        double s = strtod(said.text, &unit);
+        CHECK_GE(strcmp(unit, " ms") == 0 ? s : s * 1000, (double)ms);
+    }
 }

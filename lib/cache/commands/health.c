@@ -218,8 +218,14 @@ static void say_late(struct command *c, const struct coherence_late *l)
         return;
     control_print(c->reply, "late: %" PRIu64 " %s of other nodes came here late, the last %s\n",
                   l->count, l->count == 1 ? "change" : "changes", when_of(l->ago_ms).text);
-    control_print(c->reply, "late: at node %04x they had waited for redis for up to %s\n",
-                  cache_node_name(l->node), span_of(l->waited_ms).text);
+    if (l->waited_ms < COHERENCE_WAITED_MOST_MS)
+        control_print(c->reply, "late: at most %s after the call; of that up to %s in node %04x's "
+                                "queue\n",
+                      said_bound(l->heard_ms * NS_PER_MS).text, span_of(l->waited_ms).text,
+                      cache_node_name(l->node));
+    else
+        control_print(c->reply, "late: they had waited for %s or more in node %04x's queue\n",
+                      span_of(l->waited_ms).text, cache_node_name(l->node));
 }
 
 static uint64_t load(const _Atomic uint64_t *ns)

@@ -155,11 +155,9 @@ static void look_back(struct explanation *x)
     struct coherence_past past;
     coherence_past_read(x->space->cache->coherence, &past);
     x->doubt_ago_ns = past.doubt.ago_ms * NS_PER_MS;
-    x->doubt_ns = past.doubt.lasted_ms * NS_PER_MS;
-    x->unheard_ns = x->doubt_ns + x->space->cache->trust_ms * NS_PER_MS; /* counts from a beat */
-    x->late_ago_ns = past.late.ago_ms * NS_PER_MS;
-    x->late_ns = past.late.waited_ms * NS_PER_MS;
-    x->late_node = cache_node_name(past.late.node);
+    x->heard_ns = (past.doubt.lasted_ms + x->space->cache->trust_ms /* counts from a beat */ +
+                   COHERENCE_LATE_MS) * NS_PER_MS;
+    x->late = past.late;
 }
 
 static void look_around(struct explanation *x)

@@ -70,11 +70,9 @@ struct explanation {
     /* the surroundings */
     uint64_t now_ns, wall_ns;           /* one moment, by which the times of events are told */
     uint64_t doubt_ago_ns;              /* since trust was back last; 0: it never came back */
-    uint64_t doubt_ns;                  /* ... and how long it had been lost */
-    uint64_t unheard_ns;                /* ... and how long ago then was the last beat before */
-    uint64_t late_ago_ns;               /* since a change came that had waited at another node */
-    uint64_t late_ns;                   /* ... and for how long at most; 0: none has */
-    uint16_t late_node;
+    uint64_t heard_ns;                  /* ... and how long after its call a change was heard of
+                                           then, at most, if it was on time at its node */
+    struct coherence_late late;         /* changes that were not */
     uint64_t position;                  /* of this node */
     bool trusted;
     int64_t trust_ns;                   /* what trust has left; negative: lost so long ago */

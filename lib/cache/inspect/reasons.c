@@ -263,25 +263,38 @@ static bool is_about(uint64_t ago_ns, uint64_t other_ns)
     return ago_ns + LATE_NS > other_ns && ago_ns < other_ns + LATE_NS;
 }
 
-/* Says what may have kept a change from here: this node had heard nothing since the last beat
- * before it lost trust, or the node that made it could not tell Redis. */
+/* Whether a change may be one of those that had waited at their nodes. */
+static bool may_have_waited(const struct explanation *x, uint64_t ago_ns)
+{
+    const struct coherence_late *l = &x->late;
+    return l->count > 0 && ago_ns + LATE_NS > l->ago_ms * NS_PER_MS &&
+           ago_ns < l->since_ms * NS_PER_MS + LATE_NS;
+}
+
+/* Says how long after its call a change was heard of here, at most, where something may have kept
+ * it: this node had heard nothing since the last beat before it lost trust, or the node that made
+ * it could not tell Redis, or both. */
 static void say_late(struct text *w, const struct explanation *x, uint16_t name, uint64_t ago_ns)
 {
+    const struct coherence_late *l = &x->late;
     bool doubt = x->doubt_ago_ns && is_about(ago_ns, x->doubt_ago_ns);
-    bool queue = x->late_ns && name == x->late_node && is_about(ago_ns, x->late_ago_ns);
+    bool waited = may_have_waited(x, ago_ns);
+    bool queue = waited && name == cache_node_name(l->node);
     if (!doubt && !queue)
         return;
-    text_add(w, " (");
-    if (doubt) {
-        text_add(w, "when trust was back after ");
-        say_span(w, x->doubt_ns);
-        text_add(w, ": Redis may have had it for ");
-        say_span(w, x->unheard_ns);
-        text_add(w, queue ? ", " : "");
+    text_add(w, doubt ? " (as trust came back: " : " (");
+    if (waited && l->waited_ms >= COHERENCE_WAITED_MOST_MS) {
+        text_add(w, "it may have waited there for ");
+        say_span(w, l->waited_ms * NS_PER_MS);
+        text_add(w, " or more)");
+        return;
     }
+    text_add(w, "at most ");
+    say_bound(w, u64_max(doubt ? x->heard_ns : 0, waited ? l->heard_ms * NS_PER_MS : 0));
+    text_add(w, " after the call");
     if (queue) {
-        text_add(w, "after up to ");
-        say_span(w, x->late_ns);
+        text_add(w, "; of that up to ");
+        say_span(w, l->waited_ms * NS_PER_MS);
         text_add(w, " in that node's queue");
     }
     text_add(w, ")");
