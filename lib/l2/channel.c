@@ -346,7 +346,8 @@ static bool is_given_up(struct l2_channel *ch)
         return false;
     ch->logs_in = !reconnect;
     snprintf(ch->conn.problem, sizeof(ch->conn.problem), "%s",
-             reconnect ? "given up" : "it logs in with another password");
+             reconnect ? "it has not brought what a beat told of"
+                       : "it logs in with another password");
     return true;
 }
 

@@ -233,15 +233,23 @@ static void show_health(struct screen *s)
         free(answers[i].text);
 }
 
-/* Says how late changes came in this second, if some did. */
+/* Says how late changes came in this second, as far as that was measured: few are. */
 static void show_lag(struct screen *s)
 {
-    double lag = latency_ns(s, NULL, "coherence_lag"), own = latency_ns(s, NULL, "latency_change");
-    if (lag <= 0 && own <= 0)
-        row(s, 2, "lag      no change in this second");
-    else
-        row(s, 2, "lag      p99: changes come here after %s; own accepted %s, heard %s",
-            time_text(lag), time_text(own), latency(s, NULL, "latency_heard"));
+    static const struct {
+        const char *name, *words;
+    } parts[] = {{"coherence_lag", "changes come here after"},
+                 {"latency_change", "own are accepted after"},
+                 {"latency_heard", "own are heard after"}};
+    char text[160] = "";
+    size_t len = 0;
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+        double ns = latency_ns(s, NULL, parts[i].name);
+        if (ns > 0)
+            len += (size_t)snprintf(text + len, sizeof(text) - len, "%s %s %s",
+                                    len > 0 ? ";" : "p99:", parts[i].words, time_text(ns));
+    }
+    row(s, 2, "lag      %s", len > 0 ? text : "no change in this second");
 }
 
 static void show_link(struct screen *s)

@@ -607,6 +607,21 @@ TEST(top_shows_what_there_is_without_hot_keys)
     stop_liar(&l);
 }
 
+/* A second has few changes, and none that was heard of another node where this one made them. */
+TEST(top_said_a_dash_for_what_was_not_measured)
+{
+    static const char stats[] = "{\"gauges\": {\"connected\": 1}, \"cache\": {}, "
+                                "\"spaces\": {}}\n\n";
+    static const char later[] =
+        "{\"gauges\": {\"connected\": 1}, \"cache\": {\"latency_change\": {\"count\": 2, "
+        "\"buckets\": [[2000000, 2]]}}, \"spaces\": {}}\n\n";
+    struct liar l = {.text = stats, .only = "stats json", .later = later};
+    start_prepared(&l);
+    CHECK_EQ(tool_run("top -S %s --once", l.place.path), 0);
+    CHECK(tool_says("\nlag      p99: own are accepted after 2.0ms\n"));
+    stop_liar(&l);
+}
+
 TEST(top_says_what_was_missed_and_why)
 {
     static const char stats[] = "{\"gauges\": {\"connected\": 1, \"following\": 1, "

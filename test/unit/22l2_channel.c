@@ -152,9 +152,12 @@ TEST(subscribes_again_after_a_restart)
 TEST(reconnects_when_told)
 {
     begin();
+    struct l2_outage last;
     l2_channel_reconnect(heard.channel);
     STEP_UNTIL(heard.downs == 1);
     STEP_UNTIL(heard.ups == 2);
+    l2_channel_outage_read(heard.channel, &last);
+    CHECK_STR(last.first, "it has not brought what a beat told of");
     end();
 }
 
