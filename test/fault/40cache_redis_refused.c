@@ -152,6 +152,8 @@ TEST(a_full_server_that_answers_beats_is_told_as_full)
     CHECK(health(&s, "degraded: redis is connected, but refuses leases: OOM command not allowed "
                      "when used memory > 'maxmemory' (for ", " UTC)\nclients: what L1 lacks each "
                      "process may have to load for itself\n"));
+    const char *seconds = strstr(ask(&s, "stats prometheus\n"), "\nnigh_redis_problem_seconds ");
+    CHECK(seconds && atof(seconds + strlen("\nnigh_redis_problem_seconds ")) > 0);
     CHECK(strstr(ask(&s, "explain s k\n"), "trust      held for "));
     CHECK(health(&s, "degraded: ", "refuses leases: OOM ")); /* explain's look was served */
     run(&s, "CONFIG SET maxmemory 0");
