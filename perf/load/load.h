@@ -117,9 +117,15 @@ void load_fill(const struct load_shared *shared, struct nigh_space *space, unsig
 
 /* ---- the coordinator ---- */
 
+/* Whose latencies are told: those of each tier and, at a fixed rate, of all requests. */
+enum load_kind { LOAD_SINCE_DUE = LOAD_TIERS, LOAD_CALLS, LOAD_KINDS };
+enum { LOAD_P50, LOAD_P99, LOAD_ROUND_QUANTILES };
+
 /* All rounds of one number of threads gave this. */
 struct load_level {
     unsigned threads;
+    /* Of the calls of each round, in ns; NAN where so few calls have none. */
+    struct subject round_quantiles[LOAD_KINDS][LOAD_ROUND_QUANTILES];
     struct subject ops;     /* requests a second, all nodes */
     struct subject control; /* the same of the control */
     struct load_tally all;  /* of all rounds, threads and nodes */
@@ -134,6 +140,8 @@ struct load_result {
 
 /* False: interrupted before all numbers of threads had a round. */
 bool load_run(struct load_result *ret, const struct load_settings *s);
+/* Take down what a round's calls took. */
+void load_note_round(struct load_level *l, unsigned round, const struct load_tally *t);
 void load_report(const struct load_result *r, FILE *out);
 void load_results(const struct load_result *r);
 

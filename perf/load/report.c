@@ -2,6 +2,7 @@
 /*
  * The tables of `load`.
  */
+#include <math.h>
 #include <stdio.h>
 
 #include "load/load.h"
@@ -102,33 +103,42 @@ static void print_times(const char *threads, const char *name, const struct hist
             table_time(h->max));
 }
 
-/* At a fixed rate: what came of all that was due, also of what had not begun at the end. */
-static struct hist every_request(const struct load_level *l)
+static const char *kind_name(unsigned kind)
 {
-    struct hist all = l->all.unsent;
-    for (unsigned t = 0; t < LOAD_TIERS; t++)
-        hist_merge(&all, &l->all.times[t]);
+    return kind == LOAD_SINCE_DUE ? "all, since due"
+           : kind == LOAD_CALLS   ? "calls alone"
+                                  : tier_names[kind];
+}
+
+/* The calls of a kind. Since due: what came of all that was, also of what had not begun at the end;
+ * empty, as calls alone, where there is no fixed rate. */
+static struct hist times_of(const struct load_tally *t, unsigned kind)
+{
+    if (kind < LOAD_TIERS)
+        return t->times[kind];
+    if (kind == LOAD_CALLS || t->calls.count == 0)
+        return t->calls;
+    struct hist all = t->unsent;
+    for (unsigned i = 0; i < LOAD_TIERS; i++)
+        hist_merge(&all, &t->times[i]);
     return all;
 }
 
 static void print_latency(const struct load_result *r, FILE *out)
 {
-    const struct load_settings *s = r->settings;
     fprintf(out, "\n%8s  %-16s%14s%10s%12s%12s%12s%12s\n", "threads", "by", "requests", "share",
             "p50", "p99", "p99.9", "max");
     for (unsigned i = 0; i < r->count; i++) {
         const struct load_level *l = &r->levels[i];
         const char *threads = table_print("%u", l->threads);
-        for (unsigned t = 0; t < LOAD_TIERS; t++) {
-            if (l->all.times[t].count == 0)
+        uint64_t all = l->all.requests + l->all.unsent.count;
+        for (unsigned kind = 0; kind < LOAD_KINDS; kind++) {
+            struct hist times = times_of(&l->all, kind);
+            if (times.count == 0)
                 continue;
-            print_times(threads, tier_names[t], &l->all.times[t], l->all.requests, out);
+            print_times(threads, kind_name(kind), &times, kind < LOAD_TIERS ? l->all.requests : all,
+                        out);
             threads = "";
-        }
-        if (s->rate > 0) {
-            struct hist all = every_request(l);
-            print_times(threads, "all, since due", &all, all.count, out);
-            print_times("", "calls alone", &l->all.calls, all.count, out);
         }
     }
 }
@@ -214,20 +224,53 @@ void load_report(const struct load_result *r, FILE *out)
     table_end();
 }
 
-static void add_times(const char *name, const char *tier, const struct hist *h)
+static const struct {
+    const char *metric, *of_round;
+    double quantile;
+} quantiles[] = {
+    [LOAD_P50] = {"p50", "p50 of a round", 0.5},
+    [LOAD_P99] = {"p99", "p99 of a round", 0.99},
+    {"p99.9", NULL, 0.999},
+};
+#define QUANTILES (sizeof(quantiles) / sizeof(quantiles[0]))
+
+void load_note_round(struct load_level *l, unsigned round, const struct load_tally *t)
 {
-    static const struct {
-        const char *metric;
-        double quantile;
-    } all[] = {{"p50", 0.5}, {"p99", 0.99}, {"p99.9", 0.999}};
+    for (unsigned kind = 0; kind < LOAD_KINDS; kind++) {
+        struct hist times = times_of(t, kind);
+        for (unsigned q = 0; q < LOAD_ROUND_QUANTILES; q++)
+            l->round_quantiles[kind][q].figures[round] =
+                has_quantile(&times, quantiles[q].quantile)
+                    ? (double)hist_quantile(&times, quantiles[q].quantile)
+                    : NAN;
+    }
+}
+
+static bool all_rounds_have(const struct subject *s, unsigned rounds)
+{
+    for (unsigned i = 0; i < rounds; i++)
+        if (isnan(s->figures[i]))
+            return false;
+    return true;
+}
+
+/* Of all calls, as the table has it, and of each round's: these say how much it varies, which is
+ * what two runs are compared by. */
+static void add_times(const struct load_level *l, unsigned kind, unsigned rounds)
+{
     char full[56];
-    snprintf(full, sizeof(full), "%s, %s", name, tier);
-    for (unsigned i = 0; i < sizeof(all) / sizeof(all[0]); i++)
-        if (has_quantile(h, all[i].quantile))
-            result_add("load", full, all[i].metric, "ns",
-                       (double)hist_quantile(h, all[i].quantile), NULL, 0);
-    if (h->count > 0)
-        result_add("load", full, "max", "ns", (double)h->max, NULL, 0);
+    struct hist times = times_of(&l->all, kind);
+    snprintf(full, sizeof(full), "%s, %s", threads_of(l), kind_name(kind));
+    for (unsigned q = 0; q < QUANTILES; q++)
+        if (has_quantile(&times, quantiles[q].quantile))
+            result_add("load", full, quantiles[q].metric, "ns",
+                       (double)hist_quantile(&times, quantiles[q].quantile), NULL, 0);
+    if (times.count > 0)
+        result_add("load", full, "max", "ns", (double)times.max, NULL, 0);
+    for (unsigned q = 0; q < LOAD_ROUND_QUANTILES; q++)
+        if (all_rounds_have(&l->round_quantiles[kind][q], rounds))
+            result_add_rounds("load", full, quantiles[q].of_round, "ns",
+                              &l->round_quantiles[kind][q], NULL, rounds);
 }
 
 void load_results(const struct load_result *r)
@@ -243,14 +286,10 @@ void load_results(const struct load_result *r)
             result_add_rounds("load", name, "scaling", "times", &scaling.ours, &scaling.control,
                               r->rounds);
         }
-        for (unsigned t = 0; t < LOAD_TIERS; t++)
-            add_times(name, tier_names[t], &l->all.times[t]);
-        if (s->rate > 0) {
-            struct hist all = every_request(l);
-            add_times(name, "all, since due", &all);
-            add_times(name, "calls alone", &l->all.calls);
+        for (unsigned kind = 0; kind < LOAD_KINDS; kind++)
+            add_times(l, kind, r->rounds);
+        if (s->rate > 0)
             result_add("load", name, "not begun", "count", (double)l->all.unsent.count, NULL, 0);
-        }
         result_add("load", name, "failed", "count", (double)l->all.failed, NULL, 0);
     }
     table_end();

@@ -179,9 +179,15 @@ static bool run_level(struct run *r, struct load_level *level, unsigned number, 
     double ops = run_phase(r, number, false, ns);
     if (ops < 0)
         return false;
-    for (unsigned n = 0; round > 0 && n < s->nodes; n++)
+    static struct load_tally all;
+    memset(&all, 0, sizeof(all));
+    for (unsigned n = 0; n < s->nodes; n++)
         for (unsigned t = 0; t < level->threads; t++)
-            add_tally(&level->all, &r->shared->tallies[n][t]);
+            add_tally(&all, &r->shared->tallies[n][t]);
+    if (round > 0) {
+        add_tally(&level->all, &all);
+        load_note_round(level, round - 1, &all);
+    }
     double control = s->control ? run_phase(r, number, true, ns) : 0;
     if (round > 0) {
         level->ops.figures[round - 1] = ops;

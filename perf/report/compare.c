@@ -48,12 +48,15 @@ static bool overlap(const struct row *a, const struct row *b)
     return a->low <= b->high && b->low <= a->high;
 }
 
-/* By how much of what was then a figure may differ without counting. */
+/* By how much of what was then a figure may differ, in the direction in which it does, without
+ * counting: beyond that the two ranges have nothing in common. */
 static double unsure(const struct row *then, const struct row *now)
 {
     if (!has_range(then) || !has_range(now))
         return larger_spread(then, now);
-    return (then->high - then->low + now->high - now->low) / 2 / fabs(row_figure(then));
+    double was = row_figure(then), is = row_figure(now);
+    double room = is > was ? then->high - was + is - now->low : was - then->low + now->high - is;
+    return room / fabs(was);
 }
 
 static double change(const struct row *then, const struct row *now)

@@ -125,6 +125,9 @@ has "$folder/out" 'of the control        between'
 [ "$build" = Debug ] || grep -qE '"2 threads", "metric": "scaling".*"baseline": "control".*"low"' \
     "$folder/load.json" || fail "load: how it scales has no interval"
 has "$folder/load.json" '"metric": "requests"'
+# Two runs are compared by what each round's calls took, which has an interval.
+[ "$build" = Debug ] || grep -q '"1 thread, L1", "metric": "p99 of a round".*"rounds": 2.*"low"' \
+    "$folder/load.json" || fail "load: a round's latencies are not in it"
 # What was asked for is in it, without where it goes.
 has "$folder/load.json" '"command": "load --nodes 2 --threads 1,2 --rounds 2 --seconds 0.3 '
 has "$folder/load.json" ' --mix read=90,write=5,invalidate=5"}'

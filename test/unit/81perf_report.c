@@ -165,6 +165,26 @@ TEST(of_few_rounds_nothing_is_called_better)
     CHECK(!says("by chance alone"));
 }
 
+/* The range of what is now reaches far up, and not down to that of then: what is said to be unsure
+ * is less than the change. */
+TEST(what_counts_differs_by_more_than_is_unsure)
+{
+    struct row then = figure(100, .1, 5, "ns"), now = figure(145, 9, 5, "ns");
+    then.low = 95, then.high = 110, now.low = 115, now.high = 1500;
+    then.at_s = now.at_s = NAN;
+    FILE *out = begin_text();
+    compare_print(&(struct rows){.path = (char *)"a", .all = &then, .count = 1},
+                  &(struct rows){.path = (char *)"b", .all = &now, .count = 1}, out);
+    fclose(out);
+    CHECK(says("+45.0 %     40.0 %        worse\n"));
+    now.low = 105;
+    out = begin_text();
+    compare_print(&(struct rows){.path = (char *)"a", .all = &then, .count = 1},
+                  &(struct rows){.path = (char *)"b", .all = &now, .count = 1}, out);
+    fclose(out);
+    CHECK(says("+45.0 %     50.0 %            -\n"));
+}
+
 /* How many of a thousand figures are called worse (better ones count, too, where nothing is). */
 static unsigned found(double then, double now, double noise, unsigned rounds)
 {
