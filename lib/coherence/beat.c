@@ -48,6 +48,9 @@
 /* A frame that is too large for the log comes by the channel, if at all, within so long. */
 #define BEAT_LARGE_NS (250 * NS_PER_MS)
 #define BEAT_JITTER_PERCENT 10u /* parts nodes that were opened together */
+/* A listener that hears nothing on a new connection either. */
+#define DEAF_PAUSE_NS (10 * NS_PER_S)
+#define DEAF_PAUSE_MAX_NS (80 * NS_PER_S)
 
 static uint64_t beat_period_ns(const struct coherence *c)
 {
@@ -191,6 +194,20 @@ static uint32_t listens_now(const struct coherence *c)
     return atomic_load_explicit(&c->listener->listens, memory_order_relaxed); /* just a hint */
 }
 
+/* Reconnects the listener; where that was of no use the last time, as where a node may change but
+ * not publish, ever more seldom: each time it is two lines in the log. */
+static void give_up_listener(struct coherence *c, uint64_t heard)
+{
+    struct coherence_beat *b = c->beat;
+    bool again = b->deaf_pause_ns && heard == b->deaf_at;
+    if (again && b->sent_ns < b->deaf_until_ns)
+        return;
+    b->deaf_pause_ns = again ? u64_min(2 * b->deaf_pause_ns, DEAF_PAUSE_MAX_NS) : DEAF_PAUSE_NS;
+    b->deaf_until_ns = b->sent_ns + b->deaf_pause_ns;
+    b->deaf_at = heard;
+    l2_channel_reconnect(c->listener->channel);
+}
+
 /*
  * Reconnects a listener that has not heard by now the changes that Redis had a whole beat ago: it
  * hears nothing, whatever its socket says. Beats pull what it misses, so this is about delay, not
@@ -207,7 +224,7 @@ static void watch_listener(struct coherence *c, uint64_t sequence, uint64_t hear
     else if (b->sent_ns - b->checked_ns < apart_ns)
         return;
     else if (COHERENCE_LISTENING(listens) && u64_max(heard, b->heard_base) < b->checked_seq)
-        l2_channel_reconnect(c->listener->channel);
+        give_up_listener(c, heard);
     b->checked_listens = listens;
     b->checked_seq = sequence;
     b->checked_ns = b->sent_ns;

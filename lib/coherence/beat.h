@@ -32,6 +32,9 @@ struct coherence_beat {
     uint64_t checked_seq; /* (k) ... and Redis' position then: to be heard by the next look */
     uint64_t heard_base;  /* (k) position of Redis when the listener had just subscribed */
     uint32_t checked_listens; /* (k) `listens` then */
+    uint64_t deaf_at;     /* (k) what it had heard when it was reconnected last ... */
+    uint64_t deaf_until_ns; /* (k) ... which is not done again before, if it has heard no more */
+    uint64_t deaf_pause_ns; /* (k) the pause up to then; 0: it was never reconnected */
 };
 
 void coherence_beat_init(struct coherence *c);

@@ -287,6 +287,30 @@ TEST(listener_behind_in_two_beats_is_reconnected)
     world_close(&w);
 }
 
+/* Of changes that Redis does not publish (their node lacks the right) no connection brings any. */
+TEST(a_listener_was_reconnected_every_other_beat_for_what_nobody_published)
+{
+    world w;
+    world_open(&w);
+    for (int i = 0; i < 40; i++) { /* s */
+        beat(&w);
+        world_other(&w, world_key("a"));
+        world_line_clear(&w.said);
+    }
+    CHECK_GE(w.channel->reconnects, 2); /* it may have been the connection after all */
+    CHECK_LE(w.channel->reconnects, 4);
+    unsigned before = w.channel->reconnects;
+    world_other(&w, world_key("a"));
+    world_hear(&w); /* and now it hears: the next time that it does not is another matter */
+    beat(&w);
+    world_other(&w, world_key("a"));
+    world_line_clear(&w.said);
+    beat(&w);
+    beat(&w);
+    CHECK_EQ(w.channel->reconnects, before + 1);
+    world_close(&w);
+}
+
 TEST(what_a_listener_could_not_hear_is_not_held_against_it)
 {
     world w;
