@@ -239,8 +239,8 @@ static void show_lag(struct screen *s)
     static const struct {
         const char *name, *words;
     } parts[] = {{"coherence_lag", "changes come here after"},
-                 {"latency_change", "own are accepted after"},
-                 {"latency_heard", "own are heard after"}};
+                 {"latency_change", "own accepted"},
+                 {"latency_heard", "own heard"}};
     char text[160] = "";
     size_t len = 0;
     for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {

@@ -618,7 +618,7 @@ TEST(top_said_a_dash_for_what_was_not_measured)
     struct liar l = {.text = stats, .only = "stats json", .later = later};
     start_prepared(&l);
     CHECK_EQ(tool_run("top -S %s --once", l.place.path), 0);
-    CHECK(tool_says("\nlag      p99: own are accepted after 2.0ms\n"));
+    CHECK(tool_says("\nlag      p99: own accepted 2.0ms\n"));
     stop_liar(&l);
 }
 
