@@ -120,6 +120,28 @@ static uint64_t heard_after_ms(const struct coherence *c, uint64_t waited_ms)
     return waited_ms + 100 + COHERENCE_LATE_MS + unheard_ms(c);
 }
 
+/*
+ * Counts the items of a late frame, each once. An attempt whose answer was lost may have been
+ * executed, and is made again: with the same items, and perhaps more behind them, for nothing
+ * leaves a queue before it is accepted, and the oldest go first. So a frame that begins with the
+ * same thing as the node's last late one is that again, if it was late then: a change that was made
+ * since has waited for less than the time between the two. Half of what makes it late is for their
+ * ways, which may differ.
+ */
+static uint32_t count_once_locked(struct past *p, const struct coherence_message *m,
+                                  uint64_t waited_ms, uint64_t now) REQUIRES(p->lock)
+{
+    struct past_sender *last = &p->senders[m->incarnation % PAST_SENDERS];
+    struct coherence_message items = *m;
+    struct coherence_item item;
+    uint64_t first = coherence_message_next(&items, &item) ? coherence_item_hash(&item) : 0;
+    bool again = last->node == m->incarnation && last->first == first &&
+                 now - last->heard_ms + COHERENCE_LATE_MS / 2 <= waited_ms;
+    uint32_t counted = again ? last->items : 0;
+    *last = (struct past_sender){m->incarnation, first, now, u32_max(m->item_count, counted)};
+    return last->items - counted;
+}
+
 void past_late(struct coherence *c, const struct coherence_message *m)
 {
     struct past *p = c->past;
@@ -128,11 +150,11 @@ void past_late(struct coherence *c, const struct coherence_message *m)
     if (waited_ms < COHERENCE_LATE_MS)
         return;
     uint64_t now = now_ms(c);
-    stats_add(c->config.stats, STATS_FRAME_LATE, m->item_count);
     pthread_mutex_lock(&p->lock);
+    uint32_t count = count_once_locked(p, m, waited_ms, now);
     if (now >= l->ago_ms + LATE_APART_MS)
         *l = (struct coherence_late){.since_ms = now};
-    l->count += m->item_count;
+    l->count += count;
     l->ago_ms = now;
     l->heard_ms = u64_max(l->heard_ms, heard_after_ms(c, waited_ms));
     if (waited_ms > l->waited_ms) {
@@ -140,6 +162,7 @@ void past_late(struct coherence *c, const struct coherence_message *m)
         l->node = m->incarnation;
     }
     pthread_mutex_unlock(&p->lock);
+    stats_add(c->config.stats, STATS_FRAME_LATE, count);
 }
 
 /* ---- reading ---- */

@@ -18,10 +18,23 @@
 #include "coherence/core.h"
 #include "coherence/message.h"
 
+/* So many nodes' last late frames are remembered. Those of two that share a place may count twice
+ * if sent twice. */
+#define PAST_SENDERS 64u
+
+/* The last late frame of a node. */
+struct past_sender {
+    uint64_t node;     /* (p) 0: free */
+    uint64_t first;    /* (p) wire hash of its first item */
+    uint64_t heard_ms; /* (p) a time here */
+    uint32_t items;    /* (p) */
+};
+
 /* Keys: (p) `lock`; (k) keeper */
 struct past {
     pthread_mutex_t lock;
     struct coherence_past of;           /* (p) its ages are times here, in ms */
+    struct past_sender senders[PAST_SENDERS]; /* (p) by incarnation */
     char lost_why[COHERENCE_WHY_BYTES]; /* (k) why trust was lost ... */
     uint64_t lost_late_ms;              /* (k) ... so much too late was that noticed; 0: in time */
     bool resynced;                      /* (k) a clock was taken since */

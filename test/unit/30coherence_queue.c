@@ -794,6 +794,77 @@ TEST(another_node_tells_for_how_long_a_change_had_waited)
     world_close(&a);
 }
 
+static void pass_both(world *a, world *b, uint64_t ns)
+{
+    fake_env_advance(&a->fake, ns);
+    fake_env_advance(&b->fake, ns);
+}
+
+static void check_late(world *b, uint64_t count)
+{
+    struct coherence_past past;
+    coherence_past_read(b->c, &past);
+    CHECK_EQ(past.late.count, count);
+    CHECK_EQ(stats_read(&b->stats, STATS_FRAME_LATE), count);
+}
+
+/* A batch that is executed, but for all that its node knows was not. */
+static void send_in_vain(world *a)
+{
+    coherence_tick(a->c);
+    struct world_request *r = world_take(a, WORLD_CHANGE);
+    REQUIRE(r);
+    world_execute(a, r);
+    world_deliver(r, NIGH_ETIMEDOUT);
+    coherence_tick(a->c);
+}
+
+TEST(what_is_sent_again_is_late_once)
+{
+    world a, b;
+    world_open(&a);
+    world_open_beside(&b, &a);
+    a.connected = false;
+    change_key(&a, "k", NIGH_QUEUED);
+    change_key(&a, "l", NIGH_QUEUED);
+    pass_both(&a, &b, 2 * NS_PER_S);
+    world_connect(&a);
+    send_in_vain(&a);
+    world_hear(&b);
+    check_late(&b, 2);
+    pass_both(&a, &b, NS_PER_S);
+    send_in_vain(&a);
+    change_key(&a, "l", 0);
+    pass_both(&a, &b, NS_PER_S);
+    world_hear(&b);
+    check_late(&b, 2);
+    a.connected = false;
+    change_key(&a, "m", NIGH_QUEUED); /* goes with them */
+    world_connect(&a);
+    world_settle(&a);
+    CHECK_EQ(world_queued(&a), 0);
+    world_hear(&b);
+    check_late(&b, 3);
+
+    a.connected = false; /* the same once more is another */
+    change_key(&a, "k", NIGH_QUEUED);
+    pass_both(&a, &b, 2 * NS_PER_S);
+    world_connect(&a);
+    world_settle(&a);
+    world_hear(&b);
+    check_late(&b, 4);
+    a.connected = false;
+    pass_both(&a, &b, NS_PER_S);
+    change_key(&a, "k", NIGH_QUEUED);
+    pass_both(&a, &b, 2 * NS_PER_S);
+    world_connect(&a);
+    world_settle(&a);
+    world_hear(&b);
+    check_late(&b, 5);
+    world_close(&b);
+    world_close(&a);
+}
+
 /* It waited at one node, and then the other was cut off: how late it is heard at most counts both,
  * and the way between. */
 TEST(a_change_is_heard_so_long_after_its_call_at_most)
