@@ -162,10 +162,13 @@ static uint64_t collect(const struct l1 *l1, uint64_t wanted, uint64_t promised)
     return got;
 }
 
-static void note_refused(struct l1 *l1)
+/* Note what it lacks, and as much again as it has: one whose values come and go has given away what
+ * it needs in a moment. */
+static void note_refused(struct l1 *l1, uint64_t bytes)
 {
     l1->member.root->family.starving += !is_starving(l1);
     l1->member.asked = true;
+    l1->member.lacks_bytes = u64_max(bytes, cap_reserved(l1));
 }
 
 static bool grow_locked(struct l1 *l1, uint64_t bytes, bool *ret_poke)
@@ -180,10 +183,11 @@ static bool grow_locked(struct l1 *l1, uint64_t bytes, bool *ret_poke)
     uint64_t got = wanted ? collect(l1, wanted, root->family.promised_bytes) : 0;
     if (got)
         cap_grow(l1, got);
+    l1->member.lacks_bytes -= u64_min(l1->member.lacks_bytes, got);
     if (got < step)
         set_may_grow(l1, false);
     if (got < wanted && has + got < share && !l1->member.asked) {
-        note_refused(l1);
+        note_refused(l1, wanted - got);
         *ret_poke = true;
     }
     return got;
@@ -222,11 +226,11 @@ static bool take_from_others(struct l1 *root, uint64_t wanted)
     return takes;
 }
 
-/* Count a member's passes of starving. Returns how much it is below its share, if it wants that. */
+/* Count a member's passes of starving. Returns how much it lacks, up to its share. */
 static uint64_t note_starving(struct l1 *l1, uint64_t share)
 {
     struct l1_member *m = &l1->member;
-    uint64_t missing = above(share, cap_reserved(l1));
+    uint64_t missing = u64_min(above(share, cap_reserved(l1)), m->lacks_bytes);
     if (m->asked)
         m->starves = STARVE_PASSES;
     else if (m->starves)

@@ -18,10 +18,12 @@
  *     is evicted for want of a cap while there is room.
  *   - When there is no room, each member is full, or has no more than it uses, and evicts its own
  *     entries, as it would alone. Then shares count: a member's share is the part of l1.memory that
- *     its most is of all mosts. A member that is refused while below its share is given what others
- *     have above theirs: they come down as for a smaller l1.memory (shrink.h), in slices, and until
- *     then no other member gets above its share. Shares add up to l1.memory, so as long as one
- *     member is below, another is above. A member that does not ask keeps no more than it uses.
+ *     its most is of all mosts. A member that is refused while below its share is given as much
+ *     again as it has, of what others have above theirs: they come down as for a smaller l1.memory
+ *     (shrink.h), in slices, and until then no other member gets above its share. So who wants all
+ *     of his share has it in a few passes, and who needs little takes little from others. Shares
+ *     add up to l1.memory, so as long as one member is below, another is above. A member that does
+ *     not ask keeps no more than it uses.
  *   - With the policy `none` no member gives up bytes that it uses: first come, first served.
  *
  * There may be hundreds of tables, and who lets one grow holds a shard's lock. So sums over all are
@@ -70,6 +72,7 @@ struct l1_member {
     _Atomic bool may_grow;    /* (a) below its most, and not refused since the last pass */
     bool asked;               /* (l) refused below its share since the last pass */
     uint32_t starves;         /* (l) passes for which bytes refused to it are still kept for it */
+    uint64_t lacks_bytes;     /* (l) it is to get so many, for it was refused some */
     uint64_t most_bytes;      /* (l) limit of its cap; the cap itself: cap_goal() */
 };
 

@@ -5,6 +5,7 @@
 #include "base/fault.h"
 #include "l1/family.h"
 #include "l1/shrink.h"
+#include "l1/tally.h"
 #include "support/l1_cache.h"
 
 #define MIB ((uint64_t)1 << 20)
@@ -206,6 +207,43 @@ TEST(the_table_of_all_gets_its_share)
 
 /* One puts seldom, the other without end: what is given up for the one is not taken by the other
  * meanwhile. */
+static uint64_t evicted(const struct cache *c)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i <= c->l1->shard_mask; i++)
+        sum += c->l1->shards[i].tallies[0].left[TALLY_EVICTED];
+    return sum;
+}
+
+/* Its values come and go: then it gives away what it does not use, and has to ask anew. */
+TEST(who_needs_little_takes_little_from_a_full_table)
+{
+    static const struct l1_lifetimes quarter_of_a_second = {{250, 0}, {0, 0}};
+    static const char value[VALUE];
+    for (int policy = 0; policy < 2; policy++) {
+        struct family f;
+        struct name name;
+        uint64_t least = ALL;
+        cache_open_policy(&f.all, policies[policy], ALL, 4);
+        f.apart = make_apart(&f, ALL / 2); /* a share of a third */
+        flood(&f, &f.all, 0, 10000);
+        for (unsigned i = 0; i < 8000; i++) {
+            struct l1_key key = cache_key(&f.apart, &name, i);
+            l1_put(f.apart.l1, &key, bytes_of(value, VALUE), &quarter_of_a_second);
+            cache_own(&f.all, 10000 + i, VALUE);
+            fake_env_advance(&f.all.fake, NS_PER_MS);
+            if (i % 16 == 0)
+                l1_reclaim(f.all.l1);
+            if (i % 256 == 0)
+                l1_expire(f.apart.l1, UINT32_MAX);
+            least = i > 1000 ? u64_min(least, cap_goal(f.all.l1)) : ALL;
+        }
+        CHECK_GE(least, ALL - 2 * MIB); /* less than half a MiB is needed at any time */
+        CHECK_LT(evicted(&f.apart), 400);
+        cache_close(&f.all);
+    }
+}
+
 TEST(who_puts_seldom_gets_its_share_from_a_flood)
 {
     const uint64_t most = MOST / 2, share = ALL * most / (ALL + most);
