@@ -208,6 +208,8 @@ static void storm_pinned(uint64_t duration_ns)
 void bench_limbo(const struct bench_settings *s)
 {
     printf("\nlimbo: %u writers against readers that do not let go; cap %.0f MiB, limbo %.0f MiB\n"
+           "limbo: retired, waits for readers; aside: the same when limbo was full, charged as "
+           "live; pinned:\nheld as values; peak: of all memory; dropped: puts that found no room\n"
            "%-34s%10s%10s%10s%10s%12s%12s\n", WRITERS, (double)MEMORY_BYTES / 0x1p20,
            (double)LIMBO_BYTES / 0x1p20, "MiB", "limbo", "aside", "pinned", "peak", "puts",
            "dropped");

@@ -122,7 +122,11 @@ void bench_memory(const struct bench_settings *s)
                                      1500, 2048,  3000,  4096,  8192,  12000, 16384,
                                      20000, 24000, 28000, 32768, 40000, 49152, 65536};
     printf("\nmemory: bytes per entry beyond key and value; nigh's count against the "
-           "allocator's\n%-16s%14s%14s%10s%16s%16s%14s\n", "", "bookkeeping", "rounded up",
+           "allocator's\n"
+           "bookkeeping: entry and its part of the tables; rounded up: by block sizes; lost: both, "
+           "of key and\nvalue; accounted/real: nigh's count over the allocator's; worst: furthest "
+           "off at any look;\nresident/acc: what the process has grown by over nigh's count\n"
+           "%-16s%14s%14s%10s%16s%16s%14s\n", "", "bookkeeping", "rounded up",
            "lost %", "accounted/real", "worst factor", "resident/acc");
     progress_plan(2 * sizeof(sizes) / sizeof(sizes[0])); /* --only leaves some out */
     for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {

@@ -126,7 +126,8 @@ static int coordinate(struct settings *s)
     fflush(stdout);
     int status = s->all_faults ? run_faults(s, &job) : run_jobs(s, &job);
     if (status != ENDING_STATUS)
-        printf("\nWhich options your own traffic wants: perf/run tune --log ACCESS.LOG\n"
+        printf("\nWhat the rows mean: perf/README.md, \"Reading the table\"\n"
+               "Which options your own traffic wants: perf/run tune --log ACCESS.LOG\n"
                "What else can be asked: perf/run --help\n");
     population_close(population);
     table_end();

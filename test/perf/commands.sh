@@ -218,6 +218,8 @@ if [ -x "$programs/perf_bench" ]; then
     if [ -x "$programs/perf_report" ]; then
         measure 'pictures' bench hit --quick --rounds 1 --only 'features' --html "$folder/hit.html"
     fi
+    measure 'aside: the same when limbo was full' bench limbo --quick
+    awk 'length > 100 { exit 1 }' "$folder/out" || fail "limbo: wider than 100 columns"
     measure 'the median of the rounds' bench hit --quick --rounds 1 --only features
     measure 'between' bench write --quick --rounds 1 --threads 1 --only '95/5'
     awk 'length > 100 { exit 1 }' "$folder/out" || fail "write: wider than 100 columns"
