@@ -51,10 +51,8 @@ struct scene {
     unsigned misses;
 };
 
-/* `trust_ms`: short where the case waits for its end. */
-static void scene_open_at(struct scene *s, const char *uri, uint32_t trust_ms)
+static void scene_begin(struct scene *s, const char *uri, struct nigh_options o)
 {
-    struct nigh_options o = patient_options(&s->server);
     strcpy(s->folder, "/tmp/nigh-refused-XXXXXX");
     REQUIRE(mkdtemp(s->folder));
     snprintf(s->path, sizeof(s->path), "%s/s", s->folder);
@@ -68,9 +66,19 @@ static void scene_open_at(struct scene *s, const char *uri, uint32_t trust_ms)
     o.control_socket = s->path;
     o.log = hear;
     o.log_arg = &ear;
-    o.trust_ms = trust_ms;
     origin_init(&s->w.origin);
     world_open_with(&s->w, &o, NULL, &s->w.origin);
+    int fd = -1;
+    REQUIRE(CHECK_WITHIN(WORLD_PATIENCE_MS, (fd = dial_open(s->path)) >= 0)); /* it listens */
+    close(fd);
+}
+
+/* `trust_ms`: short where the case waits for its end. */
+static void scene_open_at(struct scene *s, const char *uri, uint32_t trust_ms)
+{
+    struct nigh_options o = patient_options(&s->server);
+    o.trust_ms = trust_ms;
+    scene_begin(s, uri, o);
     CHECK_WITHIN(WORLD_PATIENCE_MS, nigh_health(s->w.cache) == NIGH_FRESH);
 }
 
@@ -252,5 +260,22 @@ TEST(a_server_that_wants_replicas_filled_the_log)
     CHECK_WITHIN(WORLD_PATIENCE_MS, nigh_health(s.w.cache) == NIGH_FRESH);
     CHECK_HEALTH(&s, "ok\n", "\nlast outage: redis was away for ");
     CHECK_EQ(said("is connected again"), 1);
+    scene_close(&s);
+}
+
+/* ---- beats that are answered, and bring no trust ---- */
+
+TEST(a_node_with_other_group_slots_was_told_that_redis_had_not_vouched)
+{
+    struct scene s;
+    struct world first;
+    redis_start(&s.server, NULL);
+    peer_open(&first, &(struct peer){.uri = s.server.uri}, NULL);
+    struct nigh_options o = patient_options(&s.server);
+    o.group_slots *= 2;
+    scene_begin(&s, s.server.uri, o);
+    CHECK_HEALTH(&s, "doubt: coherence.group_slots is 4096 here but 2048 in redis\n",
+                 "\ndoubt: nothing stored was called fresh since the opening, ");
+    world_close(&first);
     scene_close(&s);
 }

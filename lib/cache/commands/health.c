@@ -103,6 +103,21 @@ static void say_trust_lost(struct command *c)
                       said_span(between(until_ns, now_ns)).text);
 }
 
+/* Says why beats that are answered bring no trust, or that none is answered. */
+static void say_unvouched(struct command *c)
+{
+    struct coherence_gauges g;
+    coherence_gauges_read(c->cache->coherence, &g);
+    if (g.slots_there)
+        control_print(c->reply, "doubt: coherence.group_slots is %u here but %u in redis\n",
+                      c->cache->group_slots, g.slots_there);
+    else if (g.old_nodes_move)
+        control_print(c->reply, "doubt: nodes of an older nigh change values under this prefix\n");
+    else
+        control_print(c->reply, "doubt: redis is connected, but has not vouched for what is stored "
+                                "within coherence.trust\n");
+}
+
 static void say_in_doubt(struct command *c, int health)
 {
     struct l2_problem p = {0};
@@ -112,8 +127,7 @@ static void say_in_doubt(struct command *c, int health)
     else if (p.refused)
         say_refusal(c, "doubt", &p);
     else
-        control_print(c->reply, "doubt: redis is connected, but has not vouched for what is stored "
-                                "within coherence.trust\n");
+        say_unvouched(c);
     say_trust_lost(c);
     say_meanwhile(c, true, health != NIGH_EOFFLINE);
 }
