@@ -214,16 +214,31 @@ static double unit_ns(const char *unit)
                                      : 0;
 }
 
+/* The letters up to the first ", ", "1 thread, ", if all lines begin with them: they are the
+ * picture's, and tell it from the next one. */
+static size_t shared_letters(void)
+{
+    const char *first = plot.lines[0].name, *end = strstr(first, ", ");
+    size_t len = end ? (size_t)(end - first) + 2 : 0;
+    for (size_t i = 1; i < plot.count; i++)
+        if (strncmp(plot.lines[i].name, first, len) != 0)
+            return 0;
+    return plot.count > 1 ? len : 0;
+}
+
 static void draw_quantiles(const struct row *f, const bool there[QUANTILES], FILE *out)
 {
-    size_t number, prefix = 0, count = 0;
+    size_t number, prefix = 0, count = 0, shared = shared_letters();
     const char *names[QUANTILES];
-    char what[80];
+    char what[160];
     is_quantile(f, &number, &prefix);
     for (size_t q = 0; q < QUANTILES; q++)
         if (there[q])
             names[count++] = quantiles[q];
-    snprintf(what, sizeof(what), "%.*s%slatency", (int)prefix, f->metric, prefix ? ": " : "");
+    snprintf(what, sizeof(what), "%.*s%slatency%s%.*s", (int)prefix, f->metric, prefix ? ": " : "",
+             shared ? ", " : "", shared ? (int)shared - 2 : 0, plot.lines[0].name);
+    for (size_t i = 0; i < plot.count; i++)
+        plot.lines[i].name += shared;
     bool is_time = unit_ns(f->unit) > 0;
     card_begin(out, f->bench, what, is_time ? NULL : f->unit,
                "So many of the calls took no longer. The scale is logarithmic.");

@@ -427,6 +427,26 @@ TEST(lines_are_shared_out_so_that_none_is_left_alone)
     unlink(path);
 }
 
+/* The pictures of 1 and of 2 threads have titles that tell them apart. */
+TEST(what_all_lines_begin_with_is_in_the_title)
+{
+    static const char *const names[] = {"1 thread, L1", "1 thread, L2", "1 thread, write"};
+    static const char *const metrics[] = {"p50", "p99", "max"};
+    struct row all[9];
+    struct rows rows = {.path = (char *)"p", .all = all, .count = 9};
+    for (size_t i = 0; i < rows.count; i++) {
+        all[i] = figure(100 + (double)i, 0, 1, "ns");
+        all[i].name = names[i / 3];
+        all[i].metric = metrics[i % 3];
+        all[i].goal = all[i].at_s = NAN;
+    }
+    FILE *out = begin_text();
+    CHECK_EQ(report_write(&rows, 1, out), 1);
+    fclose(out);
+    CHECK(says("<h3>b: latency, 1 thread</h3>"));
+    CHECK(says("</svg>L1</li>") && says("</svg>write</li>"));
+}
+
 TEST(page_of_a_benchmark_has_bars_and_goals)
 {
     CHECK_GE(write_page("then.json"), 3);
