@@ -128,16 +128,16 @@ int nigh_watch(struct nigh *cache, nigh_watch_fn watch, void *arg);
  * the curve was "begun", the "cap" was set, the sample of the present cap "filled"; else "long".
  * A cap of which too little was seen yet is not told ("enough" in JSON is false): the text says in
  * which time it will be, at most, at the rate of now; JSON how many reads of any keys that takes
- * ("lacks"). It takes longer where values get so much smaller, or reads so many more,
- * that fewer keys can be watched, which begins it anew, and now and then by chance. What has been
- * told stays told while what it was told from is begun anew, for the traffic wants another sample:
- * the text says how long "ago" it was, JSON in seconds ("age"). As much as "now" hits more since,
- * or less, it is more, or less, and "+-" wider. Another l1.memory makes all of it begin anew, but
- * what was told, or measured, of a cap stays told of it where it is again one of the six: when
- * l1.memory is doubled, or halved. As long as nothing was evicted, more brings nothing; that is
- * taken back when something is. What was long ago fades. Never told are caps with room for less
- * than 32 of the values that are watched ("few"); not listed are those that cannot be, below the
- * least l1.memory.
+ * ("lacks"). It takes longer where values get so much smaller, or reads so many more, that fewer
+ * keys can be watched, which begins it anew, and now and then by chance. What has been told stays
+ * told while what it was told from is begun anew, for the traffic wants another sample: the text
+ * says how long "ago" it was, JSON in seconds ("age"). As much as "now" hits more since, or less,
+ * it is more, or less, and "+-" wider. Another l1.memory makes all of it begin anew, but what was
+ * told, or measured, of a cap stays told of it where it is again one of the six: when l1.memory is
+ * doubled, or halved. As long as nothing was evicted, or refused for want of room, more brings
+ * nothing; that is taken back when something is. What was long ago fades. Never told are caps with
+ * room for less than 32 of the values that are watched ("few"); not listed are those that cannot
+ * be, below the least l1.memory.
  *
  * Where several spaces share the cap there is a table of them: which share of its own reads each
  * would hit at each of these caps, the whole of which they go on sharing, and how many hits a

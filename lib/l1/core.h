@@ -98,6 +98,7 @@ struct l1 {
     _Atomic uint32_t mark_mask;       /* (a) a hash with 0 in it, from L1_MARK_SHIFT, is marked */
     _Atomic uint32_t mark_mask_least; /* (a) of the most marks that there have been */
     _Atomic bool closed; /* (a) takes no values: nobody is evicted, and the cap is to come down */
+    _Atomic bool short_of_room; /* (a) a larger cap would hold more: core_note_short() */
     _Atomic uint64_t reserve_bytes;   /* (a) borrowed bytes that a shard may leave unused */
     _Atomic uint64_t entry_max_bytes; /* (a) a larger entry is not stored */
     /* outermost lock: one thread reclaims at a time */
@@ -141,6 +142,14 @@ static inline uint32_t core_mark_mask(const struct l1 *l1)
 static inline bool core_marks(const struct l1 *l1, uint64_t hash)
 {
     return l1_mask_marks(core_mark_mask(l1), hash);
+}
+
+/* Note that something left, or was refused, for which a larger cap would have had room. The curve
+ * takes the note back when the cap is another. */
+static inline void core_note_short(struct l1 *l1)
+{
+    if (NIGH_UNLIKELY(!atomic_load_explicit(&l1->short_of_room, memory_order_relaxed)))
+        atomic_store_explicit(&l1->short_of_room, true, memory_order_relaxed);
 }
 
 /* Returns the set in which it is counted what becomes of a space's values. */

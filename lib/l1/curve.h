@@ -178,9 +178,7 @@ struct curve {
     pthread_mutex_t lock;
     _Atomic bool on;      /* (a) pair(curve.on): there are buffers for what happens */
     bool made;            /* (l) */
-    bool evicts;          /* (l) the cache has evicted something under this cap */
-    bool evicted_known;   /* (l) `evicted` is of this cap */
-    uint64_t evicted;     /* (l) entries, ever, when it was first asked under this cap */
+    bool short_of_room;   /* (l) something was evicted, or refused, under this cap */
     void *block;          /* (l) */
     size_t block_bytes;   /* (l) */
     uint32_t ways;        /* (l) mini caches of a size */
@@ -193,6 +191,7 @@ struct curve {
     uint64_t rate_ns;     /* (l) since when `rate_reads` were counted */
     double rate_reads;    /* (l) */
     double rate;          /* (l) reads a second, in the last half second or more */
+    double rate_lately;   /* (l) ... in the last ten seconds or so; 0: not known */
     double hits, reads;   /* (l) of all, fading as those of the points do */
     double seconds;       /* (l) in which these reads were made */
     enum l1_curve_since since; /* (l) ... and which these are */
@@ -212,6 +211,10 @@ struct curve {
 extern const double curve_sizes[L1_CURVE_POINTS];
 /* Returns the cap, in bytes or values; while it comes down, the one that it will be. Locks: cap. */
 double curve_cap(struct l1 *l1);
+/* Whether a cap is near enough to another one for what was counted or told of that. Beside a space
+ * with space.memory that of the others is moved by some hundredths again and again. */
+#define CURVE_CAP_SLACK (1.0 / 16)
+bool curve_is_about(double cap, double other);
 
 /* Begin and end, with the table. */
 void curve_init(struct l1 *l1);

@@ -12,7 +12,6 @@
 #include "l1/gauges.h"
 #include "l1/marks.h"
 #include "l1/policy.h"
-#include "l1/tally.h"
 
 #define ENTRIES_LEAST 64u       /* before that nothing is known of their size */
 #define SAMPLE_MOST (1u << WINDOW_SAMPLE_BITS)
@@ -24,6 +23,7 @@
 #define FADE_FIRST 4096u
 #define FADE_MOST (1u << 17)
 #define RATE_NS (NS_PER_S / 2) /* over less time a rate says little */
+#define RATE_TURNS 8           /* ... or so many of these */
 
 #define NOW CURVE_NOW
 
@@ -235,38 +235,45 @@ static void settle_locked(struct curve *c) REQUIRES(c->lock)
     }
 }
 
+/* Note whether something was evicted or refused under this cap, of which a larger one would hold
+ * more. That larger ones bring nothing is not so any more then. */
+static void note_short_locked(const struct l1 *l1, struct curve *c) REQUIRES(c->lock)
+{
+    if (c->short_of_room || !atomic_load_explicit(&l1->short_of_room, memory_order_relaxed))
+        return;
+    c->short_of_room = true;
+    curve_forget_room(c);
+}
+
+/* Begin with a cap that, as far as is known, has room. Who evicts at this moment may be heard. */
+static void forget_short_locked(struct l1 *l1, struct curve *c) REQUIRES(c->lock)
+{
+    c->short_of_room = false;
+    atomic_store_explicit(&l1->short_of_room, false, memory_order_relaxed);
+}
+
 /* Begin to tell of other caps than so far, if the cap has changed: nothing that was counted is of
  * these. What mini caches hold is as good as what the cache holds. A cap takes its time to come
  * down, and what is counted until then is of none of them. */
 static void follow_cap_locked(struct l1 *l1, struct curve *c) REQUIRES(c->lock)
 {
     double before = c->cap, cap = curve_cap(l1);
-    bool changed = before < cap || before > cap;
+    bool changed = !curve_is_about(cap, before);
     if (changed) {
         curve_hold_locked(c);
         c->cap = cap;
         curve_move_told(c, before);
-    } else if (l1->shard_entries_max || (double)l1_limit(&l1->cap_bytes) <= cap) {
+    } else if (l1->shard_entries_max ||
+               (double)l1_limit(&l1->cap_bytes) <= cap * (1 + CURVE_CAP_SLACK)) {
         return;
     }
-    c->evicts = c->evicted_known = false;
+    forget_short_locked(l1, c);
     for (uint32_t i = 0; i < L1_CURVE_POINTS; i++) {
         c->points[i].warm = c->points[i].settled = c->points[i].swept = false;
         c->points[i].turns = 0;
     }
     forget_points(c);
     forget_measured(c, before > 0 ? L1_CURVE_SINCE_CAP : c->since);
-}
-
-/* Note whether the cache has evicted anything under this cap, and so may bring more with a larger
- * one: it is asked until it has. That larger ones bring nothing is not so any more then. */
-static void note_evicted_locked(struct curve *c, uint64_t evicted) REQUIRES(c->lock)
-{
-    c->evicts = c->evicted_known && evicted > c->evicted;
-    c->evicted = c->evicted_known ? c->evicted : evicted;
-    c->evicted_known = true;
-    if (c->evicts)
-        curve_forget_room(c);
 }
 
 static void note_time(struct curve *c, uint64_t now_ns)
@@ -279,6 +286,7 @@ static void note_time(struct curve *c, uint64_t now_ns)
     if (now_ns - c->rate_ns < RATE_NS)
         return;
     c->rate = c->rate_reads / ((double)(now_ns - c->rate_ns) / 1e9);
+    c->rate_lately += (c->rate - c->rate_lately) / (c->rate_lately > 0 ? RATE_TURNS : 1);
     c->rate_ns = now_ns;
     c->rate_reads = 0;
 }
@@ -303,7 +311,7 @@ uint64_t l1_curve_keep(struct l1 *l1)
     struct curve *c = &l1->curve;
     struct fit fit = {.share = 0}; /* read only where it fits, which gcc does not see under TSan */
     uint64_t pause_ns = WINDOW_MOST_NS;
-    bool walks = false, asks = false;
+    bool walks = false;
     if (!curve_is_on(l1))
         return pause_ns;
     bool fits = measure(l1, &fit);
@@ -312,20 +320,17 @@ uint64_t l1_curve_keep(struct l1 *l1)
         note_time(c, clock_now_ns(l1->env->clock));
         pause_ns = curve_drain_locked(l1, c);
         follow_cap_locked(l1, c);
+        note_short_locked(l1, c);
         settle_locked(c);
         curve_note_enough_locked(c);
         curve_sweep_locked(l1, c);
         fade(c);
         walks = fits && suit_marks_locked(l1, c, &fit);
-        asks = !c->evicts;
     }
     pthread_mutex_unlock(&c->lock);
     if (walks)
         marks_walk(l1);
-    uint64_t evicted = asks ? tally_evicted(l1) : 0;
     pthread_mutex_lock(&c->lock);
-    if (asks)
-        note_evicted_locked(c, evicted);
     fits = fits && curve_is_on(l1);
     for (uint32_t i = 0; fits && (c->made || make(l1, c)) && i < L1_CURVE_POINTS; i++)
         fit_point(l1, c, i, &fit);
@@ -335,14 +340,14 @@ uint64_t l1_curve_keep(struct l1 *l1)
 
 /* ---- on and off ---- */
 
-static void forget_all_locked(struct curve *c) REQUIRES(c->lock)
+static void forget_all_locked(struct l1 *l1, struct curve *c) REQUIRES(c->lock)
 {
     memset(c->points, 0, sizeof(c->points));
-    c->evicts = c->evicted_known = false;
+    forget_short_locked(l1, c);
     for (uint32_t space = 0; space < c->space_count; space++)
         c->spaces[space] = (struct curve_space){0};
     c->last_ns = c->rate_ns = 0;
-    c->rate = c->rate_reads = c->cap = 0;
+    c->rate = c->rate_lately = c->rate_reads = c->cap = 0;
     c->walks = 0;
     forget_points(c);
     forget_measured(c, L1_CURVE_SINCE_BEGUN);
@@ -359,7 +364,7 @@ bool l1_curve_set(struct l1 *l1, bool on)
     pthread_mutex_lock(&c->lock);
     on = on && window_make(&c->window, l1->env->mem);
     if (on) { /* what happened meanwhile is not known */
-        forget_all_locked(c);
+        forget_all_locked(l1, c);
         (void)window_open(&c->window);
     }
     bool fewer = marks_fewest(l1);

@@ -26,8 +26,8 @@
  * anew, for the marks have changed, or its sample, or forgets what it counted while it filled. What
  * was told, or measured, of a cap is told by another point when that is about it, for l1.memory has
  * become twice as large, or half. What the present cap hits more since, or less, is added, and "+-"
- * is wider by that. That a larger cap brings nothing, for this one has room, is forgotten when that
- * evicts.
+ * is wider by that. That a larger cap brings nothing, for this one has room, is told as soon as the
+ * present cap is, and forgotten when something is evicted, or refused for want of room.
  */
 #include <string.h>
 
@@ -52,6 +52,11 @@ double curve_cap(struct l1 *l1)
                                  : (double)cap_goal(l1);
 }
 
+bool curve_is_about(double cap, double other)
+{
+    return cap > other * (1 - CURVE_CAP_SLACK) && cap < other * (1 + CURVE_CAP_SLACK);
+}
+
 static double within_0_1(double x)
 {
     return x < 0 ? 0 : x > 1 ? 1 : x;
@@ -62,13 +67,21 @@ static double above_0(double x)
     return x > 0 ? x : 0;
 }
 
+/* Whether a larger cap brings nothing, for the present one has room left: what a cache misses that
+ * has evicted and refused nothing, no other hits. Its mini cache may be full all the same, of more
+ * keys than it should have, or of what is too old; and that of the larger cap need not be asked. */
+static bool has_room(const struct curve *c, uint32_t i)
+{
+    return i > NOW && !c->short_of_room;
+}
+
 /* ---- gains ---- */
 
-/* Returns the share of the reads of marked keys that fell into windows. */
+/* Returns the share of the reads of marked keys that fell into windows. Where none has yet, that is
+ * not known. */
 static double share_seen(const struct curve *c)
 {
-    double all = (double)c->seen + c->lost;
-    return all > 0 ? (double)c->seen / all : 1;
+    return c->seen > 0 ? (double)c->seen / ((double)c->seen + c->lost) : 1;
 }
 
 /* Returns how many of `reads` of any keys a sample of one key in so many should have seen. */
@@ -226,18 +239,10 @@ static double learning_at(const struct curve *c, const struct findings *f, uint3
     return c->ways < CURVE_WAYS ? 0 : doublings_to(i) * (off < 0 ? -off : off);
 }
 
-/* Whether a larger cap brings nothing, for the present one has room left: what a cache misses that
- * has evicted nothing, no other hits. Its mini cache may be full all the same, of more keys than it
- * should have, or of what is too old. */
-static bool has_room(const struct curve *c, uint32_t i)
-{
-    return i > NOW && !c->evicts;
-}
-
 /* Whether a point's mini cache fills while the cache itself is full. */
 static bool is_filling(const struct curve *c, uint32_t i)
 {
-    return i > NOW && !c->points[i].settled && c->evicts;
+    return i > NOW && !c->points[i].settled && c->short_of_room;
 }
 
 /* Returns what is told of a cap. */
@@ -355,7 +360,7 @@ static bool has_enough(const struct curve *c, uint32_t i)
 {
     if (i == NOW)
         return c->reads >= ENOUGH_MEASURED;
-    return !c->points[i].few && c->points[i].enough && c->points[NOW].enough;
+    return !c->points[i].few && c->points[NOW].enough && (has_room(c, i) || c->points[i].enough);
 }
 
 /* ... of a space, too: reads, of several keys. */
@@ -364,6 +369,8 @@ static bool has_part(const struct curve *c, const struct curve_space *s, uint32_
     const struct curve_part *part = &s->parts[i];
     if (s->reads <= 0 || i == NOW)
         return s->reads > 0;
+    if (has_room(c, i))
+        return has_enough(c, i);
     return has_enough(c, i) && part->seen >= ENOUGH_PART_READS &&
            (uint32_t)__builtin_popcount(part->groups) >= ENOUGH_PART_GROUPS;
 }
@@ -483,7 +490,7 @@ static int shift_of(double before, double cap)
 {
     for (int by = -(int)L1_CURVE_POINTS; by < (int)L1_CURVE_POINTS; by++) {
         double size = by < 0 ? 1.0 / (1 << -by) : 1 << by;
-        if (cap > 0.99 * before * size && cap < 1.01 * before * size)
+        if (curve_is_about(cap, before * size))
             return by;
     }
     return L1_CURVE_POINTS;
@@ -501,6 +508,8 @@ static void move(struct curve_told *t, int by, double now)
         if (!then || i == NOW)
             continue;
         hold(t, i, retell(*then, now));
+        if (by > 0) /* what it was told of the present cap then was measured, and stays */
+            t->roomy |= (was.roomy >> ((int)i + by) & 1) << i;
         t->figures[i].now = present ? retell(*present, now).ratio : CURVE_NOT_KNOWN;
     }
 }
@@ -545,6 +554,14 @@ static const struct curve_figure nothing;
 static double rate_of(const struct curve *c)
 {
     return c->seconds > 0 ? c->reads / c->seconds : c->rate;
+}
+
+/* Returns at how many reads a second what a point lacks will come, at least: those that counts are
+ * made of may be from busier hours. */
+static double rate_promised(const struct curve *c)
+{
+    double mean = rate_of(c);
+    return c->rate_lately > 0 && c->rate_lately < mean ? c->rate_lately : mean;
 }
 
 static struct l1_curve_point tell_point(struct l1 *l1, const struct curve *c, uint32_t i)
@@ -640,6 +657,7 @@ bool l1_curve_read(struct l1 *l1, struct l1_curve *ret)
     pthread_mutex_lock(&c->lock);
     ret->reads = c->reads;
     ret->reads_per_second = rate_of(c);
+    ret->rate_promised = rate_promised(c);
     ret->since = c->since;
     ret->seen = share_seen(c);
     ret->own_bytes =

@@ -102,11 +102,13 @@ void l1_shard_drop_locked(struct l1 *l1, struct l1_shard *s, struct l1_entry *e,
 
 /* ---- evicting ---- */
 
-/* Ages are noted of one eviction in so many: it takes a look at the clock. */
-#define AGES_NOTED 16u
+/* Of one eviction in so many it is noted that there are some, and how old the entry was, which takes
+ * a look at the clock. */
+#define NOTED_OF 16u
 
-static NIGH_OUTLINED void note_age(struct l1 *l1, const struct l1_entry *e)
+static NIGH_OUTLINED void note_evicted(struct l1 *l1, const struct l1_entry *e)
 {
+    core_note_short(l1);
     int64_t age_ns = (int64_t)clock_coarse_ns(l1->env->clock) - l1_entry_born_ns(e);
     stats_time(l1_stats_of(l1, entry_space(e)), STATS_EVICTED_AGE,
                age_ns > 0 ? (uint64_t)age_ns : 0);
@@ -125,8 +127,8 @@ static NIGH_INLINED uint64_t evict_locked(struct l1 *l1, struct l1_shard *s, enu
     if (!hash)
         hash = entry_hash(l1, e);
     /* As a cap comes down, who leaves is no younger or older than else: so ages say nothing. */
-    if (fate == L1_FATE_EVICTED && NIGH_UNLIKELY(s->removals % AGES_NOTED == 0))
-        note_age(l1, e);
+    if (fate == L1_FATE_EVICTED && NIGH_UNLIKELY(s->removals % NOTED_OF == 0))
+        note_evicted(l1, e);
     USDT(evict, &e->bytes[0], entry_key_len(e), entry_value_len(e));
     return remove_hashed_locked(l1, s, e, hash, fate);
 }

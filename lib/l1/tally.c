@@ -115,19 +115,6 @@ static void let_ask(struct l1 *root, struct stats *set)
     stats_set_source(set, &source);
 }
 
-uint64_t tally_evicted(struct l1 *l1)
-{
-    uint64_t sum = 0;
-    for (uint32_t i = 0; i < shard_count(l1); i++) {
-        struct l1_shard *s = &l1->shards[i];
-        l1_shard_lock(s);
-        for (uint32_t space = 0; space <= s->tally_mask; space++)
-            sum += s->tallies[space].left[TALLY_EVICTED];
-        l1_shard_unlock(l1, s);
-    }
-    return sum;
-}
-
 uint64_t tally_bytes_locked(struct l1_shard *s)
 {
     uint64_t sum = 0;

@@ -77,9 +77,6 @@ static inline void tally_replace_locked(struct l1_shard *s, const struct l1_entr
  * them. */
 void tally_init(struct l1 *l1, struct tally *first);
 void tally_fini(struct l1 *l1);
-/* Returns how many entries of the table have been evicted because others came. Locks: shard, each
- * in turn. */
-uint64_t tally_evicted(struct l1 *l1);
 /* Sum up the bytes that a shard is charged for its entries. */
 uint64_t tally_bytes_locked(struct l1_shard *s) REQUIRES(s->lock);
 

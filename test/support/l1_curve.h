@@ -27,6 +27,7 @@
 #define CAP (4u << 20)
 #define VALUE 100u
 #define LARGE_VALUE 4000u
+#define HUGE_VALUE 300000u
 
 /* Requests after Zipf, with an exponent near 1: the same in each run of a seed. */
 static unsigned trace[REQUESTS];
@@ -73,7 +74,7 @@ static inline struct life for_ever(unsigned number)
 
 static inline void load(struct cache *c, unsigned number, size_t size, struct life life)
 {
-    static const char zeros[LARGE_VALUE];
+    static const char zeros[HUGE_VALUE];
     struct l1_value value = cache_value(c, zeros, size);
     if (life.fresh_ns) {
         value.fresh_until_ns = (uint64_t)value.born_ns + life.fresh_ns;

@@ -216,6 +216,7 @@ TEST(what_was_told_before_says_so)
     ask_many(cache, space);
     nigh_curve(cache, NIGH_STATS_TEXT, text, sizeof(text));
     CHECK(strstr(text, "  measured over ") && !strstr(text, " ago"));
+    c->short_of_room = true;
     c->points[3].enough = false; /* as after it was begun anew */
     c->points[3].seen = 0;
     c->told.figures[3] = (struct curve_figure){.5f, .01f, CURVE_NOT_KNOWN};

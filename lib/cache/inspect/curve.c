@@ -112,7 +112,7 @@ static bool is_promised(const struct l1_curve *c, uint32_t i)
 {
     const struct l1_curve_point *p = &c->points[i];
     return i != POINT_NOW && p->possible && !p->enough && !p->few && p->lacks > 0 &&
-           c->reads_per_second > 0;
+           c->rate_promised > 0;
 }
 
 /* Says when a point will have seen enough, at the rate of now. */
@@ -121,8 +121,8 @@ static void text_lacking(struct text *w, const struct l1_curve *c, uint32_t i)
     text_add(w, "not yet");
     if (is_promised(c, i)) {
         text_add(w, ": in ");
-        add_time(w, c->points[i].lacks / c->reads_per_second + 1);
-        text_add(w, " at most, at %.0f reads a second", c->reads_per_second);
+        add_time(w, c->points[i].lacks / c->rate_promised + 1);
+        text_add(w, " at most, at %.0f reads a second", c->rate_promised);
     }
     text_add(w, "\n");
 }

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: MIT
+// What the curve makes of a cap that has room, is short of it without an eviction, or is moved; and
+// of reads that become fewer.
+
+#include "l1/family.h"
+#include "support/l1_curve.h"
+
+#define SECONDS_MOST 400u
+
+struct world {
+    struct cache c;
+    struct l1_curve curve;
+    uint64_t hits, reads;
+    uint64_t state;
+    unsigned second;
+};
+
+static void open_world(struct world *w, enum nigh_policy policy, uint64_t cap)
+{
+    *w = (struct world){.state = check_seed()};
+    open_watched(&w->c, policy, cap);
+}
+
+/* Let a second go by that had these reads. */
+static void end_second(struct world *w)
+{
+    fake_env_advance(&w->c.fake, NS_PER_S);
+    l1_reclaim(w->c.l1);
+    keep(&w->c, w->hits, w->reads);
+    REQUIRE(l1_curve_read(w->c.l1, &w->curve));
+    w->second++;
+}
+
+static void ask_one(struct world *w, unsigned number, size_t size)
+{
+    w->hits += ask_living(&w->c, number, size, for_ever);
+    if (++w->reads % 64 == 0)
+        rest(&w->c);
+}
+
+/* Ask for each of so many keys as often as for the others. */
+static void ask_evenly(struct world *w, unsigned rate, unsigned keys, size_t size)
+{
+    for (unsigned i = 0; i < rate; i++)
+        ask_one(w, (unsigned)(check_random(&w->state) % keys), size);
+}
+
+static bool tells(const struct world *w, uint32_t i)
+{
+    return w->curve.points[i].enough;
+}
+
+static double more_at(const struct world *w, uint32_t i)
+{
+    return w->curve.points[i].ratio - w->curve.points[CURVE_NOW].ratio;
+}
+
+/* ---- room ---- */
+
+/* What brings nothing is known as soon as the present cap is: no larger mini cache has to fill. */
+TEST(where_nothing_was_evicted_all_larger_caps_are_told_at_once)
+{
+    struct world w;
+    open_world(&w, NIGH_POLICY_LFU, 4 * CAP);
+    do {
+        REQUIRE(w.second < SECONDS_MOST);
+        ask_evenly(&w, 500, 2000, 3000);
+        end_second(&w);
+    } while (!tells(&w, CURVE_NOW + 1));
+    for (uint32_t i = CURVE_NOW + 1; i < L1_CURVE_POINTS; i++)
+        CHECK(tells(&w, i) && more_at(&w, i) < 0.001 && w.curve.points[i].error < 0.001);
+    CHECK_EQ(stats_read(&w.c.stats, STATS_L1_EVICT), 0);
+    cache_close(&w.c);
+}
+
+/* Under lfu a value that is large beside the window contests before it is stored, and who loses is
+ * refused: next to nothing is evicted (with half of all seeds nothing), and a larger cap would have
+ * held him. */
+TEST(what_the_policy_refuses_wants_room_as_what_it_evicts)
+{
+    struct world w;
+    unsigned popular = 3300;
+    open_world(&w, NIGH_POLICY_LFU, CAP);
+    for (unsigned i = 0; i < 3 * popular; i++)
+        ask_one(&w, i % popular, 900);
+    do {
+        REQUIRE(w.second < SECONDS_MOST);
+        ask_evenly(&w, 900, popular, 900);
+        for (unsigned i = 0; i < 100; i++)
+            ask_one(&w, KEYS + (unsigned)(check_random(&w.state) % 20), HUGE_VALUE);
+        end_second(&w);
+    } while (!tells(&w, CURVE_NOW + 2));
+    CHECK_LT(stats_read(&w.c.stats, STATS_L1_EVICT), 20);
+    CHECK_GT(stats_read(&w.c.stats, STATS_L1_REFUSED_POLICY), 100);
+    CHECK(more_at(&w, CURVE_NOW + 2) + w.curve.points[CURVE_NOW + 2].error > 0.02);
+    cache_close(&w.c);
+}
+
+/* What was told of a cap because a smaller one had room was not seen, also when that cap is set. */
+TEST(that_more_brings_nothing_is_taken_back_under_a_larger_cap_too)
+{
+    struct world w;
+    open_world(&w, NIGH_POLICY_LRU, CAP);
+    while (!tells(&w, L1_CURVE_POINTS - 1)) {
+        REQUIRE(w.second < SECONDS_MOST);
+        ask_evenly(&w, 1000, 800, 3000);
+        end_second(&w);
+    }
+    REQUIRE_EQ(l1_set_memory(w.c.l1, 2 * CAP, 0), 0);
+    ask_evenly(&w, 1000, 800, 3000);
+    end_second(&w);
+    CHECK(tells(&w, CURVE_NOW + 1));
+    while (!w.c.l1->curve.short_of_room) {
+        REQUIRE(w.second < SECONDS_MOST);
+        ask_evenly(&w, 1000, 10000, 3000);
+        end_second(&w);
+    }
+    CHECK(!tells(&w, CURVE_NOW + 1) && !tells(&w, CURVE_NOW + 2));
+    cache_close(&w.c);
+}
+
+/* ---- a cap that moves ---- */
+
+/* A space with space.memory takes steps from the cap of all, and gives them back. */
+TEST(a_cap_that_moves_by_hundredths_forgets_nothing)
+{
+    struct world w;
+    open_world(&w, NIGH_POLICY_LRU, CAP);
+    while (!tells(&w, CURVE_NOW + 1) || w.second < 60) {
+        REQUIRE(w.second < SECONDS_MOST);
+        REQUIRE_EQ(l1_set_memory(w.c.l1, CAP - w.second % 3 * (CAP / 64), 0), 0);
+        ask_evenly(&w, 1000, 4000, 3000);
+        end_second(&w);
+    }
+    for (unsigned i = 0; i < 10; i++) {
+        REQUIRE_EQ(l1_set_memory(w.c.l1, CAP - i % 3 * (CAP / 64), 0), 0);
+        ask_evenly(&w, 1000, 4000, 3000);
+        end_second(&w);
+        CHECK(tells(&w, CURVE_NOW + 1) && !w.curve.points[CURVE_NOW + 1].age_ns);
+    }
+    cache_close(&w.c);
+}
+
+/* ... and one that creeps away is followed. */
+TEST(a_cap_that_creeps_away_is_another_one_by_and_by)
+{
+    struct world w;
+    open_world(&w, NIGH_POLICY_LRU, CAP);
+    for (unsigned i = 0; i < 64; i++) {
+        REQUIRE_EQ(l1_set_memory(w.c.l1, CAP + i * (CAP / 64), 0), 0);
+        ask_evenly(&w, 200, 4000, 3000);
+        end_second(&w);
+        double cap = (double)w.curve.points[CURVE_NOW].cap;
+        CHECK(w.c.l1->curve.cap > 0.9 * cap && w.c.l1->curve.cap <= cap);
+    }
+    cache_close(&w.c);
+}
+
+/* ---- what is promised ---- */
+
+/* The marks change in the turn in which the cap does: the first reads that are counted then are
+ * such that fell into no window. */
+TEST(reads_that_were_all_lost_promise_no_eternity)
+{
+    struct world w;
+    fake_env_init(&w.c.fake, check_seed());
+    w = (struct world){.state = check_seed(), .c = w.c};
+    struct l1_config config = cache_config(&w.c, CAP, 1);
+    config.policy = NIGH_POLICY_LRU;
+    cache_open_config(&w.c, config);
+    l1_curve_set(w.c.l1, true);
+    while (w.second < 50) {
+        ask_evenly(&w, 1000, 12000, 700);
+        end_second(&w);
+    }
+    REQUIRE_EQ(l1_set_memory(w.c.l1, 2 * CAP, 0), 0);
+    ask_evenly(&w, 1000, 12000, 700);
+    end_second(&w);
+    for (unsigned i = 0; i < 1000; i++) /* nobody drains meanwhile */
+        w.hits += ask_living(&w.c, (unsigned)(check_random(&w.state) % 12000), 700, for_ever);
+    w.reads += 1000;
+    end_second(&w);
+    for (uint32_t i = 0; i < L1_CURVE_POINTS; i++)
+        CHECK(w.curve.points[i].lacks < 1e9);
+    cache_close(&w.c);
+}
+
+/* Seconds that are promised are those of the traffic of now, not of a busier hour before. */
+TEST(when_reads_become_fewer_promises_are_for_later)
+{
+    struct world w;
+    open_world(&w, NIGH_POLICY_LRU, 16 * CAP);
+    while (w.second < 20) {
+        ask_evenly(&w, 10000, KEYS, 3000);
+        end_second(&w);
+    }
+    CHECK(w.curve.rate_promised > 9000 && w.curve.rate_promised < 11000);
+    while (w.second < 60) {
+        ask_evenly(&w, 100, KEYS, 3000);
+        end_second(&w);
+    }
+    CHECK(w.curve.rate_promised < 200);
+    CHECK_GT(w.curve.reads_per_second, 2000);
+    cache_close(&w.c);
+}
