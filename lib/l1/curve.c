@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "base/root.h"
 #include "l1/core.h"
 #include "l1/policy.h"
 #include "l1/shadow.h"
@@ -88,25 +89,64 @@ static bool read_mini(const struct l1 *l1, const struct curve *c, struct curve_p
     return e->what == WINDOW_HIT && !over && missed_it(c, p);
 }
 
-/* Ask those of a point, and note their hits beyond the real cache's: 1, 0 or -1. */
+/* Whether the other way has hit more, or less (`sign`), beyond chance. Requests for one hot key all
+ * fall the same way, so the deviation is seen from how far groups of keys are apart. */
+static bool leads(const double lead[CURVE_GROUPS], double sign)
+{
+    double sum = 0, squares = 0;
+    for (uint32_t g = 0; g < CURVE_GROUPS; g++)
+        sum += sign * lead[g];
+    for (uint32_t g = 0; g < CURVE_GROUPS; g++) {
+        double off = sign * lead[g] - sum / CURVE_GROUPS;
+        squares += off * off;
+    }
+    return sum > SHADOW_LEAD_DEVIATIONS * root_of(squares * CURVE_GROUPS / (CURVE_GROUPS - 1));
+}
+
+/* Let that one of a point's two mini caches tell which has hit more of late. At the present size it
+ * is the one that works as the shards have chosen. */
+static void look_which_leads(const struct curve *c, struct curve_point *p)
+{
+    if (p->looked < p->entries || p == &c->points[CURVE_NOW])
+        return;
+    if (leads(p->lead, p->way == CURVE_AS_NOW ? 1 : -1))
+        p->way = p->way == CURVE_AS_NOW ? CURVE_OTHERWISE : CURVE_AS_NOW;
+    for (uint32_t g = 0; g < CURVE_GROUPS; g++)
+        p->lead[g] *= SHADOW_FADE;
+    p->looked = 0;
+}
+
+/* Ask those of a point. Returns whether the one that leads hits. */
+static bool ask_point(const struct l1 *l1, const struct curve *c, struct curve_point *p,
+                      const struct window_event *e)
+{
+    bool found = read_mini(l1, c, p, CURVE_AS_NOW, e);
+    p->hits += found;
+    if (c->ways < CURVE_WAYS)
+        return found;
+    bool other = read_mini(l1, c, p, CURVE_OTHERWISE, e);
+    bool told = p->way == CURVE_AS_NOW ? found : other;
+    p->lead[e->hash % CURVE_GROUPS] += other - found;
+    p->looked++;
+    look_which_leads(c, p);
+    return told;
+}
+
+/* Ask the mini caches of a point, and note hits beyond the real cache's: 1, 0 or -1. */
 static void read_point(const struct l1 *l1, const struct curve *c, struct curve_point *p,
                        struct curve_part *part, const struct window_event *e)
 {
     uint32_t group = e->hash % CURVE_GROUPS;
     bool real = e->what == WINDOW_HIT;
-    for (enum curve_way way = CURVE_AS_NOW; way < c->ways; way++) {
-        bool found = read_mini(l1, c, p, way, e);
-        p->hits += way == CURVE_AS_NOW && found;
-        p->gained[way][group] += found - real;
-        if (part)
-            part->gained[way][group % CURVE_SPACE_GROUPS] += found - real;
-    }
+    int gained = ask_point(l1, c, p, e) - real;
+    p->gained[group] += gained;
     p->turns += p->turns < UINT32_MAX;
     p->seen += p->seen < UINT32_MAX;
     p->reads++;
     p->real += real;
     if (!part)
         return;
+    part->gained[group % CURVE_SPACE_GROUPS] += gained;
     part->seen += part->seen < UINT32_MAX;
     part->groups |= UINT32_C(1) << group;
 }

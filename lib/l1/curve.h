@@ -8,10 +8,11 @@
  *
  * Under lfu the shards' choice is the best one for the present cap, and not for all: what is asked
  * again after 100 other keys fits into a tenth of 1,000 entries, and into the half of 200. So there
- * is a second mini cache of each size, whose window is at the other end (CURVE_OTHERWISE). Where it
- * hits more than the first by more than chance, and by more than at the present size, the shadows
- * would choose otherwise under this cap, and the point tells what it hits. Where it may by chance,
- * "+-" is wider by that.
+ * is a second mini cache of each size, whose window is at the other end (CURVE_OTHERWISE). A point
+ * tells what that one of the two hits which leads: after as many reads as they have entries it is
+ * looked which one has hit more of late, by more than chance, as shadows choose (shadow.h). So where
+ * the traffic is now of one kind and then of another, the point follows as a cache of that size
+ * would. At the present size the shadows have chosen.
  *
  * A mini cache's gain is the hits that it had beyond those of the real cache on the same reads, of
  * as many reads as its sample should have. A hot key hits in both, so whether it is among the
@@ -129,12 +130,14 @@ struct curve_point {
     uint32_t seen;      /* (l) those of them since it began to count */
     bool enough;        /* (l) that was enough: then it is, until what was counted is forgotten */
     uint32_t reads;     /* (l) as `seen`; fading, as what follows */
-    uint32_t hits;      /* (l) the mini cache's, as now */
+    uint32_t hits;      /* (l) of the mini cache that works as the shards do now */
     uint32_t real;      /* (l) the real cache's, on the same reads */
     uint32_t fills;     /* (l) loads that it might not have needed if it had begun earlier */
     double all;         /* (l) reads of any keys meanwhile */
-    /* (l) hits beyond the real ones, of groups of keys by hash */
-    int32_t gained[CURVE_WAYS][CURVE_GROUPS];
+    int32_t gained[CURVE_GROUPS]; /* (l) hits beyond the real ones, of groups of keys by hash */
+    enum curve_way way; /* (l) whose hits these are */
+    uint32_t looked;    /* (l) reads since it was looked which way leads */
+    double lead[CURVE_GROUPS]; /* (l) hits otherwise beyond those as now; fading */
 };
 
 /* What a point has seen of a space. */
@@ -142,7 +145,7 @@ struct curve_part {
     uint32_t seen;   /* reads since the point began, at most UINT32_MAX */
     uint32_t groups; /* a bit for each of CURVE_GROUPS of whose keys one was read */
     uint32_t fills;  /* fading; as above, of its keys */
-    int32_t gained[CURVE_WAYS][CURVE_SPACE_GROUPS]; /* fading; as above, of fewer groups */
+    int32_t gained[CURVE_SPACE_GROUPS]; /* fading; as above, of fewer groups */
 };
 
 #define CURVE_NOT_KNOWN (-1.0f)

@@ -150,9 +150,8 @@ static void halve(struct curve_point *p)
     p->real /= 2;
     p->fills /= 2;
     p->all /= 2;
-    for (enum curve_way way = CURVE_AS_NOW; way < CURVE_WAYS; way++)
-        for (uint32_t g = 0; g < CURVE_GROUPS; g++)
-            p->gained[way][g] /= 2;
+    for (uint32_t g = 0; g < CURVE_GROUPS; g++)
+        p->gained[g] /= 2;
 }
 
 static void halve_space(struct curve_space *s)
@@ -161,9 +160,8 @@ static void halve_space(struct curve_space *s)
     s->reads /= 2;
     for (uint32_t i = 0; i < L1_CURVE_POINTS; i++) {
         s->parts[i].fills /= 2;
-        for (enum curve_way way = CURVE_AS_NOW; way < CURVE_WAYS; way++)
-            for (uint32_t g = 0; g < CURVE_SPACE_GROUPS; g++)
-                s->parts[i].gained[way][g] /= 2;
+        for (uint32_t g = 0; g < CURVE_SPACE_GROUPS; g++)
+            s->parts[i].gained[g] /= 2;
     }
 }
 

@@ -20,7 +20,6 @@
  *     filling   one that has never been full misses what one that began earlier may have, of what
  *               it has not seen before and lives long enough: none of it, or all. Half of that is
  *               added to its ratio, and to "+-"
- *     doubt     what the other way of a policy hits more, perhaps by chance
  *
  * What a point has told stays told, until it has seen enough anew: when its mini cache is begun
  * anew, for the marks have changed, or its sample, or forgets what it counted while it filled. What
@@ -106,11 +105,10 @@ static void add_shares(const struct curve *c, struct shares *s, double times,
         s->of[g] += times * gained[g] / expected(c, all, sample);
 }
 
-static void add_point(const struct curve *c, struct shares *s, double times, uint32_t i,
-                      enum curve_way way)
+static void add_point(const struct curve *c, struct shares *s, double times, uint32_t i)
 {
     const struct curve_point *p = &c->points[i];
-    add_shares(c, s, times, p->gained[way], p->all, p->sample);
+    add_shares(c, s, times, p->gained, p->all, p->sample);
 }
 
 /* A share of all reads, and its deviation by chance. */
@@ -128,34 +126,6 @@ static struct gain sum_of(const struct shares *s)
     return (struct gain){sum, root_of(squares * s->groups / (s->groups - 1))};
 }
 
-/* How the policy would work under a cap. */
-struct lead {
-    enum curve_way way;
-    double doubt; /* share of the reads that the other way hits more, perhaps by chance */
-};
-
-static void add_lead(const struct curve *c, struct shares *s, double times, uint32_t i)
-{
-    add_point(c, s, times, i, CURVE_OTHERWISE);
-    add_point(c, s, -times, i, CURVE_AS_NOW);
-}
-
-/* Find the way that hits more, beyond chance. One that leads at the present cap, too, and was not
- * chosen, would not be under others. */
-static struct lead find_lead(const struct curve *c, uint32_t i)
-{
-    struct shares now = {.groups = CURVE_GROUPS}, beyond = {.groups = CURVE_GROUPS};
-    if (i == NOW || c->ways < CURVE_WAYS)
-        return (struct lead){CURVE_AS_NOW, 0};
-    add_lead(c, &now, 1, NOW);
-    add_lead(c, &beyond, 1, i);
-    if (sum_of(&now).share > 0)
-        add_lead(c, &beyond, -1, NOW);
-    struct gain lead = sum_of(&beyond);
-    bool leads = lead.share > 2 * lead.deviation;
-    return (struct lead){leads ? CURVE_OTHERWISE : CURVE_AS_NOW, leads ? 0 : above_0(lead.share)};
-}
-
 static double doublings_to(uint32_t i)
 {
     return i > NOW ? i - NOW : NOW - i;
@@ -164,9 +134,9 @@ static double doublings_to(uint32_t i)
 /* What was seen at a point, as shares of all reads, or of those of a space. */
 struct findings {
     double real;        /* hit now */
-    struct shares more; /* hit more, by the way of the policy that leads */
+    struct shares more; /* hit more */
     double fills;       /* missed by the mini cache, perhaps because it began late */
-    double gains[L1_CURVE_POINTS]; /* hit more than now by each point's mini cache, as now */
+    double gains[L1_CURVE_POINTS]; /* hit more than now by each point's mini cache */
     uint32_t known;                /* a bit for each point whose gain says something */
 };
 
@@ -246,8 +216,7 @@ static bool is_filling(const struct curve *c, uint32_t i)
 }
 
 /* Returns what is told of a cap. */
-static struct curve_figure figure(const struct curve *c, uint32_t i, const struct findings *f,
-                                  const struct lead *lead)
+static struct curve_figure figure(const struct curve *c, uint32_t i, const struct findings *f)
 {
     if (has_room(c, i))
         return (struct curve_figure){(float)f->real, 0, (float)f->real};
@@ -256,7 +225,7 @@ static struct curve_figure figure(const struct curve *c, uint32_t i, const struc
     double chance = chance_at(c, f, i, gain.deviation);
     return (struct curve_figure){
         .ratio = (float)within_0_1(f->real + gain.share + filling),
-        .error = (float)(chance + learning_at(c, f, i) + filling + lead->doubt),
+        .error = (float)(chance + learning_at(c, f, i) + filling),
         .now = (float)f->real,
     };
 }
@@ -270,7 +239,7 @@ static double real_of(const struct curve *c)
 static void find_gain(const struct curve *c, struct findings *f, uint32_t i)
 {
     struct shares shares = {.groups = CURVE_GROUPS};
-    add_point(c, &shares, 1, i, CURVE_AS_NOW);
+    add_point(c, &shares, 1, i);
     f->gains[i] = sum_of(&shares).share;
     bool known = c->points[i].seen >= ENOUGH_READS && c->points[i].entries >= 1;
     f->known |= (uint32_t)known << i;
@@ -282,12 +251,11 @@ static struct curve_figure figure_of(const struct curve *c, uint32_t i)
     struct findings f = {.real = real_of(c),
                          .more = {.groups = CURVE_GROUPS},
                          .fills = p->fills / expected(c, p->all, p->sample)};
-    struct lead lead = find_lead(c, i);
-    add_point(c, &f.more, 1, i, lead.way);
-    add_point(c, &f.more, -1, NOW, CURVE_AS_NOW);
+    add_point(c, &f.more, 1, i);
+    add_point(c, &f.more, -1, NOW);
     for (uint32_t at = 0; at < L1_CURVE_POINTS; at++)
         find_gain(c, &f, at);
-    return figure(c, i, &f, &lead);
+    return figure(c, i, &f);
 }
 
 /* ---- of a space ---- */
@@ -299,9 +267,9 @@ static double all_of_space(const struct curve *c, const struct curve_space *s, u
 }
 
 static void add_part(const struct curve *c, struct shares *shares, double times,
-                     const struct curve_space *s, uint32_t i, enum curve_way way)
+                     const struct curve_space *s, uint32_t i)
 {
-    add_shares(c, shares, times, s->parts[i].gained[way], all_of_space(c, s, i),
+    add_shares(c, shares, times, s->parts[i].gained, all_of_space(c, s, i),
                c->points[i].sample);
 }
 
@@ -309,7 +277,7 @@ static void find_part(const struct curve *c, struct findings *f, const struct cu
                       uint32_t i)
 {
     struct shares shares = {.groups = CURVE_SPACE_GROUPS};
-    add_part(c, &shares, 1, s, i, CURVE_AS_NOW);
+    add_part(c, &shares, 1, s, i);
     f->gains[i] = sum_of(&shares).share;
     bool known = s->parts[i].seen >= ENOUGH_PART_READS && c->points[i].entries >= 1;
     f->known |= (uint32_t)known << i;
@@ -322,12 +290,11 @@ static struct curve_figure figure_of_space(const struct curve *c, const struct c
     struct findings f = {.real = s->hits / s->reads,
                          .more = {.groups = CURVE_SPACE_GROUPS},
                          .fills = s->parts[i].fills / reads};
-    struct lead lead = find_lead(c, i);
-    add_part(c, &f.more, 1, s, i, lead.way);
-    add_part(c, &f.more, -1, s, NOW, CURVE_AS_NOW);
+    add_part(c, &f.more, 1, s, i);
+    add_part(c, &f.more, -1, s, NOW);
     for (uint32_t at = 0; at < L1_CURVE_POINTS; at++)
         find_part(c, &f, s, at);
-    return figure(c, i, &f, &lead);
+    return figure(c, i, &f);
 }
 
 /* ---- enough ---- */
