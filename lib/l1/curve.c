@@ -6,7 +6,6 @@
 
 #include <string.h>
 
-#include "base/root.h"
 #include "l1/core.h"
 #include "l1/policy.h"
 #include "l1/shadow.h"

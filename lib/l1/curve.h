@@ -7,12 +7,12 @@
  * marked keys, or to a part of them, so that it has no more nodes than its memory allows.
  *
  * Under lfu the shards' choice is the best one for the present cap, and not for all: what is asked
- * again after 100 other keys fits into a tenth of 1,000 entries, and into the half of 200. So there
- * is a second mini cache of each size, whose window is at the other end (CURVE_OTHERWISE). A point
- * tells what that one of the two hits which leads: after as many reads as they have entries it is
- * looked which one has hit more of late, by more than chance, as shadows choose (shadow.h). So where
- * the traffic is now of one kind and then of another, the point follows as a cache of that size
- * would. At the present size the shadows have chosen.
+ * again after 100 other keys fits into a tenth of 1,000 entries, and into the half of 200. So
+ * there is a second mini cache of each size, whose window is at the other end (CURVE_OTHERWISE). A
+ * point tells what that one of the two hits which leads: after as many reads as they have entries
+ * it is looked which one has hit more of late, by more than chance, as shadows choose (shadow.h).
+ * So where the traffic is now of one kind and then of another, the point follows as a cache of
+ * that size would. At the present size the shadows have chosen.
  *
  * A mini cache's gain is the hits that it had beyond those of the real cache on the same reads, of
  * as many reads as its sample should have. A hot key hits in both, so whether it is among the
@@ -22,6 +22,8 @@
  * the model is off, at other sizes as well. So what is expected of a cap is
  *
  *     the real hit ratio, of all reads  +  the gain at the cap  -  the gain at the present one
+ *
+ * and less is subtracted of a larger cap beyond which a doubling brings less (curve_tell.c).
  *
  * The gains of each space are counted apart, and sum up to the whole's. A point speaks of a space
  * when it has seen ENOUGH_PART_READS of its keys, of half of the groups: of a space of few keys it

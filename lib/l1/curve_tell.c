@@ -201,6 +201,23 @@ static double chance_at(const struct curve *c, const struct findings *f, uint32_
     return i == NOW ? 0 : root_of(groups * groups + crowding * crowding) * (1 + part_at(c, i));
 }
 
+/* Returns what a doubling brings beyond a larger point; up to it, where no larger one is known. */
+static double step_beyond(const struct findings *f, uint32_t i)
+{
+    bool above = i + 1 < L1_CURVE_POINTS && is_known(f, i + 1);
+    return above_0(above ? f->gains[i + 1] - f->gains[i] : f->gains[i] - f->gains[i - 1]);
+}
+
+/* Returns how much of what the present point's mini cache is off a larger one is off, too: less,
+ * where a doubling brings less beyond it. Where a loop just fits into the cap, a sample with a few
+ * keys of it too many does not fit into the mini cache, which then hits next to nothing of what the
+ * real cache hits; one of twice the size hits it all. */
+static double part_off(const struct curve *c, const struct findings *f, uint32_t i)
+{
+    double now = slope_at(c, f, NOW), beyond = i > NOW && is_known(f, i) ? step_beyond(f, i) : now;
+    return beyond < now ? beyond / now : 1;
+}
+
 /* Returns by how much learning makes a point wrong, where the present one's mini cache hits so much
  * more than the real cache. */
 static double learning_at(const struct curve *c, const struct findings *f, uint32_t i)
@@ -221,10 +238,11 @@ static struct curve_figure figure(const struct curve *c, uint32_t i, const struc
     if (has_room(c, i))
         return (struct curve_figure){(float)f->real, 0, (float)f->real};
     struct gain gain = sum_of(&f->more);
+    double off = i == NOW ? 0 : f->gains[NOW] * (1 - part_off(c, f, i));
     double filling = is_filling(c, i) ? f->fills / 2 : 0;
     double chance = chance_at(c, f, i, gain.deviation);
     return (struct curve_figure){
-        .ratio = (float)within_0_1(f->real + gain.share + filling),
+        .ratio = (float)within_0_1(f->real + gain.share + off + filling),
         .error = (float)(chance + learning_at(c, f, i) + filling),
         .now = (float)f->real,
     };

@@ -102,7 +102,7 @@ void l1_shard_drop_locked(struct l1 *l1, struct l1_shard *s, struct l1_entry *e,
 
 /* ---- evicting ---- */
 
-/* Of one eviction in so many it is noted that there are some, and how old the entry was, which takes
+/* Of one eviction in so many it is noted that there was one, and how old the entry was, which takes
  * a look at the clock. */
 #define NOTED_OF 16u
 

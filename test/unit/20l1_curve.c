@@ -177,6 +177,47 @@ TEST(a_cap_under_which_the_window_would_be_another_is_told)
                    100 * right);
 }
 
+/* ---- a loop that just fits ---- */
+
+#define LOOP_ENTRIES 1024u
+#define LOOP_SEEDS 8u
+
+/* Three requests in four go round `keys`; the others are for keys that never come again, and the
+ * cap evicts these. */
+static void make_loop(unsigned keys)
+{
+    for (unsigned i = 0; i < FEW_REQUESTS; i++)
+        trace[i] = i % 4 ? (i - i / 4) % keys : keys + i / 4;
+}
+
+/* Where a sample has by chance a few keys of the loop too many, the mini cache of the present size
+ * hits next to none of them; with five of these seeds. */
+static void check_loop(enum nigh_policy policy)
+{
+    for (own_seed = 1; own_seed <= LOOP_SEEDS; own_seed++) {
+        struct cache c;
+        struct l1_curve curve;
+        open_small(&c, policy, LOOP_ENTRIES, true);
+        replay(&c, FEW_REQUESTS);
+        REQUIRE(l1_curve_read(c.l1, &curve));
+        CHECK(c.l1->curve.short_of_room && curve.ratio > 0.74);
+        for (uint32_t i = CURVE_NOW + 1; i < L1_CURVE_POINTS - 1; i++)
+            if (!CHECK(curve.points[i].enough && curve.points[i].ratio < 0.76))
+                check_note("seed %" PRIu64 ": %.0f times the cap: %.2f", own_seed, curve_sizes[i],
+                           100 * curve.points[i].ratio);
+        cache_close(&c);
+    }
+    own_seed = 0;
+}
+
+TEST(where_a_loop_just_fits_no_cap_brings_what_never_comes_again)
+{
+    make_loop(700);
+    check_loop(NIGH_POLICY_LRU);
+    make_loop(1000);
+    check_loop(NIGH_POLICY_LFU);
+}
+
 /* ... from some thousand reads on: what 8 times the cap misses while it fills counts little soon.
  */
 TEST(a_small_cap_is_told_soon)

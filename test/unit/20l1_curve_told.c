@@ -604,7 +604,8 @@ TEST(what_was_told_while_the_cap_had_room_is_forgotten_when_it_evicts)
             curve_hold_locked(&w.c.l1->curve);
             pthread_mutex_unlock(&w.c.l1->curve.lock);
         }
-        uint64_t evicted = stats_read(&w.c.stats, STATS_L1_EVICT); /* one in 16 of 16 shards tells */
+        /* one in 16 of each of 16 shards tells */
+        uint64_t evicted = stats_read(&w.c.stats, STATS_L1_EVICT);
         CHECK(c->short_of_room ? evicted > 0 : evicted < 16 * 16);
     }
     CHECK_EQ(c->told.roomy & c->told.points, 0);
