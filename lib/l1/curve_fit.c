@@ -35,7 +35,13 @@ struct fit {
     double fixed;    /* bytes of the cap that no entry causes */
     double share;    /* of the rest, what is weight of entries */
     double mean;     /* weight of an entry */
+    double most;     /* weight of the entries for which l1.memory has room, however large the cap */
 };
+
+static double above_0(double x)
+{
+    return x > 0 ? x : 0;
+}
 
 static bool measure(struct l1 *l1, struct fit *ret)
 {
@@ -52,7 +58,9 @@ static bool measure(struct l1 *l1, struct fit *ret)
     ret->mean = charges / (double)g.entries;
     ret->share = charges / (live - ret->fixed);
     ret->capacity = (double)l1_limit(&l1->target_bytes);
+    ret->most = 8 * ret->capacity;
     if (l1->shard_entries_max) {
+        ret->most = above_0(ret->capacity - ret->fixed) * ret->share / ret->mean;
         ret->fixed = 0;
         ret->mean = ret->share = 1;
         ret->capacity = curve_cap(l1);
@@ -63,8 +71,8 @@ static bool measure(struct l1 *l1, struct fit *ret)
 /* Returns the weight of entries for which a cap of `size` times the present one has room. */
 static double capacity_at(const struct fit *f, double size)
 {
-    double room = f->capacity * size - f->fixed;
-    return room > 0 ? room * f->share : 0;
+    double weight = above_0(f->capacity * size - f->fixed) * f->share;
+    return weight < f->most ? weight : f->most;
 }
 
 static bool make(struct l1 *l1, struct curve *c)

@@ -156,6 +156,41 @@ TEST(a_cap_that_creeps_away_is_another_one_by_and_by)
     cache_close(&w.c);
 }
 
+/* Returns what comes with so many values at most, where l1.memory has room for some 3,600. */
+static double replay_values(struct cache *c, uint64_t values, bool watched)
+{
+    open_small(c, NIGH_POLICY_LRU, values, watched);
+    uint64_t hits = 0, hits_first = 0;
+    for (unsigned i = 0; i < 120000; i++) {
+        hits_first = i == 60000 ? hits : hits_first;
+        hits += ask_living(c, trace[i], 1000, for_ever);
+        if (i % 64 == 0)
+            rest(c);
+        if (i % 1024 == 0)
+            keep(c, hits, i + 1);
+    }
+    return (double)(hits - hits_first) / 60000;
+}
+
+/* Where l1.memory is full before there are l1.entries values, more of these bring nothing, and
+ * fewer what they bring by themselves. */
+TEST(values_for_which_memory_has_no_room_are_not_promised)
+{
+    struct world w;
+    make_trace();
+    double right = replay_values(&w.c, 2500, false);
+    cache_close(&w.c);
+    double now = replay_values(&w.c, 10000, true);
+    REQUIRE(l1_curve_read(w.c.l1, &w.curve));
+    CHECK_LT(cache_gauges(&w.c).entries, 5000);
+    CHECK(tells(&w, 0) && tells(&w, CURVE_NOW + 1));
+    CHECK(more_at(&w, CURVE_NOW + 1) < 0.01 && more_at(&w, CURVE_NOW + 3) < 0.01);
+    double off = more_at(&w, 0) - (right - now);
+    if (!CHECK(off > -0.05 && off < 0.05))
+        check_note("a quarter: %.3f told, %.3f right", more_at(&w, 0), right - now);
+    cache_close(&w.c);
+}
+
 /* ---- what is promised ---- */
 
 /* The marks change in the turn in which the cap does: the first reads that are counted then are
