@@ -15,6 +15,12 @@
 #define WINDOW_MIDDLE 200u
 #define WINDOW_LARGE  800u
 
+/* Which of two mini caches leads: looks in as many reads as they have entries, how much hits fade
+ * from one to the next, and by how many deviations. Shadows look once, and let 3 % fade. */
+#define LEAD_LOOKS 8
+#define LEAD_FADE 0.9962
+#define LEAD_DEVIATIONS 1.5
+
 #define SWEEP_TICKS ((uint32_t)(NS_PER_S >> WINDOW_TICK_SHIFT))
 
 /* ---- feeding ---- */
@@ -88,30 +94,31 @@ static bool read_mini(const struct l1 *l1, const struct curve *c, struct curve_p
     return e->what == WINDOW_HIT && !over && missed_it(c, p);
 }
 
-/* Whether the other way has hit more, or less (`sign`), beyond chance. Requests for one hot key all
- * fall the same way, so the deviation is seen from how far groups of keys are apart. */
-static bool leads(const double lead[CURVE_GROUPS], double sign)
+/* Whether one of a point's two mini caches has hit more of late than the one that works as now,
+ * beyond chance. Requests for one hot key all fall the same way, so the deviation is seen from how
+ * far groups of keys are apart. */
+static bool leads(const double lead[CURVE_GROUPS])
 {
     double sum = 0, squares = 0;
     for (uint32_t g = 0; g < CURVE_GROUPS; g++)
-        sum += sign * lead[g];
+        sum += lead[g];
     for (uint32_t g = 0; g < CURVE_GROUPS; g++) {
-        double off = sign * lead[g] - sum / CURVE_GROUPS;
+        double off = lead[g] - sum / CURVE_GROUPS;
         squares += off * off;
     }
-    return sum > SHADOW_LEAD_DEVIATIONS * root_of(squares * CURVE_GROUPS / (CURVE_GROUPS - 1));
+    return sum > LEAD_DEVIATIONS * root_of(squares * CURVE_GROUPS / (CURVE_GROUPS - 1));
 }
 
-/* Let that one of a point's two mini caches tell which has hit more of late. At the present size it
- * is the one that works as the shards have chosen. */
+/* Let that one tell which leads, eight times in as many reads as it has entries. At the present
+ * size it is the one that works as the shards have chosen; and until a point has been full both hit
+ * the same but for chance. */
 static void look_which_leads(const struct curve *c, struct curve_point *p)
 {
-    if (p->looked < p->entries || p == &c->points[CURVE_NOW])
+    if (p->looked < p->entries / LEAD_LOOKS || p == &c->points[CURVE_NOW])
         return;
-    if (leads(p->lead, p->way == CURVE_AS_NOW ? 1 : -1))
-        p->way = p->way == CURVE_AS_NOW ? CURVE_OTHERWISE : CURVE_AS_NOW;
+    p->way = leads(p->lead) ? CURVE_OTHERWISE : CURVE_AS_NOW;
     for (uint32_t g = 0; g < CURVE_GROUPS; g++)
-        p->lead[g] *= SHADOW_FADE;
+        p->lead[g] *= LEAD_FADE;
     p->looked = 0;
 }
 
@@ -125,7 +132,7 @@ static bool ask_point(const struct l1 *l1, const struct curve *c, struct curve_p
         return found;
     bool other = read_mini(l1, c, p, CURVE_OTHERWISE, e);
     bool told = p->way == CURVE_AS_NOW ? found : other;
-    p->lead[e->hash % CURVE_GROUPS] += other - found;
+    p->lead[e->hash % CURVE_GROUPS] += p->warm ? other - found : 0;
     p->looked++;
     look_which_leads(c, p);
     return told;

@@ -9,10 +9,10 @@
  * Under lfu the shards' choice is the best one for the present cap, and not for all: what is asked
  * again after 100 other keys fits into a tenth of 1,000 entries, and into the half of 200. So
  * there is a second mini cache of each size, whose window is at the other end (CURVE_OTHERWISE). A
- * point tells what that one of the two hits which leads: after as many reads as they have entries
- * it is looked which one has hit more of late, by more than chance, as shadows choose (shadow.h).
- * So where the traffic is now of one kind and then of another, the point follows as a cache of
- * that size would. At the present size the shadows have chosen.
+ * point tells what that one of the two hits which leads: which has hit more of late, by more than
+ * chance, much as shadows choose (shadow.h). So where the traffic is now of one kind and then of
+ * another, the point follows as a cache of that size would. At the present size the shadows have
+ * chosen.
  *
  * A mini cache's gain is the hits that it had beyond those of the real cache on the same reads, of
  * as many reads as its sample should have. A hot key hits in both, so whether it is among the

@@ -24,7 +24,9 @@
 #define GROWN 2u
 #define SHRUNK 4u
 
+#define FADE 0.97 /* per period of as many requests as a shadow has entries */
 /* The lead that another choice needs, in deviations and as a part of the current one's score. */
+#define LEAD_DEVIATIONS 1.5
 #define LEAD_PART 0.002
 /* The lead that a choice with another exponent needs: it changes more at once, and fewer large
  * values are in a sample. At 3 deviations two runs in five over cloudphysics_io at 203 MB were
@@ -156,7 +158,7 @@ static void sweep(struct shadows *s, uint32_t now)
 static double lead_needed(const struct shadows *s, uint32_t i, uint32_t current)
 {
     bool other = choices[i].exponent_thirds != choices[current].exponent_thirds;
-    return (other ? LEAD_DEVIATIONS_OTHER : SHADOW_LEAD_DEVIATIONS) * root_of(s->doubt[i]) +
+    return (other ? LEAD_DEVIATIONS_OTHER : LEAD_DEVIATIONS) * root_of(s->doubt[i]) +
            (other ? LEAD_PART_OTHER : LEAD_PART) * s->score[current];
 }
 
@@ -178,8 +180,8 @@ static void choose(struct shadows *s)
     uint32_t current = atomic_load_explicit(&s->choice, memory_order_relaxed);
     uint32_t best = current;
     for (uint32_t i = 0; i < s->count; i++) {
-        s->score[i] = SHADOW_FADE * s->score[i] + s->hits[i];
-        s->doubt[i] = SHADOW_FADE * s->doubt[i] + s->differs[i];
+        s->score[i] = FADE * s->score[i] + s->hits[i];
+        s->doubt[i] = FADE * s->doubt[i] + s->differs[i];
         s->hits[i] = s->differs[i] = 0;
     }
     for (uint32_t i = 0; i < s->count; i++)

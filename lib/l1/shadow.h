@@ -70,10 +70,6 @@
 #include "l1/mini.h"
 
 #define SHADOWS_MAX 15u
-/* How much hits and differences fade from one look to the next, and how many deviations another
- * choice leads by that is chosen: of shadows, and of the curve's mini caches. */
-#define SHADOW_FADE 0.97
-#define SHADOW_LEAD_DEVIATIONS 1.5
 #define SHADOW_UNSAMPLED UINT32_MAX
 
 /* Keys: (l) as below */
