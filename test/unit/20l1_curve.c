@@ -21,7 +21,10 @@ TEST(under_lru_it_is_what_stack_distances_say)
 /* Of what happens between two drains a buffer takes the beginning: here two fifths. That is 2
  * points off at 1/4, for a mini cache that sees less fills later than the real one; 1/4 would be 11
  * off if nobody allowed for what was lost. The cap is half of that above, and so full soon enough
- * for three points to see what they want of what is left. */
+ * for three points to see what they want of what is left. With one seed in 60 twice the cap is
+ * told, too, by a mini cache that has not been full: 6 points off, for half of what it misses is
+ * added, and so it is as sure as it says, and no surer. Bounds are five deviations over 300 seeds.
+ */
 TEST(what_is_lost_between_windows_is_as_what_was_seen)
 {
     struct cache c;
@@ -33,7 +36,11 @@ TEST(what_is_lost_between_windows_is_as_what_was_seen)
     REQUIRE(l1_curve_read(c.l1, &curve));
     CHECK(curve.seen > 0.1 && curve.seen < 0.5);
     exact_lru((double)cache_gauges(&c).entries, REQUESTS, right);
-    compare(&curve, right, 6, 2.6);
+    struct l1_curve_point *twice = &curve.points[CURVE_NOW + 1];
+    double off = twice->ratio - right[CURVE_NOW + 1];
+    CHECK(!twice->enough || (off < twice->error && off > -twice->error));
+    twice->enough = false;
+    compare(&curve, right, 7.4, 3.1);
     cache_close(&c);
 }
 
