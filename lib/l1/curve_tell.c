@@ -40,6 +40,8 @@
 #define ENOUGH_PART_GROUPS (CURVE_GROUPS / 2)
 #define MANY_READS 256u /* of a point: of all reads it sees about as large a share later on */
 
+#define RATE_LEAST 1.0 /* reads a second, for a promise */
+
 #define LN_2 0.693
 #define NOW CURVE_NOW
 
@@ -542,11 +544,12 @@ static double rate_of(const struct curve *c)
 }
 
 /* Returns at how many reads a second what a point lacks will come, at least: those that counts are
- * made of may be from busier hours. */
+ * made of may be from busier hours. 0: next to none come, and nothing is promised. */
 static double rate_promised(const struct curve *c)
 {
     double mean = rate_of(c);
-    return c->rate_lately > 0 && c->rate_lately < mean ? c->rate_lately : mean;
+    double rate = c->rate_lately > 0 && c->rate_lately < mean ? c->rate_lately : mean;
+    return rate < RATE_LEAST ? 0 : rate;
 }
 
 static struct l1_curve_point tell_point(struct l1 *l1, const struct curve *c, uint32_t i)

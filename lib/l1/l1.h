@@ -275,7 +275,7 @@ struct l1_curve {
     double ratio;            /* measured lately, as points[2] has it */
     double reads;            /* of any keys that are counted here: older ones count less */
     double reads_per_second; /* lately */
-    double rate_promised;    /* reads a second with which points get what they lack */
+    double rate_promised;    /* reads a second with which points get what they lack; 0: too few */
     enum l1_curve_since since;
     double seen;             /* share of the reads of marked keys that it has seen */
     uint64_t own_bytes;      /* that all this takes */

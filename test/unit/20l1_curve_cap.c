@@ -238,3 +238,24 @@ TEST(when_reads_become_fewer_promises_are_for_later)
     CHECK_GT(w.curve.reads_per_second, 2000);
     cache_close(&w.c);
 }
+
+/* Else it is told "in 10^15 hours at most, at 0 reads a second". */
+TEST(while_nobody_reads_nothing_is_promised)
+{
+    struct world w;
+    open_world(&w, NIGH_POLICY_LRU, 16 * CAP);
+    while (w.second < 20) {
+        ask_evenly(&w, 1000, KEYS, 3000);
+        end_second(&w);
+    }
+    CHECK_GT(w.curve.rate_promised, 500);
+    while (w.second < 300)
+        end_second(&w);
+    CHECK(!tells(&w, L1_CURVE_POINTS - 1) && w.curve.rate_promised <= 0);
+    for (unsigned i = 0; i < 20; i++) {
+        ask_evenly(&w, 1000, KEYS, 3000);
+        end_second(&w);
+    }
+    CHECK(w.curve.rate_promised > 50 && w.curve.rate_promised < 1100);
+    cache_close(&w.c);
+}
