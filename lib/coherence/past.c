@@ -46,7 +46,7 @@ void past_lost(struct coherence *c, uint64_t until_ns)
                  (double)late_ns / 1e9);
     else if (atomic_load_explicit(&c->beat->old_told, memory_order_relaxed))
         text_add(&why, "nodes of an older nigh changed values");
-    else if (problem.refused)
+    else if (problem.refused & L2_BEATS)
         text_add(&why, "redis refused: %s", problem.text);
     else
         text_add(&why, "redis was connected, but no beat was answered in time");

@@ -737,6 +737,30 @@ TEST(trust_of_a_resync_counts_from_its_own_sending)
     world_close(&w);
 }
 
+/* A server may refuse one thing and do the others. Only refused beats cost trust. */
+TEST(doubt_was_put_down_to_whatever_was_refused)
+{
+    static const struct {
+        uint32_t refused;
+        const char *why;
+    } all[] = {{L2_LEASES | L2_FILLS, "redis was connected, but no beat was answered in time"},
+               {L2_LEASES | L2_BEATS, "redis refused: MISCONF"}};
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        world w;
+        struct coherence_past past;
+        world_open(&w);
+        w.problem = (struct l2_problem){.text = "MISCONF", .refused = all[i].refused};
+        w.connected = false;
+        fake_env_advance(&w.fake, WORLD_TRUST_MS * NS_PER_MS);
+        coherence_tick(w.c);
+        world_connect(&w);
+        world_pass(&w, 10);
+        coherence_past_read(w.c, &past);
+        CHECK_STR(past.doubt.why, all[i].why);
+        world_close(&w);
+    }
+}
+
 TEST(trust_runs_out_and_comes_back)
 {
     world w;

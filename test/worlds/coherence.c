@@ -566,8 +566,7 @@ void l2_channel_reconnect(struct l2_channel *ch)
 
 void l2_problem_read(struct l2 *l2, struct l2_problem *ret)
 {
-    (void)l2;
-    *ret = (struct l2_problem){0};
+    *ret = l2->problem;
 }
 
 size_t l2_argument_max(const struct l2 *l2)

@@ -124,10 +124,10 @@ static void say_in_doubt(struct command *c, int health)
     l2_problem_read(c->cache->l2, &p);
     if (health == NIGH_EOFFLINE)
         say_problem(c, "doubt", "redis is not connected", &p);
-    else if (p.refused)
-        say_refusal(c, "doubt", &p);
-    else
+    else if (!(p.refused & L2_BEATS))
         say_unvouched(c);
+    if (health != NIGH_EOFFLINE && p.refused)
+        say_refusal(c, "doubt", &p);
     say_trust_lost(c);
     say_meanwhile(c, true, health != NIGH_EOFFLINE);
 }

@@ -239,7 +239,7 @@ void say_doubt(struct text *w, const struct explanation *x)
         text_add(w, "coherence.group_slots is not the one in Redis (%u)", x->coherence.slots_there);
     else if (x->coherence.old_nodes_move)
         text_add(w, "nodes of an older nigh change values");
-    else if (x->link.connected && x->problem.refused)
+    else if (x->link.connected && (x->problem.refused & L2_BEATS))
         text_add(w, "Redis refuses requests (%s)", x->problem.text);
     else if (x->link.connected)
         text_add(w, "Redis has not answered a beat");
