@@ -11,7 +11,8 @@
 //
 // An error that ends the connection (is_fatal() in pipeline.c) is the reason of an outage. Where
 // the handshake does not meet it (a master that wants replicas to write) the next connection comes
-// up, and is no better: that outage is over when a script was executed.
+// up, and is no better: that outage is over when a script was executed that writes, or refused in
+// other words.
 
 #include "l2/client.h"
 
@@ -37,6 +38,15 @@ static bool is_of_rights(const char *words)
            strstr(words, "ACL failure in script");                 /* 8.0 */
 }
 
+static void tell_connected(struct link *link, uint64_t now_ns)
+{
+    link->turned_away = false;
+    if (outage_end(&link->outage, now_ns)) /* at the level of what it ends */
+        LOG(link->env->log, NIGH_LOG_WARN, "redis at %s is connected again", link_shown(link));
+    else if (link->connections == 1)
+        LOG(link->env->log, NIGH_LOG_INFO, "redis at %s is connected", link_shown(link));
+}
+
 static void note(struct link *link, const char *words)
 {
     outage_note(&link->refusal, words, link->conn.heard_ns);
@@ -45,6 +55,8 @@ static void note(struct link *link, const char *words)
 
 void health_refused(struct link *link, uint32_t work)
 {
+    if (link->turned_away) /* not for that any more, and the connection stays */
+        tell_connected(link, link->conn.heard_ns);
     bool of_rights = is_of_rights(link->conn.words);
     const char *words = of_rights && link->lacks[0] ? link->lacks : link->conn.words;
     uint32_t refused = atomic_load_explicit(&link->refused, memory_order_relaxed);
@@ -79,20 +91,11 @@ static bool forget_refused(struct link *link, uint64_t now_ns)
     return outage_end(&link->refusal, now_ns);
 }
 
-static void tell_connected(struct link *link, uint64_t now_ns)
-{
-    link->turned_away = false;
-    if (outage_end(&link->outage, now_ns)) /* at the level of what it ends */
-        LOG(link->env->log, NIGH_LOG_WARN, "redis at %s is connected again", link_shown(link));
-    else if (link->connections == 1)
-        LOG(link->env->log, NIGH_LOG_INFO, "redis at %s is connected", link_shown(link));
-}
-
 void health_served(struct link *link, uint32_t work)
 {
-    if (NIGH_UNLIKELY(link->turned_away) && (work & ~L2_READS))
+    if (link->turned_away && (work & ~(uint32_t)(L2_READS | L2_LOOKS)))
         tell_connected(link, link->conn.heard_ns);
-    if (NIGH_LIKELY(!atomic_load_explicit(&link->refused, memory_order_relaxed)))
+    if (!atomic_load_explicit(&link->refused, memory_order_relaxed))
         return;
     link->unserved &= ~work;
     uint64_t quiet_ns = link->conn.heard_ns - link->refused_ns;

@@ -161,8 +161,8 @@ struct link {
     bool proven;                 /* (i) the connection has answered a request */
     struct outage outage;        /* keys: see outage.h */
     struct outage refusal;       /* why requests are refused while connected; keys: as above */
-    bool turned_away;            /* (i) the last connection ended with a refusal, and no script was
-                                    executed since */
+    bool turned_away;            /* (i) the last connection ended with a refusal, and this one has
+                                    not been shown to be better */
     _Atomic uint32_t refused;    /* (a) of enum l2_work: what was, in that time; for people */
     uint32_t unserved;           /* (i) ... and was not served since */
     uint64_t refused_ns;         /* (i) when something was, last */
@@ -222,7 +222,12 @@ void health_judge(struct link *link, bool good, uint64_t now_ns);
 void health_refused(struct link *link, uint32_t work);
 /* The same, behind that, of the rights that lack: `lacks` has them. */
 void health_lacks(struct link *link);
-/* Notes that it has done such work. */
+/* Whether something was refused, and the end of that is awaited. */
+static inline bool health_is_bad(const struct link *link)
+{
+    return link->turned_away || atomic_load_explicit(&link->refused, memory_order_relaxed);
+}
+/* Notes that it has done such work; 0: that it has answered. */
 void health_served(struct link *link, uint32_t work);
 /* The connection has to go since the server, in these words, has refused a request. */
 void health_turned_away(struct link *link, struct bytes words);

@@ -353,7 +353,8 @@ void l2_problem_read(struct l2 *l2, struct l2_problem *ret)
         outage_read(&l2->links[i]->outage, now_ns, ret);
     for (uint32_t i = 0; i < l2->link_count && ret->text[0] == '\0'; i++) {
         outage_read(&l2->links[i]->refusal, now_ns, ret);
-        ret->refused = atomic_load_explicit(&l2->links[i]->refused, memory_order_relaxed);
+        if (ret->text[0] != '\0') /* else the refusal begins just now */
+            ret->refused = atomic_load_explicit(&l2->links[i]->refused, memory_order_relaxed);
     }
     if (ret->text[0] == '\0' && l2->tls)
         tls_problem_read(l2->tls, ret);

@@ -273,6 +273,28 @@ static uint32_t work_of(const struct request *r)
     return r->script ? r->script->work : around ? 0 : L2_READS;
 }
 
+/* Returns what kind of work an answer shows the server to do. It shows nothing of leases and fills
+ * if nothing had to be stored for it, as where a value was there: a server whose memory is full, or
+ * that wants replicas, gives such answers, too. */
+static uint32_t work_shown(const struct request *r)
+{
+    struct l2_answer *answer = &r->answer->public;
+    uint32_t work = work_of(r);
+    bool stored = answer->verdict == L2_GRANTED || answer->verdict == L2_HELD ||
+                  answer->verdict == L2_STORED;
+    for (uint32_t i = 0; i < r->answer->asked && !stored; i++) {
+        struct bytes value;
+        uint32_t held_ms;
+        if (r->decode == answer_decode_leases) {
+            enum l2_verdict verdict = l2_lease_at(answer, i, &value, &held_ms);
+            stored = verdict == L2_GRANTED || verdict == L2_HELD;
+        } else if (r->decode == answer_decode_fills) {
+            stored = l2_fill_at(answer, i) == L2_STORED;
+        }
+    }
+    return stored || !(work & (L2_LEASES | L2_FILLS)) ? work : 0;
+}
+
 /* Takes an error reply. < 0: the connection has to go. */
 static int take_error(struct link *link, struct request *r, const struct reply *reply)
 {
@@ -320,7 +342,8 @@ static int take_answer(struct link *link, struct request *r, struct reply *reply
     }
     if (r->answer && status == 0) {
         r->answer->reply = reply;
-        health_served(link, work_of(r));
+        if (NIGH_UNLIKELY(health_is_bad(link)))
+            health_served(link, work_shown(r));
         note_server(link, &r->answer->public.clock);
     } else {
         reply_free(reply);

@@ -51,6 +51,13 @@ struct scene {
     unsigned misses;
 };
 
+static void pass_ms(uint64_t ms)
+{
+    uint64_t now_ms = check_now_ms();
+    while (check_now_ms() - now_ms < ms)
+        check_pause();
+}
+
 static void scene_begin(struct scene *s, const char *uri, struct nigh_options o)
 {
     strcpy(s->folder, "/tmp/nigh-refused-XXXXXX");
@@ -59,9 +66,7 @@ static void scene_begin(struct scene *s, const char *uri, struct nigh_options o)
     s->misses = 0;
     ear.len = 0;
     ear.said[0] = '\0';
-    uint64_t now_ms = check_now_ms(); /* what the case before has said may be said again */
-    while (check_now_ms() - now_ms < 1100)
-        check_pause();
+    pass_ms(1100); /* what the case before has said may be said again */
     o.redis_uri = uri;
     o.control_socket = s->path;
     o.log = hear;
@@ -174,6 +179,41 @@ TEST(a_full_server_that_answers_beats_is_told_as_full)
     scene_close(&s);
 }
 
+/* Where few values are in Redis the lease is asked for at once, and what is there comes instead of
+ * it. That is no lease that was granted. */
+TEST(a_full_server_was_taken_for_well_while_it_had_values)
+{
+    static char *const args[] = {"--maxmemory", "100mb", "--maxmemory-policy", "volatile-lru",
+                                 NULL};
+    enum { KEYS = 8, MISSES = 200 };
+    struct scene s;
+    struct world other;
+    char keys[KEYS][8];
+    scene_open(&s, args, WORLD_PATIENCE_MS);
+    peer_open(&other, &(struct peer){.uri = s.server.uri}, &s.w.origin);
+    for (int i = 0; i < KEYS; i++) {
+        snprintf(keys[i], sizeof(keys[i]), "old %d", i);
+        CHECK_EQ(ask_fetch(other.space, keys[i], NULL).outcome, NIGH_FRESH);
+    }
+    CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&other, "l2_fill") == KEYS);
+    run(&s, "CONFIG SET maxmemory-policy noeviction");
+    run(&s, "CONFIG SET maxmemory 1");
+    for (int i = 0; i < MISSES; i++)
+        miss(&s);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, (miss(&s), said("refuses a request: OOM ")) == 1);
+    int64_t first = world_count(&s.w, "lease_first"), found = world_count(&s.w, "l2_fresh");
+    for (int i = 0; i < KEYS; i++) {
+        CHECK_EQ(ask_fetch(s.w.space, keys[i], NULL).outcome, NIGH_FRESH);
+        pass_ms(400); /* in all longer than a server must be quiet that is well again */
+    }
+    CHECK_EQ(world_count(&s.w, "l2_fresh"), found + KEYS);
+    CHECK_GE(world_count(&s.w, "lease_first"), first + KEYS / 2);
+    CHECK(health(&s, "degraded: ", "refuses leases: OOM "));
+    CHECK_EQ(said("takes all requests again"), 0);
+    world_close(&other);
+    scene_close(&s);
+}
+
 /* The listener hears, hits are fresh, and no other node learns of a change. */
 TEST(a_server_that_takes_no_changes_is_told_so_and_what_waits)
 {
@@ -259,7 +299,29 @@ TEST(a_server_that_wants_replicas_filled_the_log)
     run(&s, "CONFIG SET min-replicas-to-write 0");
     CHECK_WITHIN(WORLD_PATIENCE_MS, nigh_health(s.w.cache) == NIGH_FRESH);
     CHECK_HEALTH(&s, "ok\n", "\nlast outage: redis was away for ");
-    CHECK_EQ(said("is connected again"), 1);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, said("is connected again") == 1); /* a thread writes the log */
+    scene_close(&s);
+}
+
+/* What began with a refusal was not connected for as long as no script was executed, although it is
+ * another refusal that keeps a guest from that: nobody has begun anything in this server. */
+TEST(a_server_that_refuses_in_other_words_is_told_with_these)
+{
+    struct scene s;
+    struct world first;
+    redis_start(&s.server, NULL);
+    peer_open(&first, &(struct peer){.uri = s.server.uri}, NULL);
+    struct nigh_options o = patient_options(&s.server);
+    o.trust_ms = 1000;
+    o.guest = 1;
+    scene_begin(&s, s.server.uri, o);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, nigh_health(s.w.cache) == NIGH_FRESH);
+    world_close(&first);
+    run(&s, "CONFIG SET min-replicas-to-write 1");
+    CHECK_HEALTH(&s, "doubt: redis ", "NOREPLICAS Not enough good replicas to write (for ");
+    redis_restart(&s.server, REDIS_EMPTY);
+    CHECK_HEALTH(&s, "doubt: redis is connected, but refuses beats: ERR NOCLOCK ",
+                 "\nlast outage: redis was away for ");
     scene_close(&s);
 }
 
