@@ -108,7 +108,7 @@ void past_delivered(struct coherence *c, const struct coherence_delivery *d)
 static uint64_t unheard_ms(const struct coherence *c)
 {
     uint64_t now_ns = clock_coarse_ns(c->config.env->clock);
-    uint64_t until_ns = atomic_load_explicit(coherence_trusted_until(c), memory_order_relaxed);
+    uint64_t until_ns = atomic_load_explicit(&c->trust->trusted_until, memory_order_relaxed);
     uint64_t after_ns = now_ns + c->config.trust_ms * NS_PER_MS;
     return until_ns ? (after_ns - u64_min(after_ns, until_ns)) / NS_PER_MS : 0;
 }
