@@ -498,6 +498,7 @@ static void move(struct curve_told *t, int by, double now)
         if (by > 0) /* what it was told of the present cap then was measured, and stays */
             t->roomy |= (was.roomy >> ((int)i + by) & 1) << i;
         t->figures[i].now = present ? retell(*present, now).ratio : CURVE_NOT_KNOWN;
+        t->figures[i].error += present ? present->error : 0; /* of the two, that are compared now */
     }
 }
 

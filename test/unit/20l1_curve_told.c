@@ -258,7 +258,9 @@ TEST(another_cap_is_told_anew_and_what_was_told_of_it_stays)
     CHECK_EQ(w.curve.points[CURVE_NOW].cap, 2 * CAP);
     CHECK(!w.curve.points[CURVE_NOW].enough && !w.curve.points[5].enough);
     CHECK(tells_what_was(&w.curve, 1, &was, CURVE_NOW));
+    CHECK(was.points[3].error > 0.001 && w.curve.points[1].error > was.points[3].error - 1e-6);
     watch_second(&w, RATE);
+    CHECK(w.curve.points[1].error > was.points[3].error - 1e-6);
     CHECK(w.curve.points[CURVE_NOW].enough && w.curve.points[1].enough);
     change_cap(&w, 0.5);
     CHECK(!w.curve.points[CURVE_NOW].enough);
