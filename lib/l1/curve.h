@@ -23,7 +23,7 @@
  *
  *     the real hit ratio, of all reads  +  the gain at the cap  -  the gain at the present one
  *
- * and less is subtracted of a larger cap beyond which a doubling brings less (curve_tell.c).
+ * and less is subtracted of a larger cap beyond which a doubling brings less (curve_figures.c).
  *
  * The gains of each space are counted apart, and sum up to the whole's. A point speaks of a space
  * when it has seen ENOUGH_PART_READS of its keys, of half of the groups: of a space of few keys it
@@ -77,7 +77,7 @@
  * cache filled is forgotten when that is full (with the present one, all is: the real cache was
  * empty, too); what the mini cache holds by then stays. Of one that never is, what it missed at
  * first soon counts little, for the last half of what it has seen is two thirds of what counts, or
- * more. curve_tell.c says when a point is told, and how sure that is.
+ * more. curve_figures.c says when a point is told, and how sure that is.
  *
  * A mini cache of fewer than ENTRIES_FEW entries is too coarse to tell anything (10 points off, and
  * more): that is a cap with room for fewer than 64 values, or more where many reads have the marks
@@ -232,21 +232,9 @@ uint64_t curve_drain_locked(const struct l1 *l1, struct curve *c);
 /* Remove from full mini caches what is too old, each second. Locks: the curve's is held. */
 void curve_sweep_locked(const struct l1 *l1, struct curve *c);
 
-/* Note which points have seen enough. Locks: the curve's is held. */
-void curve_note_enough_locked(struct curve *c);
-/* Whether a point can be begun anew, at such a sample, and be told no later than is promised.
- * Locks: as above. */
+/* Whether a point can be begun anew, at such a sample, and be told no later than is promised
+ * (curve_tell.c). Locks: the curve's is held. */
 bool curve_may_begin(const struct curve *c, uint32_t i, uint32_t sample);
-/* Remember what points say that have seen enough: before any of them forgets it. Locks: the curve's
- * is held. */
-void curve_hold_locked(struct curve *c);
-/* Let what was told of a cap be told by the point that is about it now: all points were about
- * others, for the cap was `before`. Locks: as above. */
-void curve_move_told(struct curve *c, double before);
-/* Forget it, for there were reads that nobody counted. Locks: as above. */
-void curve_forget_told(struct curve *c);
-/* Forget what was told because the cache had room left. Locks: as above. */
-void curve_forget_room(struct curve *c);
 
 /* A value that is stored, or refused. */
 struct curve_value {

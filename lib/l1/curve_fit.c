@@ -9,6 +9,8 @@
 #include <string.h>
 
 #include "l1/core.h"
+#include "l1/curve_figures.h"
+#include "l1/curve_told.h"
 #include "l1/gauges.h"
 #include "l1/marks.h"
 #include "l1/policy.h"
@@ -38,11 +40,6 @@ struct fit {
     double most;     /* weight of the entries for which l1.memory has room, however large the cap */
 };
 
-static double above_0(double x)
-{
-    return x > 0 ? x : 0;
-}
-
 static bool measure(struct l1 *l1, struct fit *ret)
 {
     struct l1_gauges g;
@@ -60,7 +57,7 @@ static bool measure(struct l1 *l1, struct fit *ret)
     ret->capacity = (double)l1_limit(&l1->target_bytes);
     ret->most = 8 * ret->capacity;
     if (l1->shard_entries_max) {
-        ret->most = above_0(ret->capacity - ret->fixed) * ret->share / ret->mean;
+        ret->most = curve_above_0(ret->capacity - ret->fixed) * ret->share / ret->mean;
         ret->fixed = 0;
         ret->mean = ret->share = 1;
         ret->capacity = curve_cap(l1);
@@ -71,7 +68,7 @@ static bool measure(struct l1 *l1, struct fit *ret)
 /* Returns the weight of entries for which a cap of `size` times the present one has room. */
 static double capacity_at(const struct fit *f, double size)
 {
-    double weight = above_0(f->capacity * size - f->fixed) * f->share;
+    double weight = curve_above_0(f->capacity * size - f->fixed) * f->share;
     return weight < f->most ? weight : f->most;
 }
 
@@ -251,7 +248,8 @@ static void note_short_locked(const struct l1 *l1, struct curve *c) REQUIRES(c->
     curve_forget_room(c);
 }
 
-/* Begin with a cap that, as far as is known, has room. Who evicts at this moment may be heard. */
+/* Begin with a cap that has room, as far as is known. An eviction of this moment may still be of
+ * the cap before, and count. */
 static void forget_short_locked(struct l1 *l1, struct curve *c) REQUIRES(c->lock)
 {
     c->short_of_room = false;

@@ -253,7 +253,7 @@ struct l1_curve_point {
     double size;     /* in caps of now */
     uint64_t cap;    /* in bytes, or a count of values */
     double ratio;    /* expected share of hits */
-    double error;    /* two deviations by chance, and what the model is off: curve_tell.c */
+    double error;    /* two deviations by chance, and what the model is off: curve_figures.c */
     uint32_t reads;  /* seen by its mini cache, lately */
     uint32_t sample; /* of one key in so many; 0: none yet */
     bool enough;     /* to be believed: the present one, too */

@@ -2,6 +2,7 @@
 // What the curve tells, when, and how sure it is ("+-"); what was told stays told while it learns
 // anew.
 
+#include "l1/curve_told.h"
 #include "support/l1_curve.h"
 
 /* A cap is not touched before values come, so a large one costs nothing. */
