@@ -62,6 +62,7 @@ TEST(keys_that_are_hit_most_are_told_with_their_rates)
     CHECK_LT(rate_of(&w, "hits", "cold"), 0);
     const char *text = hot(&w, "s", NIGH_STATS_TEXT);
     CHECK(strstr(text, "hits/s") && strstr(text, "  hot\n"));
+    CHECK(strstr(text, "\nRates are of lately: what came 60 s ago counts half.\n"));
     CHECK(!strstr(text, "misses/s"));
     world_close(&w);
 }

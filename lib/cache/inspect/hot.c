@@ -301,6 +301,7 @@ static void text_cache(struct text *w, struct nigh *cache, const struct nigh_spa
 {
     write_spaces(w, cache, only, NIGH_STATS_TEXT);
     text_groups(w, cache, only);
+    text_add(w, "Rates are of lately: what came %u s ago counts half.\n", TOP_HALF_LIFE_S);
 }
 
 long nigh_hot(struct nigh *cache, const char *space, enum nigh_stats_format format, char *buffer,
