@@ -256,7 +256,8 @@ static bool is_of_outage(const struct l2_outage *o, uint64_t took_ns, uint64_t a
 }
 
 /* Says when the change came that was the latest. One that took a second or more came with a beat,
- * most often as an outage was over, and of it is known only that the beat before did not tell it. */
+ * most often as an outage was over, and all that is known of it is that the beat before did not
+ * tell it. */
 static void say_longest(struct command *c, uint64_t took_ns, uint64_t ago_ns)
 {
     struct l2_outage redis, listener;
