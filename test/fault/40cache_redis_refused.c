@@ -7,39 +7,8 @@
 #include <sys/stat.h>
 
 #include "support/dial.h"
+#include "support/ear.h"
 #include "support/peer.h"
-
-/* ---- what was said ---- */
-
-/* Keys: (l) lock */
-struct ear {
-    pthread_mutex_t lock;
-    size_t len;       /* (l) */
-    char said[32768]; /* (l) warnings, one a line */
-};
-
-static struct ear ear = {.lock = PTHREAD_MUTEX_INITIALIZER};
-
-static void hear(void *arg, enum nigh_log_level level, const char *message)
-{
-    struct ear *e = arg;
-    pthread_mutex_lock(&e->lock);
-    size_t left = sizeof(e->said) - e->len;
-    int len = level <= NIGH_LOG_WARN ? snprintf(e->said + e->len, left, "%s\n", message) : 0;
-    e->len += (size_t)len < left ? (size_t)len : 0;
-    pthread_mutex_unlock(&e->lock);
-}
-
-/* Returns how often. */
-static unsigned said(const char *text)
-{
-    unsigned count = 0;
-    pthread_mutex_lock(&ear.lock);
-    for (const char *at = ear.said; (at = strstr(at, text)); at++)
-        count++;
-    pthread_mutex_unlock(&ear.lock);
-    return count;
-}
 
 /* ---- a node, its server, and its control socket ---- */
 
@@ -64,8 +33,7 @@ static void scene_begin(struct scene *s, const char *uri, struct nigh_options o)
     REQUIRE(mkdtemp(s->folder));
     snprintf(s->path, sizeof(s->path), "%s/s", s->folder);
     s->misses = 0;
-    ear.len = 0;
-    ear.said[0] = '\0';
+    forget_said();
     pass_ms(1100); /* what the case before has said may be said again */
     o.redis_uri = uri;
     o.control_socket = s->path;

@@ -3,46 +3,10 @@
 // load balancer is in between, RESP3 comes unasked. Each is named at the connection, and the node
 // goes on as one without Redis.
 
+#include "support/ear.h"
 #include "support/fake_redis.h"
 #include "support/peer.h"
 #include "support/relay.h"
-
-/* ---- what was said ---- */
-
-/* Keys: (l) lock */
-struct ear {
-    pthread_mutex_t lock;
-    size_t len;       /* (l) */
-    char said[32768]; /* (l) warnings, one a line */
-};
-
-static struct ear ear = {.lock = PTHREAD_MUTEX_INITIALIZER};
-
-static void hear(void *arg, enum nigh_log_level level, const char *message)
-{
-    struct ear *e = arg;
-    pthread_mutex_lock(&e->lock);
-    size_t left = sizeof(e->said) - e->len;
-    int len = level <= NIGH_LOG_WARN ? snprintf(e->said + e->len, left, "%s\n", message) : 0;
-    e->len += (size_t)len < left ? (size_t)len : 0;
-    pthread_mutex_unlock(&e->lock);
-}
-
-static bool said(const char *text)
-{
-    pthread_mutex_lock(&ear.lock);
-    bool there = strstr(ear.said, text) != NULL;
-    pthread_mutex_unlock(&ear.lock);
-    return there;
-}
-
-static void forget_said(void)
-{
-    pthread_mutex_lock(&ear.lock);
-    ear.len = 0;
-    ear.said[0] = '\0';
-    pthread_mutex_unlock(&ear.lock);
-}
 
 #define CHECK_SAID(text)                                                                           \
     do {                                                                                           \
@@ -53,7 +17,7 @@ static void forget_said(void)
 static void open_at(struct world *w, const char *uri)
 {
     forget_said();
-    peer_begin(w, &(struct peer){.uri = uri, .log = hear, .log_arg = &ear}, NULL);
+    peer_begin(w, &(struct peer){.uri = uri, .log = hear}, NULL);
 }
 
 /* Whether the stats have this name (redis_problem, listener_problem) with this text in it. */
