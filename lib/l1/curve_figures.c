@@ -299,8 +299,6 @@ struct curve_figure curve_figure_of_space(const struct curve *c, const struct cu
 
 /* ---- enough ---- */
 
-/* Returns how many reads a mini cache has to see, full or not, before it counts for something: one
- * that has never been full some for each of so many entries. */
 double curve_turns_wanted(const struct curve_point *p, double entries)
 {
     return p->settled ? 0 : entries * ENOUGH_TURNS;

@@ -10,8 +10,9 @@
 
 #include "l1/curve.h"
 
-#define CURVE_ENOUGH_READS 2048u
+#define CURVE_ENOUGH_READS 2048u /* of a point, before it is told */
 
+/* Hold a share, or a difference of two, within what it can be. */
 static inline double curve_above_0(double x)
 {
     return x > 0 ? x : 0;
@@ -20,6 +21,7 @@ static inline double curve_within_0_1(double x)
 {
     return x > 1 ? 1 : curve_above_0(x);
 }
+
 /* Returns the share of the reads of marked keys that fell into windows. */
 double curve_share_seen(const struct curve *c);
 /* Returns which part of the keys that should be in a point's sample it may have more or less. */
@@ -29,7 +31,8 @@ bool curve_has_room(const struct curve *c, uint32_t i);
 
 /* Note which points have seen enough. */
 void curve_note_enough_locked(struct curve *c);
-/* Returns how many reads of a mini cache with room for `entries` count, full or not. */
+/* Returns how many reads a mini cache of so many entries has to have seen, full or not, before its
+ * point is told: none, if it has been full. */
 double curve_turns_wanted(const struct curve_point *p, double entries);
 /* Whether a point can be told; and of a space. */
 bool curve_has_enough(const struct curve *c, uint32_t i);
