@@ -536,10 +536,6 @@ TEST(with_redis_it_says_how_things_are)
     CHECK(strstr(text, " (p99) in the ") && strstr(text, " s since the opening\nlag: the longest"));
     const char *longest = strstr(text, "\nlag: the longest was ");
     CHECK(longest && strstr(longest, " UTC\n"));
-    stats_time(&w.cache->stats, STATS_COHERENCE_LAG, 7 * NS_PER_S); /* of an earlier outage */
-    CHECK_WITHIN(WORLD_PATIENCE_MS,
-                 strstr(text = ask(&p, "health\n"), "\nlag: the longest was ") &&
-                     strstr(text, " s at most, at "));
     struct nigh_options o = patient_options(&server);
     world_open(&other, &o, NULL);
     CHECK_WITHIN(WORLD_PATIENCE_MS,

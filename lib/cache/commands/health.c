@@ -255,9 +255,8 @@ static bool is_of_outage(const struct l2_outage *o, uint64_t took_ns, uint64_t a
            ended_ns <= ago_ns + took_ns + NS_PER_S;
 }
 
-/* Says when the change came that was the latest. One that took a second or more came with a beat,
- * most often as an outage was over, and all that is known of it is that the beat before did not
- * tell it. */
+/* Says when the change came that was the latest: after an outage one that was made during it, and
+ * then it is known only that the last beat before the outage did not tell of it. */
 static void say_longest(struct command *c, uint64_t took_ns, uint64_t ago_ns)
 {
     struct l2_outage redis, listener;
@@ -265,7 +264,7 @@ static void say_longest(struct command *c, uint64_t took_ns, uint64_t ago_ns)
     coherence_outage_read(c->cache->coherence, &listener);
     bool outage = is_of_outage(&redis, took_ns, ago_ns) || is_of_outage(&listener, took_ns, ago_ns);
     control_print(c->reply, "lag: the longest was %s%s at %s%s\n", said_span(took_ns).text,
-                  outage || took_ns >= NS_PER_S ? " at most," : "", said_clock(ago_ns).text,
+                  outage ? " at most," : "", said_clock(ago_ns).text,
                   outage ? ", when an outage was over" : "");
 }
 
