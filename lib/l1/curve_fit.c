@@ -274,7 +274,9 @@ static void follow_cap_locked(struct l1 *l1, struct curve *c) REQUIRES(c->lock)
     forget_short_locked(l1, c);
     for (uint32_t i = 0; i < L1_CURVE_POINTS; i++) {
         c->points[i].warm = c->points[i].settled = c->points[i].swept = false;
-        c->points[i].turns = 0;
+        c->points[i].turns = c->points[i].looked = 0;
+        c->points[i].way = CURVE_AS_NOW;
+        memset(c->points[i].lead, 0, sizeof(c->points[i].lead));
     }
     forget_points(c);
     forget_measured(c, before > 0 ? L1_CURVE_SINCE_CAP : c->since);

@@ -38,7 +38,6 @@ static void scene_begin(struct scene *s, const char *uri, struct nigh_options o)
     o.redis_uri = uri;
     o.control_socket = s->path;
     o.log = hear;
-    o.log_arg = &ear;
     origin_init(&s->w.origin);
     world_open_with(&s->w, &o, NULL, &s->w.origin);
     int fd = -1;

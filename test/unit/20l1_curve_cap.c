@@ -156,6 +156,23 @@ TEST(a_cap_that_creeps_away_is_another_one_by_and_by)
     cache_close(&w.c);
 }
 
+/* Which way of the policy leads is another question under another cap. */
+TEST(another_cap_begins_with_the_way_of_now)
+{
+    struct world w;
+    open_world(&w, NIGH_POLICY_LFU, CAP);
+    ask_evenly(&w, 1000, 4000, 3000);
+    end_second(&w);
+    struct curve_point *largest = &w.c.l1->curve.points[L1_CURVE_POINTS - 1];
+    largest->way = CURVE_OTHERWISE;
+    largest->lead[0] = 1000;
+    REQUIRE_EQ(l1_set_memory(w.c.l1, 2 * CAP, 0), 0);
+    end_second(&w);
+    CHECK_EQ(largest->way, CURVE_AS_NOW);
+    CHECK(largest->lead[0] <= 0 && largest->lead[0] >= 0);
+    cache_close(&w.c);
+}
+
 /* Returns what comes with so many values at most, where l1.memory has room for some 3,600. */
 static double replay_values(struct cache *c, uint64_t values, bool watched)
 {
