@@ -18,6 +18,22 @@
 #define MOVES_PER_HOLD 32u
 #define SLOTS_PER_HOLD 1024u
 
+/* ---- the lock ---- */
+
+/* Lock a shard to give memory back. The copies that this needs take room meanwhile, for which
+ * entries may go: they are shed, for no newcomer has pushed them out. */
+static void lock_to_give_back(struct l1_shard *s) ACQUIRES(s->lock)
+{
+    l1_shard_lock(s);
+    s->gives_back = true;
+}
+
+static void unlock_after_giving(struct l1 *l1, struct l1_shard *s) RELEASES(s->lock)
+{
+    s->gives_back = false;
+    l1_shard_unlock(l1, s);
+}
+
 /* ---- a visit ---- */
 
 struct visit {
@@ -86,7 +102,7 @@ static void force_locked(struct l1 *l1, struct l1_shard *s) REQUIRES(s->lock)
 /* Move some of a shard's entries. Returns whether it got on; `*ret_left` is set if work is left. */
 static bool visit(struct l1 *l1, struct l1_shard *s, bool *ret_left)
 {
-    l1_shard_lock(s);
+    lock_to_give_back(s);
     uint32_t from = s->move_at;
     if (from == 0)
         l1_shard_fit_locked(l1, s);
@@ -94,7 +110,7 @@ static bool visit(struct l1 *l1, struct l1_shard *s, bool *ret_left)
         force_locked(l1, s);
     bool got_on = s->move_at != from;
     *ret_left |= s->move_at < s->ring.capacity;
-    l1_shard_unlock(l1, s);
+    unlock_after_giving(l1, s);
     return got_on;
 }
 
@@ -140,11 +156,11 @@ void compact_begin(struct l1 *l1, uint64_t slice_bytes, uint64_t least_bytes)
 void compact_trim(struct l1 *l1)
 {
     for (uint32_t i = 0; i <= l1->shard_mask; i++) {
-        l1_shard_lock(&l1->shards[i]);
+        lock_to_give_back(&l1->shards[i]);
         l1_shard_trim_locked(l1, &l1->shards[i]);
         budget_return_spare_locked(l1, &l1->shards[i]);
         mem_cache_flush(l1->shards[i].cache);
-        l1_shard_unlock(l1, &l1->shards[i]);
+        unlock_after_giving(l1, &l1->shards[i]);
     }
     mem_purge(l1->mem);
 }

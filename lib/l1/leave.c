@@ -135,7 +135,8 @@ static NIGH_INLINED uint64_t evict_locked(struct l1 *l1, struct l1_shard *s, enu
 
 uint64_t l1_shard_evict_locked(struct l1 *l1, struct l1_shard *s)
 {
-    return limbo_is_full(l1) ? 0 : evict_locked(l1, s, L1_FATE_EVICTED);
+    enum l1_fate fate = NIGH_UNLIKELY(s->gives_back) ? L1_FATE_SHED : L1_FATE_EVICTED;
+    return limbo_is_full(l1) ? 0 : evict_locked(l1, s, fate);
 }
 
 /* Remove some victims. All their buckets are prefetched before the first is removed: one wait for

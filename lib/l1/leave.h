@@ -24,7 +24,8 @@ void l1_shard_let_go_locked(struct l1 *l1, struct l1_shard *s, struct l1_entry *
 /* Tell the caches in miniature that a key's value is gone for another reason than want of room or
  * its age: one with another choice, or of another size, may have had it, and has lost it, too. */
 void l1_tell_gone(struct l1 *l1, uint64_t hash);
-/* Remove the policy's next victim. Returns its bytes; 0: there is no victim, or limbo is full. */
+/* Remove the policy's next victim: it is evicted, or shed where s->gives_back. Returns its bytes;
+ * 0: there is no victim, or limbo is full. */
 uint64_t l1_shard_evict_locked(struct l1 *l1, struct l1_shard *s) REQUIRES(s->lock);
 /* Remove up to `most` victims, whatever limbo holds: for a cap that comes down. */
 uint64_t l1_shard_shed_locked(struct l1 *l1, struct l1_shard *s, uint32_t most) REQUIRES(s->lock);

@@ -41,7 +41,9 @@ static void squeeze_locked(struct l1 *l1, struct l1_shard *s, struct l1_shard *o
         return;
     limbo_free_some_locked(l1, other);
     budget_return_spare_locked(l1, other);
+    other->gives_back = s->gives_back;
     evict_some_locked(l1, other, excess_bytes(l1, &l1->live_max_bytes, bytes));
+    other->gives_back = false;
     s->poke |= other->poke; /* the reclaimer is told when our own lock is free too */
     other->poke = false;
     latch_unlock(&other->lock);

@@ -38,6 +38,7 @@ struct l1_shard {
     uint32_t entries_counted;        /* (s) `entries` when the reclaimer last added them up */
     bool poke;                       /* (s) tell the reclaimer after unlocking */
     bool wants_table;                /* (s) make next_table after unlocking */
+    bool gives_back;                 /* (s) whoever goes for room is shed: see compact.c */
     struct l1_table *next_table;     /* (s) empty, for the next doubling; NULL: not made yet */
 
     /* retired entries, by how far they are; see limbo.h */

@@ -112,6 +112,30 @@ TEST(a_cap_that_falls_keeps_what_fits)
     cache_close(&c);
 }
 
+/* Moving what stays needs room of its own while limbo is emptied: who leaves for that has left for
+ * the smaller cap as well, and "evicted" stays what newcomers cost. */
+TEST(all_who_leave_for_a_smaller_cap_are_shed)
+{
+    static const unsigned lens[] = {100, 1000, 8000};
+    char bytes[8000] = "";
+    for (size_t i = 0; i < ARRAY_COUNT(lens); i++) {
+        struct cache c;
+        cache_open(&c, 32 * MIB, 4);
+        struct l1_value value = cache_value(&c, bytes, lens[i]);
+        for (unsigned key = 0; key < 16 * MIB / lens[i] / 2; key++)
+            cache_store(&c, key, &value);
+        cache_reclaim(&c);
+        CHECK_EQ(stats_read(&c.stats, STATS_L1_EVICT), 0);
+        REQUIRE_EQ(l1_set_memory(c.l1, 3 * MIB, 0), 0);
+        CHECK_LT(settle(&c), PASSES_MAX);
+        CHECK_GT(stats_read(&c.stats, STATS_L1_MOVE), 0);
+        CHECK_GT(stats_read(&c.stats, STATS_L1_SHED), 0);
+        CHECK_EQ(stats_read(&c.stats, STATS_L1_EVICT), stats_read(&c.stats, STATS_L1_SHED));
+        cache_audit(&c);
+        cache_close(&c);
+    }
+}
+
 TEST(a_larger_cap_holds_at_once_and_is_used)
 {
     enum { ENTRIES = 24000 };
