@@ -125,8 +125,8 @@ int nigh_watch(struct nigh *cache, nigh_watch_fn watch, void *arg);
  * another cap, learns still, or where a cache in miniature has never been full: then half of what a
  * full one may hit, or may not, is in the figure, and as much in "+-". It is about the difference
  * to "now". Text says since when "now" is measured where that began anew, JSON in a word ("since"):
- * the curve was "begun", the "cap" was set, the sample of the present cap "filled"; else "long".
- * A cap of which too little was seen yet is not told ("enough" in JSON is false): the text says in
+ * the curve was "begun", the "cap" was set, the sample of the present cap "filled"; else "long". A
+ * cap of which too little was seen yet is not told ("enough" in JSON is false): the text says in
  * which time it will be, at most, at the rate of now; JSON how many reads of any keys that takes
  * ("lacks"). It takes longer where values get so much smaller, or reads so many more, that fewer
  * keys can be watched, which begins it anew, and now and then by chance. What has been told stays
@@ -134,10 +134,11 @@ int nigh_watch(struct nigh *cache, nigh_watch_fn watch, void *arg);
  * says how long "ago" it was, JSON in seconds ("age"). As much as "now" hits more since, or less,
  * it is more, or less, and "+-" wider. Another l1.memory makes all of it begin anew, but what was
  * told, or measured, of a cap stays told of it where it is again one of the six: when l1.memory is
- * doubled, or halved. As long as nothing was evicted, or refused for want of room, more brings
- * nothing; that is taken back when something is. What was long ago fades. Never told are caps with
- * room for less than 32 of the values that are watched ("few"); not listed are those that cannot
- * be, below the least l1.memory.
+ * doubled, or halved; by the "+-" of both that are compared, and the widest where nothing was told
+ * of the cap that is the present one now. As long as nothing was evicted, or refused for want of
+ * room, more brings nothing; that is taken back when something is. What was long ago fades. Never
+ * told are caps with room for less than 32 of the values that are watched ("few"); not listed are
+ * those that cannot be, below the least l1.memory.
  *
  * Where several spaces share the cap there is a table of them: which share of its own reads each
  * would hit at each of these caps, the whole of which they go on sharing, and how many hits a

@@ -87,7 +87,7 @@
  * in part of the time. The lock is for those who drain, fit and read.
  *
  * Memory: a thousandth of the cap, but at least CURVE_BYTES_LEAST and at most 7 MiB, or under lfu
- * twice these; 576 to 1,152 bytes for each space; and 195 KiB for what threads leave. It is general
+ * twice these; 488 to 976 bytes for each space; and 195 KiB for what threads leave. It is general
  * memory, beside the cap, and is kept when the curve is turned off.
  *
  * Keys: (l) lock  (a) atomic, relaxed
@@ -154,15 +154,19 @@ struct curve_part {
 
 /* What a point says of a cap. */
 struct curve_figure {
-    float ratio; /* expected share of hits */
-    float error; /* "+-" */
-    float now;   /* share of hits under the present cap, then; CURVE_NOT_KNOWN */
+    float ratio;    /* expected share of hits */
+    float error;    /* "+-", of the difference to `now` */
+    float now;      /* share of hits under the cap that was present when it was told */
+    int32_t beside; /* that cap, as the point that would be about it now; may be out of range */
+    uint64_t ns;    /* when it was told */
 };
 
 /* Keeps what points have said last, for those that have forgotten since. */
 struct curve_told {
     struct curve_figure figures[L1_CURVE_POINTS];
-    uint32_t points; /* a bit for each of which there is one */
+    struct curve_figure foretold; /* what was told of the present cap while another one was it */
+    bool is_foretold;
+    uint32_t points; /* a bit for each of which there is a figure */
     uint32_t roomy;  /* ... for each that was told while the cache had room left */
 };
 
@@ -209,7 +213,6 @@ struct curve {
     uint32_t space_count;       /* (l) */
     struct curve_point points[L1_CURVE_POINTS]; /* (l) */
     struct curve_told told;                     /* (l) */
-    uint64_t told_ns[L1_CURVE_POINTS];          /* (l) when a point has said that */
 };
 
 /* The sizes of the points, in caps of now. */

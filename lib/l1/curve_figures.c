@@ -218,7 +218,7 @@ static bool is_filling(const struct curve *c, uint32_t i)
 static struct curve_figure figure(const struct curve *c, uint32_t i, const struct findings *f)
 {
     if (curve_has_room(c, i))
-        return (struct curve_figure){(float)f->real, 0, (float)f->real};
+        return (struct curve_figure){(float)f->real, 0, (float)f->real, NOW, c->last_ns};
     struct gain gain = sum_of(&f->more);
     double off = i == NOW ? 0 : f->gains[NOW] * (1 - part_off(c, f, i));
     double filling = is_filling(c, i) ? f->fills / 2 : 0;
@@ -227,6 +227,8 @@ static struct curve_figure figure(const struct curve *c, uint32_t i, const struc
         .ratio = (float)curve_within_0_1(f->real + gain.share + off + filling),
         .error = (float)(chance + learning_at(c, f, i) + filling),
         .now = (float)f->real,
+        .beside = NOW,
+        .ns = c->last_ns,
     };
 }
 

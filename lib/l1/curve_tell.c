@@ -94,7 +94,7 @@ static struct l1_curve_point tell_point(struct l1 *l1, const struct curve *c, ui
     bool enough = curve_has_enough(c, i);
     const struct curve_figure *told = curve_told_at(&c->told, (int)i);
     struct curve_figure figure = enough ? curve_figure_of(c, i)
-                                 : told ? curve_retell(*told, curve_now_of(c)) : nothing;
+                                 : told ? curve_retell(&c->told, i, curve_now_of(c)) : nothing;
     return (struct l1_curve_point){
         .size = curve_sizes[i],
         .cap = (uint64_t)(curve_cap(l1) * curve_sizes[i]),
@@ -106,7 +106,7 @@ static struct l1_curve_point tell_point(struct l1 *l1, const struct curve *c, ui
         .few = p->few,
         .possible = is_possible(l1, curve_sizes[i]),
         .lacks = p->sample ? lacks_reads(c, i) : 0,
-        .age_ns = enough || !told ? 0 : c->last_ns - c->told_ns[i],
+        .age_ns = enough || !told ? 0 : c->last_ns - told->ns,
     };
 }
 
@@ -203,7 +203,8 @@ static void tell_space(const struct curve *c, const struct curve_space *s,
         bool enough = curve_has_part(c, s, i);
         const struct curve_figure *told = curve_told_at(&s->told, (int)i);
         struct curve_figure figure = enough ? curve_figure_of_space(c, s, i)
-                                     : told ? curve_retell(*told, curve_now_of_space(s)) : nothing;
+                                     : told ? curve_retell(&s->told, i, curve_now_of_space(s))
+                                            : nothing;
         said.of[i].ratio = figure.ratio;
         said.of[i].error = figure.error;
         said.of[i].known = enough || (told && !c->points[i].few);

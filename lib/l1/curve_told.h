@@ -11,8 +11,9 @@
 
 /* Returns what was told by a point, which may be out of range; NULL: nothing. */
 const struct curve_figure *curve_told_at(const struct curve_told *t, int i);
-/* Returns what was told then, in the traffic of now, of which the present cap hits so much. */
-struct curve_figure curve_retell(struct curve_figure then, double now);
+/* Returns what a point has told, in the traffic of now, of which the present cap hits so much, or
+ * CURVE_NOT_KNOWN. */
+struct curve_figure curve_retell(const struct curve_told *t, uint32_t i, double now);
 
 /* Remember what points say that have seen enough: before any of them forgets it. */
 void curve_hold_locked(struct curve *c);

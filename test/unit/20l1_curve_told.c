@@ -263,13 +263,134 @@ TEST(another_cap_is_told_anew_and_what_was_told_of_it_stays)
     watch_second(&w, RATE);
     CHECK(w.curve.points[1].error > was.points[3].error - 1e-6);
     CHECK(w.curve.points[CURVE_NOW].enough && w.curve.points[1].enough);
-    change_cap(&w, 0.5);
+    change_cap(&w, 0.5); /* ... and back: what was measured meanwhile is of an L1 that filled */
     CHECK(!w.curve.points[CURVE_NOW].enough);
-    CHECK(w.curve.points[3].enough && w.curve.points[3].cap == was.points[3].cap);
+    for (uint32_t i = CURVE_NOW + 1; i < L1_CURVE_POINTS; i++) {
+        CHECK(tells_what_was(&w.curve, i, &was, i) || !was.points[i].enough);
+        CHECK(w.curve.points[i].error <= was.points[i].error + 1e-6 || !was.points[i].enough);
+    }
     change_cap(&w, 1.5);
     for (uint32_t i = 0; i < L1_CURVE_POINTS; i++)
         CHECK(!w.curve.points[i].enough);
     cache_close(&w.c);
+}
+
+/* Watch until the present cap has seen enough, at a moment at which no larger one has. */
+static void watch_until_half_told(struct watched *w)
+{
+    struct curve_point *points = w->c.l1->curve.points;
+    while (!points[CURVE_NOW].enough)
+        watch_second(w, RATE);
+    for (uint32_t i = CURVE_NOW + 1; i < L1_CURVE_POINTS; i++) {
+        points[i].enough = false;
+        points[i].seen = points[i].turns = 0;
+    }
+    REQUIRE_EQ(w->c.l1->curve.told.points >> (CURVE_NOW + 1), 0);
+}
+
+/* What was measured of the cap of before says nothing of its difference to the one of now, if that
+ * was not told then: also where both happen to hit the same. */
+TEST(what_no_cap_of_then_can_be_compared_with_is_not_told_as_sure)
+{
+    for (double times = 2; times <= 4; times *= 2) {
+        struct watched w = {.value = LARGE_VALUE};
+        const struct l1_curve_point *before = &w.curve.points[times > 2 ? 0 : 1];
+        make_trace();
+        open_watched(&w.c, NIGH_POLICY_LRU, CAP);
+        watch_until_half_told(&w);
+        change_cap(&w, times);
+        for (unsigned seconds = 0; seconds < 120; seconds++) {
+            CHECK(before->enough && (!before->age_ns || before->error > 0.3));
+            watch_second(&w, RATE);
+        }
+        CHECK(before->error > 0.001 && before->error < 0.2);
+        cache_close(&w.c);
+    }
+}
+
+/* A curve that has told of caps of 4 MiB and others, in the order of their sizes, by 0.5 of now. */
+static struct curve *with_told(unsigned points)
+{
+    static struct curve c;
+    memset(&c, 0, sizeof(c));
+    c.cap = CAP;
+    for (uint32_t i = 0; i < L1_CURVE_POINTS; i++)
+        c.told.figures[i] =
+            (struct curve_figure){.3f + i * .1f, i == CURVE_NOW ? 0 : i * .01f, .5f, CURVE_NOW, i};
+    c.told.points = points;
+    return &c;
+}
+
+static void move_cap(struct curve *c, double times)
+{
+    double before = c->cap;
+    c->cap *= times;
+    c->points[CURVE_NOW].enough = false;
+    curve_move_told(c, before);
+}
+
+static bool is_near(double is, double right)
+{
+    return is > right - 1e-5 && is < right + 1e-5;
+}
+
+/* Whether a point tells so much, when the present cap hits `now`. */
+static bool retells(const struct curve *c, uint32_t i, double now, double ratio, double error)
+{
+    struct curve_figure f = curve_retell(&c->told, i, now);
+    bool right = curve_told_at(&c->told, (int)i) && is_near(f.ratio, ratio);
+    right = right && is_near(f.error, error);
+    if (!right)
+        check_note("point %u: %.3f +- %.3f", i, (double)f.ratio, (double)f.error);
+    return right;
+}
+
+TEST(a_cap_that_was_not_told_can_be_compared_with_nothing)
+{
+    static const double times[] = {2, 4, 0.5, 0.25};
+    static const uint32_t points[] = {1, 0, 3, 4};
+    for (size_t i = 0; i < ARRAY_COUNT(times); i++) {
+        struct curve *c = with_told(1u << CURVE_NOW);
+        move_cap(c, times[i]);
+        CHECK_EQ(c->told.points, 1u << points[i]);
+        CHECK(retells(c, points[i], 0.5, 0.5, 0.5));
+        CHECK(retells(c, points[i], 0.8, 0.5, 0.5));
+        CHECK(retells(c, points[i], CURVE_NOT_KNOWN, 0.5, 0.5));
+    }
+}
+
+TEST(a_cap_that_was_told_is_what_others_are_compared_with)
+{
+    struct curve *c = with_told((1u << L1_CURVE_POINTS) - 1);
+    move_cap(c, 2);
+    CHECK(retells(c, 1, 0.6, 0.5, 0.03) && retells(c, 3, 0.6, 0.7, 0.03 + 0.04));
+    CHECK(retells(c, 1, 0.55, 0.45, 0.03 + 0.05));
+    move_cap(c, 2);
+    CHECK(retells(c, 0, 0.7, 0.5, 0.04) && retells(c, 1, 0.7, 0.6, 0.03 + 0.04));
+    move_cap(c, 0.25);
+    for (uint32_t i = 2; i < L1_CURVE_POINTS; i++)
+        CHECK(i == CURVE_NOW || retells(c, i, 0.5, .3 + i * .1, i * .01));
+}
+
+/* The larger cap was measured while its L1 filled, 0.5; or for long, 0.58, but nothing was told
+ * beside it; or the smaller one was, too. */
+TEST(what_was_measured_of_a_cap_is_told_of_it_when_that_is_better)
+{
+    for (unsigned seen = 0; seen < 3; seen++) {
+        struct curve *c = with_told((1u << L1_CURVE_POINTS) - 1);
+        move_cap(c, 2);
+        c->told.points |= 1u << CURVE_NOW;
+        c->told.figures[CURVE_NOW] =
+            (struct curve_figure){seen ? .58f : .5f, 0, seen ? .58f : .5f, CURVE_NOW, 20};
+        if (seen == 2)
+            c->told.figures[1] = (struct curve_figure){.46f, .005f, .58f, CURVE_NOW, 20};
+        double before = c->cap;
+        c->points[CURVE_NOW].enough = seen;
+        c->cap /= 2;
+        curve_move_told(c, before);
+        CHECK(seen == 2 ? retells(c, 3, 0.46, 0.58, 0.005) : retells(c, 3, 0.5, 0.6, 0.03));
+        CHECK(retells(c, 4, 0.5, 0.7, 0.04));
+    }
 }
 
 /* ---- is "+-" honest? ---- */

@@ -131,8 +131,8 @@ static void tell_twice(struct world *w, float more, float error)
     struct curve *c = &w->cache->l1->curve;
     pthread_mutex_lock(&c->lock);
     c->told.points = 1u << CURVE_NOW | 1u << L1_CURVE_TWICE;
-    c->told.figures[CURVE_NOW] = (struct curve_figure){.5f, 0, CURVE_NOT_KNOWN};
-    c->told.figures[L1_CURVE_TWICE] = (struct curve_figure){.5f + more, error, CURVE_NOT_KNOWN};
+    c->told.figures[CURVE_NOW] = (struct curve_figure){.5f, 0, .5f, CURVE_NOW, 0};
+    c->told.figures[L1_CURVE_TWICE] = (struct curve_figure){.5f + more, error, .5f, CURVE_NOW, 0};
     pthread_mutex_unlock(&c->lock);
 }
 

@@ -219,13 +219,15 @@ TEST(what_was_told_before_says_so)
     c->short_of_room = true;
     c->points[3].enough = false; /* as after it was begun anew */
     c->points[3].seen = 0;
-    c->told.figures[3] = (struct curve_figure){.5f, .01f, CURVE_NOT_KNOWN};
+    c->told.figures[3] = (struct curve_figure){.ratio = .5f, .error = .01f,
+                                               .now = (float)(c->hits / c->reads),
+                                               .beside = CURVE_NOW,
+                                               .ns = c->last_ns - 44 * NS_PER_S};
     c->told.points = 1u << 3;
-    c->told_ns[3] = c->last_ns - 44 * NS_PER_S;
     nigh_curve(cache, NIGH_STATS_TEXT, text, sizeof(text));
     check_width(text);
     CHECK(strstr(text, "  +- 1.0, 44 s ago\n"));
-    CHECK(strstr(text, "\n\"ago\": told then, of that traffic, and told again once"));
+    CHECK(strstr(text, "\n\"ago\": seen then, and moved as \"now\" has since, until"));
     const char *doubling = strstr(text, "The next doubling: ");
     CHECK(strstr(text, "\nand as many fewer lookups in Redis, or loads, of "));
     REQUIRE(doubling);
@@ -254,8 +256,8 @@ TEST(what_is_told_before_now_is_promises_no_doubling)
     pthread_mutex_lock(&c->lock);
     c->reads = 0;
     c->told.points = 1u << 1 | 1u << 3;
-    c->told.figures[1] = (struct curve_figure){.6f, 0, CURVE_NOT_KNOWN};
-    c->told.figures[3] = (struct curve_figure){.5f, .01f, CURVE_NOT_KNOWN};
+    c->told.figures[1] = (struct curve_figure){.6f, 0, .55f, CURVE_NOW, 0};
+    c->told.figures[3] = (struct curve_figure){.5f, .01f, .55f, CURVE_NOW, 0};
     for (uint32_t i = 0; i < L1_CURVE_POINTS; i++)
         c->points[i].enough = false;
     pthread_mutex_unlock(&c->lock);

@@ -169,7 +169,7 @@ static void text_age(struct text *w, const struct l1_curve *c)
     for (uint32_t i = 0; i < L1_CURVE_POINTS; i++)
         any |= is_old(&c->points[i]);
     if (any)
-        text_add(w, "\"ago\": told then, of that traffic, and told again once enough is seen "
+        text_add(w, "\"ago\": seen then, and moved as \"now\" has since, until enough is seen "
                     "anew.\n");
 }
 
