@@ -11,6 +11,7 @@
  */
 #include "tool/tool.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <glob.h>
 #include <stdio.h>
@@ -198,7 +199,7 @@ static int page(void)
     for (size_t i = 0; i < COMMAND_COUNT; i++)
         printf(".TP\n.B %s %s\n%s.\n%s\n", commands[i].name, commands[i].args, commands[i].help,
                commands[i].more ? commands[i].more : "");
-    printf(".SH FLAGS\n");
+    printf(".SH FLAGS\nA value is the next word, or stands behind = in the same.\n");
     for (size_t i = 0; i < FLAG_COUNT; i++)
         printf(".TP\n.B %s\\%s %s\n%s\n", flags[i].bit == SOCKET ? "\\-S, " : "", flags[i].name,
                flags[i].arg, flags[i].help);
@@ -282,18 +283,26 @@ static int take_timeout(struct tool_args *args, const char *value)
     return 0;
 }
 
-static const struct flag *find_flag(const char *word)
+/* Finds the flag that a word is, or begins with where its value stands behind "=". */
+static const struct flag *find_flag(char *word, char **ret_value)
 {
-    for (size_t i = 0; i < FLAG_COUNT; i++)
-        if (strcmp(word, flags[i].name) == 0)
+    *ret_value = NULL;
+    for (size_t i = 0; i < FLAG_COUNT; i++) {
+        size_t len = strlen(flags[i].name);
+        bool begins = strncmp(word, flags[i].name, len) == 0;
+        if (begins && word[len] == '=' && *flags[i].arg)
+            *ret_value = word + len + 1;
+        if (begins && (*ret_value || word[len] == '\0'))
             return &flags[i];
+    }
     return strcmp(word, "-S") == 0 ? &flags[0] : NULL;
 }
 
-/* Whether a word is the program's, as far as one can see: "-" alone is the command's. */
+/* Whether a word is the program's, as far as one can see: "-" alone is the command's, and so are
+ * numbers. */
 static bool is_flag(const char *word)
 {
-    return word[0] == '-' && word[1] != '\0';
+    return word[0] == '-' && word[1] != '\0' && !isdigit((unsigned char)word[1]);
 }
 
 /* Takes a URI, and its login out of the program's words, which all users may see: from now on they
@@ -328,6 +337,13 @@ static int take(struct tool_args *args, const struct flag *flag, char *value)
     return 0;
 }
 
+/* "" would name no Redis, so that nothing but this program's own L1 is asked, and told. */
+static int refuse_empty(const struct flag *flag)
+{
+    fprintf(stderr, "nigh: the value of %s is empty: a variable that is not set?\n", flag->name);
+    return TOOL_USAGE;
+}
+
 /* Takes flags out of the words. 0, or a status. */
 static int read_flags(struct tool_args *args, int argc, char **argv, unsigned *ret_given)
 {
@@ -335,7 +351,8 @@ static int read_flags(struct tool_args *args, int argc, char **argv, unsigned *r
     args->words = argv;
     for (int i = 0; i < argc; i++) {
         char *word = argv[i];
-        const struct flag *flag = find_flag(word);
+        char *value;
+        const struct flag *flag = find_flag(word, &value);
         if (only_words || !is_flag(word)) {
             args->words[args->count++] = word;
             continue;
@@ -345,9 +362,11 @@ static int read_flags(struct tool_args *args, int argc, char **argv, unsigned *r
             continue;
         if (!flag)
             return wrong("there is no flag", word);
-        if (*flag->arg && ++i == argc)
+        if (*flag->arg && !value && !(value = argv[++i])) /* NULL behind the last */
             return wrong("a value is wanted behind", word);
-        int rc = take(args, flag, argv[i]);
+        if (value && !*value)
+            return refuse_empty(flag);
+        int rc = take(args, flag, value);
         if (rc != 0)
             return rc;
         *ret_given |= flag->bit;
@@ -477,7 +496,7 @@ static int run(const struct command *c, int argc, char **argv)
         return refuse_words(c, &args);
     if (given & STDIN && args.count == 0)
         return TOOL_DONE; /* nothing has changed */
-    if (args.socket_count == 0 && !args.redis && socket)
+    if (args.socket_count == 0 && !args.redis && socket && *socket)
         add_sockets(&args, socket);
     if (args.socket_count == 0 && !args.redis)
         return wrong("which process? -S SOCKET, or NIGH_SOCKET, says it", "");
@@ -495,8 +514,9 @@ static void move_command(int argc, char **argv)
 {
     int i = 1;
     while (i < argc && is_flag(argv[i])) {
-        const struct flag *flag = find_flag(argv[i]);
-        i += flag && *flag->arg ? 2 : 1;
+        char *value;
+        const struct flag *flag = find_flag(argv[i], &value);
+        i += flag && *flag->arg && !value ? 2 : 1;
     }
     if (i >= argc)
         return;

@@ -351,6 +351,38 @@ TEST(what_is_wrong_has_clear_words_and_a_status)
     CHECK_EQ(tool_run("invalidate -S /tmp/x --all k"), 64);
 }
 
+/* A script whose variable is not set must not end with 0, as if Redis, or a process, had heard. */
+TEST(an_empty_value_was_taken_for_no_redis_at_all)
+{
+    CHECK_EQ(tool_run("get --redis '' --space s k"), 64);
+    CHECK(tool_says("the value of --redis is empty: a variable that is not set?"));
+    CHECK_EQ(tool_run("invalidate --redis= --all"), 64);
+    CHECK(tool_says("the value of --redis is empty"));
+    CHECK_EQ(tool_run("watch --redis '' --once --timeout 10"), 64);
+    CHECK_EQ(tool_run("health -S ''"), 64);
+    CHECK(tool_says("the value of --socket is empty"));
+    setenv("NIGH_SOCKET", "", 1);
+    CHECK_EQ(tool_run("health"), 64);
+    CHECK(tool_says("which process?"));
+    unsetenv("NIGH_SOCKET");
+}
+
+TEST(a_number_below_0_is_a_word_and_no_flag)
+{
+    struct world w;
+    struct tool_place p;
+    tool_make_folder(&p);
+    tool_open_at(&w, &p, "s", NULL);
+    CHECK_EQ(tool_run("set l1.memory -1 --socket=%s", p.path), 1);
+    CHECK(tool_says("l1.memory=-1: bytes are wanted"));
+    CHECK_EQ(tool_run("--socket=%s --timeout=60000 explain %s -1", p.path, w.space->name), 0);
+    CHECK(tool_says("key        \"-1\""));
+    CHECK_EQ(tool_run("invalidate --all=yes -S %s", p.path), 64); /* which takes none */
+    CHECK(tool_says("there is no flag --all=yes"));
+    world_close(&w);
+    rmdir(p.folder);
+}
+
 /* Writes so many keys, one a line, the last of them in the cache. */
 static void write_keys(const char *path, unsigned count)
 {
