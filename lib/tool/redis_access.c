@@ -56,7 +56,8 @@ int redis_take_conf(const struct tool_args *args, struct nigh_options *o)
         return rc;
     take_access(o, &said);
     o->redis_uri = strcmp(args->redis, "-") == 0 ? said.redis_uri : args->redis;
-    return o->redis_uri ? 0 : redis_fail("--redis -", "NIGH_CONF has no redis.uri");
+    bool any = o->redis_uri && *o->redis_uri;
+    return any ? 0 : redis_fail("--redis -", "NIGH_CONF has no redis.uri");
 }
 
 /* Asks a process for an option. Returns 0 and the value, to be freed, NULL: it has none; or a

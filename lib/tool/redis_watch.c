@@ -43,14 +43,34 @@ static struct {
     uint64_t left_out;        /* (lock) changes */
 } waiting = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
-/* Adds a name as bytes that no terminal acts on, up to four for one. */
+/* Returns the length of the character of UTF-8 (RFC 3629) at `s`, of `left` bytes, if it is one
+ * that may be shown between quotes as it is; 0: it has to be escaped. */
+static size_t shown_len(const unsigned char *s, size_t left)
+{
+    size_t len = s[0] < 0x80 ? 1 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
+    static const uint32_t bits[] = {0, 0x7f, 0x1f, 0x0f, 0x0f}; /* 0xf8 and above get too much */
+    static const uint32_t least[] = {0, ' ', 0xa0 /* C1 ends */, 0x800, 0x10000};
+    uint32_t code = s[0] & bits[len];
+    if (len > left || (s[0] & 0xc0) == 0x80 || s[0] == '"' || s[0] == '\\' || s[0] == 0x7f)
+        return 0;
+    for (size_t i = 1; i < len; i++) {
+        if ((s[i] & 0xc0) != 0x80)
+            return 0;
+        code = code << 6 | (s[i] & 0x3fu);
+    }
+    bool surrogate = code >= 0xd800 && code < 0xe000;
+    return code < least[len] || surrogate || code > 0x10ffff ? 0 : len;
+}
+
+/* Adds a name as no terminal acts on it, up to four bytes for one: --escaped takes it back. */
 static char *put_name(char *to, const char *name, size_t len)
 {
-    for (size_t i = 0; i < len; i++) {
-        unsigned char c = (unsigned char)name[i];
-        bool high = c == 0xc2 && i + 1 < len && (unsigned char)name[i + 1] < 0xa0; /* C1 */
-        bool plain = c >= ' ' && c != '"' && c != '\\' && c != 0x7f && !high;
-        to += sprintf(to, plain ? "%c" : "\\x%02x", c);
+    const unsigned char *s = (const unsigned char *)name, *end = s + len;
+    while (s < end) {
+        size_t shown = shown_len(s, (size_t)(end - s));
+        to += shown ? sprintf(to, "%.*s", (int)shown, (const char *)s)
+                    : sprintf(to, "\\x%02x", *s);
+        s += shown ? shown : 1;
     }
     return to;
 }
@@ -132,6 +152,16 @@ static bool look_for_loss(const struct redis_node *n, int64_t *resyncs)
     bool any = now > *resyncs;
     *resyncs = now;
     return !any || write_out(lost, strlen(lost));
+}
+
+/* Says once when what came was no frame: nothing that a node does brings that about. */
+static void look_for_others(const struct redis_node *n, bool *told)
+{
+    if (*told || nigh_stats_value(n->cache, NULL, "frame_bad") <= 0)
+        return;
+    fprintf(stderr, "nigh: note: another program, or another version of nigh, publishes on the "
+                    "channel of the prefix %s: that is left out\n", n->prefix);
+    *told = true;
 }
 
 /* Says when Redis is not there, for then nothing comes, and when it is again. */
@@ -229,8 +259,7 @@ int redis_watch(const struct tool_args *args)
     if (status != 0)
         return status;
     int64_t resyncs = nigh_stats_value(n.cache, NULL, "resync");
-    bool there = true;
-    bool writes = true;
+    bool there = true, told = false, writes = true;
     int rc = nigh_watch(n.cache, hear_change, NULL);
     if (rc != 0)
         status = redis_fail(nigh_strerror(rc), "");
@@ -241,6 +270,7 @@ int redis_watch(const struct tool_args *args)
         if (n.waits)
             continue;
         look_for_redis(&n, &there);
+        look_for_others(&n, &told);
         writes = writes && look_for_loss(&n, &resyncs) && write_waiting();
     }
     nigh_close(n.cache);

@@ -70,6 +70,9 @@ TEST(redis_alone_is_enough_to_invalidate_and_to_look)
     setenv("NIGH_CONF", "redis.prefix=nigh", 1);
     CHECK_EQ(tool_run("invalidate --redis - --all"), 3);
     CHECK(tool_says("NIGH_CONF has no redis.uri"));
+    setenv("NIGH_CONF", "redis.uri=", 1);
+    CHECK_EQ(tool_run("get --redis - --space s k"), 3);
+    CHECK(tool_says("NIGH_CONF has no redis.uri"));
     snprintf(conf, sizeof(conf), "redis.uri=%s", server.uri);
     setenv("NIGH_CONF", conf, 1);
     CHECK_EQ(tool_run("invalidate --redis - --all --timeout 60000"), 0);
@@ -311,6 +314,74 @@ TEST(who_watches_is_told_when_redis_is_not_there)
     wait_for_line(&p, "Redis cannot be used: connect: ");
     program_stop(&p);
     world_close(&w);
+}
+
+/* Bytes that are no UTF-8 came as they are: they drove terminals, and could not be pasted. */
+TEST(what_is_watched_moves_no_terminal_and_can_be_pasted)
+{
+    struct redis server;
+    struct world w;
+    struct program p;
+    char uri[200], line[300];
+    char *argv[] = {NIGH_TOOL, "watch", "--redis", uri, "--timeout", "60000", NULL};
+    redis_start(&server, NULL);
+    patient_open(&w, &server, NULL, NULL);
+    struct tool_changer c = {.space = w.space,
+                             .key = "\xc3\xa4 \xff \xc2\x9b[2J \x9b \xe2\x82\xac \xed\xa0\x80 "
+                                    "\xf8\x90\x80\x80 \xc3\"\\\x7f\xe2\x82"};
+    snprintf(uri, sizeof(uri), "%s", server.uri);
+    program_start(&p, argv, "");
+    REQUIRE_EQ(pthread_create(&c.thread, NULL, tool_change, &c), 0);
+    program_first_line(&p, line, sizeof(line));
+    atomic_store(&c.ends, true);
+    pthread_join(c.thread, NULL);
+    const char *key = strchr(line, '"');
+    REQUIRE(key);
+    CHECK_STR(key, "\"\xc3\xa4 \\xff \\xc2\\x9b[2J \\x9b \xe2\x82\xac \\xed\\xa0\\x80 "
+                   "\\xf8\\x90\\x80\\x80 \\xc3\\x22\\x5c\\x7f\\xe2\\x82\"");
+    CHECK_EQ(program_stop(&p), 0);
+    world_close(&w);
+    redis_stop(&server);
+}
+
+struct publisher {
+    const struct redis *server;
+    pthread_t thread;
+    _Atomic bool ends;
+};
+
+/* Publishes what is no frame until somebody has heard of it. */
+static void *publish_words(void *arg)
+{
+    struct publisher *c = arg;
+    while (!atomic_load(&c->ends)) {
+        free(redis_command(c->server, "PUBLISH nigh:!2:!inv:0 hello"));
+        check_pause();
+    }
+    return NULL;
+}
+
+TEST(who_watches_is_told_of_another_program_on_the_channel)
+{
+    struct redis server;
+    struct world w;
+    struct program p;
+    char uri[200];
+    char *argv[] = {"/bin/sh", "-c", "exec \"$0\" watch --redis \"$1\" --timeout 60000 2>&1",
+                    NIGH_TOOL, uri, NULL};
+    redis_start(&server, NULL);
+    patient_open(&w, &server, NULL, NULL);
+    struct publisher c = {.server = &server};
+    snprintf(uri, sizeof(uri), "%s", server.uri);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, nigh_health(w.cache) == NIGH_FRESH);
+    program_start(&p, argv, "");
+    REQUIRE_EQ(pthread_create(&c.thread, NULL, publish_words, &c), 0);
+    wait_for_line(&p, "publishes on the channel of the prefix nigh: that is left out");
+    atomic_store(&c.ends, true);
+    pthread_join(c.thread, NULL);
+    CHECK_EQ(program_stop(&p), 0);
+    world_close(&w);
+    redis_stop(&server);
 }
 
 /* Reads lines until one has this in it, and none has that. */

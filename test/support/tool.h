@@ -84,6 +84,7 @@ static inline void tool_open_at(struct world *w, struct tool_place *p, const cha
 
 struct tool_changer {
     struct nigh_space *space;
+    const char *key; /* NULL: "a key" */
     pthread_t thread;
     _Atomic bool ends;
 };
@@ -92,8 +93,9 @@ struct tool_changer {
 static inline void *tool_change(void *arg)
 {
     struct tool_changer *c = arg;
+    const char *key = c->key ? c->key : "a key";
     while (!atomic_load(&c->ends)) {
-        CHECK(nigh_invalidate(c->space, "a key", 5, NULL) >= 0);
+        CHECK(nigh_invalidate(c->space, key, strlen(key), NULL) >= 0);
         check_pause();
     }
     return NULL;
