@@ -362,6 +362,27 @@ TEST(spaces_are_listed_and_asked_one_by_one)
     close_all(&w, &p);
 }
 
+/* It said "ok", and L1 had lost all that it had. */
+TEST(a_first_cap_for_all_spaces_says_what_it_costs)
+{
+    struct world w;
+    struct place p;
+    struct nigh_space *other;
+    open_with(&w, &p, NULL);
+    CHECK_STR(ask(&p, "set space.memory none\n"), "ok\n\n");
+    REQUIRE_EQ(nigh_space_open(w.cache, "other", NULL, NULL, NULL, NULL, &other), 0);
+    CHECK_EQ(nigh_put(other, "k", 1, "v", 1, NULL), 0);
+    ask_fetch(w.space, "k", NULL);
+    ask_fetch(w.space, "l", NULL);
+    CHECK(says(&p, "set space.memory 1\n", "error: space.memory=1 (bytes): out of range"));
+    CHECK_STR(ask(&p, "set space.memory 8m\n"),
+              "ok\nnote: 2 spaces have tables of their own from now on, which begin empty: L1 has "
+              "dropped 3 values of them, and brings them again as they are asked for\n\n");
+    CHECK_EQ(ask_get(w.space, "k", NULL).outcome, NIGH_MISS);
+    CHECK_STR(ask(&p, "set space.memory 9m\n"), "ok\n\n");
+    close_all(&w, &p);
+}
+
 /* Whatever a space is called, the numbers of all stand in one column, and no line is too long. */
 TEST(long_names_leave_columns_alone)
 {

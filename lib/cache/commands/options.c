@@ -213,17 +213,42 @@ static void set(struct command *c, struct nigh_space *space, const char *name, c
         control_print(c->reply, "ok\n");
 }
 
-/* Gives a space memory of its own, for the first time: then L1 has nothing of it. */
-static void set_of_space(struct command *c, struct nigh_space *space, const char *name,
-                         const char *value)
+/* The spaces, or one of them, that have no table of their own, and what L1 has of them. */
+struct shared {
+    int64_t spaces;
+    int64_t entries;
+};
+
+static struct shared look_at_shared(struct command *c, const struct nigh_space *only)
 {
-    bool was_apart = space_l1_apart(space);
-    int64_t entries = nigh_stats_value(c->cache, space->name, "entries");
+    struct shared all = {0, 0};
+    for (uint32_t i = 0; i < space_count(c->cache); i++) {
+        const struct nigh_space *space = c->cache->spaces[i];
+        if ((only && space != only) || space_l1_apart(space))
+            continue;
+        all.spaces++;
+        all.entries += nigh_stats_value(c->cache, space->name, "entries");
+    }
+    return all;
+}
+
+/* Sets a cap on spaces, NULL: on all that have none of their own. Where it is the first one, L1 has
+ * nothing of them from then on, which nobody expects of an "ok". */
+static void set_space_memory(struct command *c, struct nigh_space *space, const char *name,
+                             const char *value)
+{
+    struct shared before = look_at_shared(c, space);
     set(c, space, name, value);
-    if (!was_apart && space_l1_apart(space) && entries > 0)
+    struct shared after = look_at_shared(c, space);
+    int64_t moved = before.spaces - after.spaces, dropped = before.entries - after.entries;
+    if (moved == 1 && dropped > 0)
         control_print(c->reply, "note: the space has a table of its own from now on, which begins "
                                 "empty: L1 has dropped %" PRId64 " values of it, and brings them "
-                                "again as they are asked for\n", entries);
+                                "again as they are asked for\n", dropped);
+    else if (moved > 1 && dropped > 0)
+        control_print(c->reply, "note: %" PRId64 " spaces have tables of their own from now on, "
+                                "which begin empty: L1 has dropped %" PRId64 " values of them, and "
+                                "brings them again as they are asked for\n", moved, dropped);
 }
 
 void command_set(struct command *c)
@@ -231,10 +256,12 @@ void command_set(struct command *c)
     struct nigh_space *space = c->count == 3 ? command_space(c, c->words[0]) : NULL;
     const char *name = command_string(c, c->words[c->count - 2]);
     const char *value = command_string(c, c->words[c->count - 1]);
-    if (name && value && space)
-        set_of_space(c, space, name, value);
-    else if (name && value && c->count == 2)
-        set(c, NULL, name, value);
+    if (!name || !value || (c->count == 3 && !space))
+        return;
+    if (strcmp(name, "space.memory") == 0)
+        set_space_memory(c, space, name, value);
+    else
+        set(c, space, name, value);
 }
 
 void command_log(struct command *c)
