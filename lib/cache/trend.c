@@ -180,19 +180,34 @@ static void begin_half_hour(struct trend_lag *l, const struct histogram_sum *sum
     atomic_store_explicit(&l->since_ns, l->was_ns[0], memory_order_relaxed);
 }
 
-/* Notes when the longest came, if one did since the last look. */
-static void look_at_longest(struct trend_lag *l, const struct histogram_sum *sum, uint64_t now_ns)
+/* Returns the bucket that the longest since the last look is in, and one; 0: none came. */
+static uint32_t longest_since(struct trend_lag *l, const struct histogram_sum *sum)
 {
     uint32_t i = HISTOGRAM_BUCKETS;
     while (i > 0 && sum->buckets[i - 1] == l->seen[i - 1])
         i--;
     memcpy(l->seen, sum->buckets, sizeof(l->seen));
+    return i;
+}
+
+/* Notes when the longest came, if one did since the last look, and whether that is a bound. A bound
+ * may be told before the histogram was seen to have it: then it is for the next look. */
+static void look_at_longest(struct trend_lag *l, const struct histogram_sum *sum, uint64_t most_ns,
+                            uint64_t now_ns)
+{
+    uint32_t i = longest_since(l, sum);
+    l->most_ns = u64_max(l->most_ns, most_ns);
+    uint32_t of_most = l->most_ns ? histogram_bucket(l->most_ns) + 1 : 0;
     if (i > 0 && histogram_edge_ns(i - 1) >= l->top[1].ns) {
         l->top[1].ns = histogram_edge_ns(i - 1);
         l->top[1].at_ns = now_ns;
+        l->top[1].most_ns = i == of_most ? l->most_ns : 0;
     }
+    if (i >= of_most)
+        l->most_ns = 0;
     int longer = l->top[1].ns >= l->top[0].ns;
     atomic_store_explicit(&l->longest_at_ns, l->top[longer].at_ns, memory_order_relaxed);
+    atomic_store_explicit(&l->longest_most_ns, l->top[longer].most_ns, memory_order_relaxed);
 }
 
 static void tell_lag(struct trend_lag *l, const struct histogram_sum *sum)
@@ -218,7 +233,8 @@ static void look_at_lag(struct nigh *cache, uint64_t now_ns)
         begin_lag(l, cache->opened_ns);
     if (now_ns >= l->was_ns[1] + HALF_HOUR_NS)
         begin_half_hour(l, &sum, now_ns);
-    look_at_longest(l, &sum, now_ns);
+    look_at_longest(l, &sum, cache->coherence ? coherence_take_lag_most_ns(cache->coherence) : 0,
+                    now_ns);
     sum.count = 0;
     for (uint32_t i = 0; i < HISTOGRAM_BUCKETS; i++)
         sum.count += sum.buckets[i] -= l->was[0][i];

@@ -99,8 +99,11 @@ struct trend_lag {
     uint64_t seen[HISTOGRAM_BUCKETS]; /* (k) at the last look */
     struct {
         uint64_t ns, at_ns; /* (k) the longest of each half hour, and the look that found it */
+        uint64_t most_ns;   /* (k) it was no longer than that; 0: it was about as long as it says */
     } top[2];
-    _Atomic uint64_t longest_at_ns; /* (a) the look that found the longest */
+    uint64_t most_ns;       /* (k) the longest bound that no look has found in the histogram yet */
+    _Atomic uint64_t longest_at_ns;   /* (a) the look that found the longest */
+    _Atomic uint64_t longest_most_ns; /* (a) it is only known to be no longer; 0: it is known */
 };
 
 /* When the keeper looked last. */

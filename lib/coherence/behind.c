@@ -12,7 +12,15 @@ void coherence_behind_begin(struct coherence_behind *b, const struct coherence_t
         .told = told->sequence,
         .asked_ns = told->asked_ns,
         .listens = COHERENCE_LISTENS_NEVER,
+        .most_ns = b->most_ns,
     };
+}
+
+uint64_t coherence_behind_take_most(struct coherence_behind *b)
+{
+    uint64_t ns = b->most_ns;
+    b->most_ns = 0;
+    return ns;
 }
 
 uint64_t coherence_behind_ns(const struct coherence_behind *b, uint64_t now_ns)
@@ -52,7 +60,9 @@ bool coherence_behind_told(struct coherence_behind *b, const struct coherence_to
     if (same && COHERENCE_LISTENING(told->listens))
         return false; /* the channel will bring it */
     b->owed_ns = before.asked_ns;
-    return settle(b, told->now_ns, ret_ns);
+    settle(b, told->now_ns, ret_ns);
+    b->most_ns = u64_max(b->most_ns, *ret_ns);
+    return true;
 }
 
 bool coherence_behind_heard(struct coherence_behind *b, uint64_t sequence,

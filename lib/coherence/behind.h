@@ -11,7 +11,8 @@
  *   brought after it               that, and the time until then
  *   subscribed anew before that    that, and the time until then: it was at least so much
  *   no channel since the beat      the time since that beat was sent: this one brings what is new,
- *   before this one                which has waited no longer than that
+ *   before this one                which has waited no longer than that: a bound, which the other
+ *                                  samples are not
  *
  * What the channel brings between two beats gives no sample, and of what a beat tells of only the
  * rest of its way is seen: where the channel lags and changes are rare, the middle of the histogram
@@ -33,6 +34,7 @@ struct coherence_behind {
     uint32_t listens;  /* (l) the listener's count at its answer: odd while subscribed */
     uint64_t owed;     /* (l) position that the channel has still to bring; 0: none */
     uint64_t owed_ns;  /* (l) ... when Redis told it */
+    uint64_t most_ns;  /* (l) the longest sample that is a bound, since it was taken; 0: none is */
 };
 
 /* An answer, and what was known when it was looked at. */
@@ -52,6 +54,8 @@ bool coherence_behind_told(struct coherence_behind *b, const struct coherence_to
 /* Take a position that the channel has brought. The same. */
 bool coherence_behind_heard(struct coherence_behind *b, uint64_t sequence,
                             const struct clock *clock, uint64_t *ret_ns);
+/* Returns the longest sample that is a bound, of those since the last call; 0: none is. */
+uint64_t coherence_behind_take_most(struct coherence_behind *b);
 /* Returns for how long the channel has owed a position; 0: it owes none. */
 uint64_t coherence_behind_ns(const struct coherence_behind *b, uint64_t now_ns);
 

@@ -180,6 +180,14 @@ uint32_t coherence_trust_ms(const struct coherence *c)
     return c->config.trust_ms;
 }
 
+uint64_t coherence_take_lag_most_ns(struct coherence *c)
+{
+    pthread_mutex_lock(&c->state->apply_lock); /* within which it is counted, too */
+    uint64_t ns = coherence_behind_take_most(&c->state->behind);
+    pthread_mutex_unlock(&c->state->apply_lock);
+    return ns;
+}
+
 void coherence_gauges_read(struct coherence *c, struct coherence_gauges *ret)
 {
     uint32_t listens = atomic_load_explicit(&c->listener->listens, memory_order_relaxed);

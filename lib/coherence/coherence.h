@@ -287,6 +287,10 @@ struct coherence_gauges {
     bool old_nodes_move;   /* nodes of wire version 1 change values: no trust meanwhile */
 };
 void coherence_gauges_read(struct coherence *c, struct coherence_gauges *ret);
+/* Returns the longest of the lags that were counted since the last call and are bounds: a beat
+ * brought what came then, for there was no listener, and no more is known than that the beat before
+ * had not. 0: none is. Once a lag is seen in the histogram, it is told here. Any thread. */
+uint64_t coherence_take_lag_most_ns(struct coherence *c);
 /* Tells why the listener hears nothing. */
 void coherence_problem_read(struct coherence *c, struct l2_problem *ret);
 /* Tells why it heard nothing the last time that this was so, and is over. */

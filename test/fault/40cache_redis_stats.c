@@ -119,6 +119,62 @@ TEST(a_node_that_only_reads_sees_how_late_its_listener_is)
     redis_stop(&server);
 }
 
+/* Returns the bound of the longest lag, as the keeper's next look knows it; 0: it is none. */
+static uint64_t longest_most_ns(void)
+{
+    uint64_t looked_ns = w.cache->trend_clock.look_ns;
+    CHECK_WITHIN(WORLD_PATIENCE_MS, *(volatile uint64_t *)&w.cache->trend_clock.look_ns >
+                                        looked_ns + NS_PER_S);
+    return w.cache->lag.longest_most_ns;
+}
+
+/* Nothing moves for so long, and until trust is lost; meanwhile something is changed elsewhere. */
+static void be_cut_off(struct relay *relay, struct nigh_space *elsewhere, uint64_t ms)
+{
+    uint64_t lags = times(&w.cache->stats, STATS_COHERENCE_LAG), until_ms = check_now_ms() + ms;
+    relay_stop(relay);
+    CHECK_EQ(nigh_invalidate(elsewhere, "k", 1, NULL), 0);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, check_now_ms() >= until_ms &&
+                                        nigh_health(w.cache) != NIGH_FRESH);
+    relay_cut(relay);
+    relay_go(relay);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, nigh_health(w.cache) == NIGH_FRESH &&
+                                        world_count(&w, "listening") == 1 &&
+                                        times(&w.cache->stats, STATS_COHERENCE_LAG) > lags);
+}
+
+/* What a listener brings late is known to be so late. What a beat brings after an outage is only
+ * known to be no later than so, and that is said of it after another outage, too. */
+TEST(the_longest_lag_is_a_bound_if_the_listener_was_away_whatever_comes_then)
+{
+    struct relay relay;
+    struct world other;
+    redis_start(&server, NULL);
+    relay_open(&relay, &server);
+    struct nigh_options o = node_options(&server), there = o;
+    o.redis_uri = relay.uri;
+    o.beat_ms = 500;
+    o.trust_ms = 1500;
+    world_open(&w, &o, NULL);
+    world_open(&other, &there, NULL);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&w, "listening") == 1);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, nigh_health(other.cache) == NIGH_FRESH);
+    relay_hold(&relay, true);
+    CHECK_WITHIN(2 * WORLD_PATIENCE_MS, changed_and_owed(other.space, 50));
+    relay_hold(&relay, false);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, longest_lag_ms() >= 50);
+    CHECK_EQ(longest_most_ns(), 0);
+    be_cut_off(&relay, other.space, 2500);
+    uint64_t first_ns = longest_most_ns();
+    CHECK_GE(first_ns, 2500 * NS_PER_MS);
+    be_cut_off(&relay, other.space, 0);
+    CHECK_GE(longest_most_ns(), first_ns); /* where all is slow the second is as long */
+    world_close(&other);
+    world_close(&w);
+    relay_close(&relay);
+    redis_stop(&server);
+}
+
 static _Atomic uint64_t ahead_ns;
 
 static uint64_t read_ahead(void *arg)

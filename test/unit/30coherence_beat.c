@@ -401,6 +401,7 @@ TEST(changes_of_others_are_late_until_the_channel_brings_them)
     world_hear_one(&w);
     CHECK_EQ(lag(&w).count, 1);
     CHECK_EQ(lag(&w).sum_ns, 404 * NS_PER_MS);
+    CHECK_EQ(coherence_take_lag_most_ns(w.c), 0); /* it was so much, and perhaps more */
     CHECK_EQ(behind_ms(&w), 0);
     world_close(&w);
 }
@@ -437,6 +438,8 @@ TEST(without_a_listener_changes_are_as_late_as_beats_are_apart)
         CHECK_EQ(lag(&w).count, i);
         CHECK_GE(lag(&w).max_ns, w.fake.now_ns - from_ns);
         CHECK_LE(lag(&w).max_ns, (w.fake.now_ns - from_ns) + 8 * NS_PER_MS);
+        CHECK_EQ(coherence_take_lag_most_ns(w.c), lag(&w).max_ns); /* a bound */
+        CHECK_EQ(coherence_take_lag_most_ns(w.c), 0);
         CHECK_EQ(behind_ms(&w), 0);
     }
     beat_in(&w, 8);
@@ -457,6 +460,7 @@ TEST(a_listener_that_is_lost_was_as_late_as_it_was_known)
     world_settle(&w);
     CHECK_EQ(lag(&w).count, 1);
     CHECK_EQ(lag(&w).max_ns, w.fake.now_ns - from_ns);
+    CHECK_EQ(coherence_take_lag_most_ns(w.c), 0);
     CHECK_EQ(behind_ms(&w), 0);
     world_close(&w);
 }

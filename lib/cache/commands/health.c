@@ -247,25 +247,21 @@ static uint64_t load(const _Atomic uint64_t *ns)
     return atomic_load_explicit(ns, memory_order_relaxed);
 }
 
-/* Whether the outage ended at about the time that something came which had taken so long. */
-static bool is_of_outage(const struct l2_outage *o, uint64_t took_ns, uint64_t ago_ns)
+/* Says when the change came that was the latest; one that was made while the listener was away,
+ * most often in an outage, came with a beat, and the beat before had not told of it: no more is
+ * known. */
+static void say_longest(struct command *c)
 {
-    uint64_t ended_ns = o->ago_ms * NS_PER_MS;
-    return o->text[0] && ended_ns + NS_PER_S >= ago_ns &&
-           ended_ns <= ago_ns + took_ns + NS_PER_S;
-}
-
-/* Says when the change came that was the latest: after an outage one that was made during it, and
- * then it is known only that the last beat before the outage did not tell of it. */
-static void say_longest(struct command *c, uint64_t took_ns, uint64_t ago_ns)
-{
-    struct l2_outage redis, listener;
-    l2_outage_read(c->cache->l2, &redis);
-    coherence_outage_read(c->cache->coherence, &listener);
-    bool outage = is_of_outage(&redis, took_ns, ago_ns) || is_of_outage(&listener, took_ns, ago_ns);
-    control_print(c->reply, "lag: the longest was %s%s at %s%s\n", said_span(took_ns).text,
-                  outage ? " at most," : "", said_clock(ago_ns).text,
-                  outage ? ", when an outage was over" : "");
+    const struct trend_lag *lag = &c->cache->lag;
+    uint64_t took_ns = load(&lag->longest_ns), most_ns = load(&lag->longest_most_ns);
+    uint64_t now_ns = clock_now_ns(&c->cache->clock);
+    struct said at = said_clock(between(load(&lag->longest_at_ns), now_ns));
+    if (most_ns)
+        control_print(c->reply, "lag: the longest was %s at most, at %s: the listener was "
+                                "away\n", said_bound(most_ns).text, at.text);
+    else
+        control_print(c->reply, "lag: the longest was %s at %s\n", said_span(took_ns).text,
+                      at.text);
 }
 
 /* Says of which time the figures of lag are. */
@@ -300,7 +296,7 @@ static void say_lag(struct command *c)
     if (heard_ns)
         control_print(c->reply, "\n");
     if (load(&lag->longest_ns) > 0)
-        say_longest(c, load(&lag->longest_ns), between(load(&lag->longest_at_ns), now_ns));
+        say_longest(c);
     if (behind_ms > 0)
         control_print(c->reply, "lag: the listener has owed a change for %s\n",
                       span_of((uint64_t)behind_ms).text);
