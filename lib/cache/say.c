@@ -3,6 +3,21 @@
 
 #include "cache/say.h"
 
+/* Returns what one of the last digit stands for that is said of a duration. */
+static uint64_t digit_ns(uint64_t ns)
+{
+    double s = (double)ns / 1e9;
+    if (s < 0.00995)
+        return NS_PER_MS / 10;
+    if (s < 0.9995)
+        return NS_PER_MS;
+    if (s < 9.95)
+        return NS_PER_S / 10;
+    if (s < 600)
+        return NS_PER_S;
+    return s < 36000 ? 60 * NS_PER_S : s < 360000 ? 3600 * NS_PER_S : SECONDS_A_DAY * NS_PER_S;
+}
+
 void say_span(struct text *w, uint64_t ns)
 {
     double s = (double)ns / 1e9;
@@ -22,10 +37,10 @@ void say_span(struct text *w, uint64_t ns)
         text_add(w, "%.0f days", s / SECONDS_A_DAY);
 }
 
-/* A span in two digits is off by a twentieth at most: "10 s" may be 9.95 s or 10.5 s. */
 void say_bound(struct text *w, uint64_t ns)
 {
-    say_span(w, ns + ns / 20);
+    uint64_t digit = digit_ns(ns);
+    say_span(w, (ns + digit - 1) / digit * digit);
 }
 
 void say_ago(struct text *w, uint64_t ns)

@@ -13,7 +13,8 @@
 
 /* Say a duration in two or three digits, such as "1.2 s" or "3 h". */
 void say_span(struct text *w, uint64_t ns);
-/* Say one that is a bound: what is said is no less. */
+/* Say one that is a bound: what is said is no less, and as little more as two or three digits can
+ * be. */
 void say_bound(struct text *w, uint64_t ns);
 /* Say how long ago something was. What is less than a second ago is not known better than that. */
 void say_ago(struct text *w, uint64_t ns);
