@@ -709,6 +709,21 @@ static void check_late(const struct world *idle, const struct place *p, uint64_t
     CHECK(explain_says(idle->space, "k", " s in that node's queue)"));
 }
 
+/* In an outage that is told, and of all that is over one line. */
+static void check_next_outage(struct redis *server, const struct place *p)
+{
+    const char *text = NULL, *last;
+    redis_kill(server);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, strncmp(text = ask(p, "health\n"), "doubt: redis is not conn",
+                                            24) == 0);
+    CHECK(strstr(text, "\ndoubt: it began with: "));
+    CHECK(last = strstr(text, "\nlast outage: "));
+    last = last ? strstr(last, " UTC\n") : NULL;
+    CHECK(last && strncmp(last, " UTC\nhere: ", 11) == 0);
+    CHECK(!strstr(text, "\nlast doubt: ") && !strstr(text, "\nlast resync: "));
+    CHECK(!strstr(text, "\ndelivered: ") && !strstr(text, "\nlag: "));
+}
+
 /* A link gives up a server that is silent after 2 s, which are part of the outage. What clients get
  * and what waits is said meanwhile, and no advice about hits; what became of it afterwards; and a
  * node that has done nothing all the time says why changes came late. */
@@ -771,6 +786,7 @@ TEST(an_outage_is_told_from_the_last_answer_to_the_last_delivery)
     CHECK_WITHIN(WORLD_PATIENCE_MS, strstr(text = ask(&p, "health\n"),
                                            "\nlast resync: redis is another, or has lost"));
     CHECK(says(&p, "get resync_reason\n", "redis is another, or has lost its data\n"));
+    check_next_outage(&server, &p);
     close_all(&w, &p);
     close_all(&idle, &q);
     redis_stop(&server);

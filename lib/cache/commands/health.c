@@ -2,6 +2,7 @@
 /*
  * The command health: ok, degraded or doubt, as the first word says; why, and what callers get now.
  * Then, each in its file, how L1 does; what is over; how late changes come; and who answers here.
+ * In an outage that comes first, and of what is over there is one line.
  */
 #include "cache/commands/health.h"
 
@@ -169,16 +170,57 @@ static bool say_degraded(struct command *c)
     return wrong || deaf || slow;
 }
 
-/* `was`: "redis was away", or what else is over. */
-static void say_outage(struct command *c, const char *was, const struct l2_outage *o)
+/* What may be over, and what is known of the last time. */
+enum { OVER_REDIS, OVER_REFUSAL, OVER_LISTENER, OVERS };
+struct over {
+    const char *was;
+    struct l2_outage o; /* its text is "" if there was none */
+};
+
+static void read_overs(struct command *c, struct over ret[OVERS])
 {
-    if (!o->text[0])
-        return;
-    control_print(c->reply, "last outage: %s for %s, which ended %s\n", was,
-                  span_of(o->lasted_ms).text, when_of(o->ago_ms).text);
-    control_print(c->reply, "last outage: it began with: %s\n", o->first);
-    if (strcmp(o->first, o->text) != 0)
-        control_print(c->reply, "last outage: the last reason: %s\n", o->text);
+    ret[OVER_REDIS].was = "redis was away";
+    l2_outage_read(c->cache->l2, &ret[OVER_REDIS].o);
+    ret[OVER_REFUSAL].was = "redis was connected, but refused requests,";
+    l2_refusal_read(c->cache->l2, &ret[OVER_REFUSAL].o);
+    ret[OVER_LISTENER].was = "the listener was away";
+    coherence_outage_read(c->cache->coherence, &ret[OVER_LISTENER].o);
+}
+
+static void say_over(struct command *c, const struct over *over)
+{
+    control_print(c->reply, "last outage: %s for %s, which ended %s\n", over->was,
+                  span_of(over->o.lasted_ms).text, when_of(over->o.ago_ms).text);
+}
+
+static void say_outages(struct command *c)
+{
+    struct over overs[OVERS];
+    read_overs(c, overs);
+    for (unsigned i = 0; i < OVERS; i++) {
+        const struct l2_outage *o = &overs[i].o;
+        if (!o->text[0])
+            continue;
+        say_over(c, &overs[i]);
+        control_print(c->reply, "last outage: it began with: %s\n", o->first);
+        if (strcmp(o->first, o->text) != 0)
+            control_print(c->reply, "last outage: the last reason: %s\n", o->text);
+    }
+}
+
+#define TOGETHER_MS 1000u /* both connections end one outage within so long */
+
+/* Says, to who has a present outage to read of, when the last one was over: in one line. */
+static void say_outage_before(struct command *c)
+{
+    struct over overs[OVERS];
+    const struct over *last = NULL;
+    read_overs(c, overs);
+    for (unsigned i = 0; i < OVERS; i++)
+        if (overs[i].o.text[0] && (!last || overs[i].o.ago_ms + TOGETHER_MS < last->o.ago_ms))
+            last = &overs[i];
+    if (last)
+        say_over(c, last);
 }
 
 /* Says when trust was lost last, for how long, why, and what has become of the values. */
@@ -319,14 +361,8 @@ static void say_evictions(struct command *c, const struct l2_server *server)
 /* Says what is over. */
 static void say_past(struct command *c)
 {
-    struct l2_outage o;
     struct coherence_past past;
-    l2_outage_read(c->cache->l2, &o);
-    say_outage(c, "redis was away", &o);
-    l2_refusal_read(c->cache->l2, &o);
-    say_outage(c, "redis was connected, but refused requests,", &o);
-    coherence_outage_read(c->cache->coherence, &o);
-    say_outage(c, "the listener was away", &o);
+    say_outages(c);
     coherence_past_read(c->cache->coherence, &past);
     say_last_doubt(c, &past);
     say_last_resync(c, &past);
@@ -334,11 +370,10 @@ static void say_past(struct command *c)
     say_late(c, &past.late);
 }
 
-/* Says how late changes come, and what should be changed about the server. */
-static void say_around(struct command *c)
+/* Says what should be changed about the server. */
+static void say_server(struct command *c)
 {
     struct l2_server server;
-    say_lag(c);
     l2_server_read(c->cache->l2, &server);
     say_evictions(c, &server);
     for (unsigned i = 0; i < L2_ADVICE; i++)
@@ -372,8 +407,13 @@ void command_health(struct command *c)
     }
     if (!alone) {
         say_queued(c);
-        say_past(c);
-        say_around(c);
+        if (away || !gauge(c->cache, "listening"))
+            say_outage_before(c);
+        else
+            say_past(c);
+        if (!away)
+            say_lag(c);
+        say_server(c);
     }
     say_here(c);
 }
