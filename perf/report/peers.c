@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "report/compare.h"
+#include "support/ending.h"
 #include "support/fail.h"
 #include "support/folder.h"
 #include "support/output.h"
@@ -61,6 +62,15 @@ static const struct {
 
 /* ---- measuring ---- */
 
+static pid_t running; /* 0: none */
+
+/* It has files and processes of its own to undo: who asked gets his prompt when that is done. */
+static void stop_running(void)
+{
+    if (running > 0 && kill(running, SIGTERM) == 0)
+        waitpid(running, NULL, 0);
+}
+
 /* Runs one program, whose table goes to stderr: ours is the answer. False: it measured nothing. */
 static bool run(const char *path, const char *const *words, const char *json)
 {
@@ -70,15 +80,16 @@ static bool run(const char *path, const char *const *words, const char *json)
         argv[count++] = must_print("%s", *words);
     argv[count++] = must_print("--json");
     argv[count] = must_print("%s", json);
-    pid_t child = fork();
-    if (child == 0) {
+    running = fork();
+    if (running == 0) {
         prctl(PR_SET_PDEATHSIG, SIGTERM);
         dup2(STDERR_FILENO, STDOUT_FILENO);
         execv(path, argv);
         _exit(PERF_EXIT_BROKEN);
     }
-    if (child < 0 || waitpid(child, &status, 0) != child)
+    if (running < 0 || waitpid(running, &status, 0) != running)
         fail("cannot start %s: %m", path);
+    running = 0;
     while (count >= 0)
         free(argv[count--]);
     return WIFEXITED(status) && WEXITSTATUS(status) != PERF_EXIT_BROKEN;
@@ -184,6 +195,7 @@ void peers_run(bool quick, struct output *o)
     output_check(o);
     const char *json = output_json(o);
     char *file = must_print("%s/results.json", folder_create("nigh-compare"));
+    ending_add(stop_running);
     for (size_t i = 0; i < PARTS; i++)
         run_part(&parts[i], quick, file, all);
     if (json_array_size(all) == 0)

@@ -19,5 +19,7 @@ void ending_on_signal(void (*handler)(int signal_number));
 
 /* Or end at once on them: say so, undo, leave with ENDING_STATUS. */
 void ending_catch(void);
+/* Returns unless that is under way on another thread: who fails meanwhile has nothing to say. */
+void ending_yield(void);
 
 #endif

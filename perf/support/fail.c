@@ -7,9 +7,12 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "support/ending.h"
+
 void fail(const char *fmt, ...)
 {
     va_list args;
+    ending_yield();
     va_start(args, fmt);
     fputs("perf: ", stderr);
     vfprintf(stderr, fmt, args);
