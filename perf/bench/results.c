@@ -9,6 +9,7 @@
 #include "bench/measure.h"
 #include "support/fail.h"
 #include "support/json.h"
+#include "support/provenance.h"
 
 static struct result *results;
 static size_t result_count;
@@ -164,6 +165,7 @@ static void write_one(FILE *out, const struct result *r, const char *command)
     if (r->at_s >= 0)
         write_number(out, "at_s", r->at_s);
     write_text(out, ", ", "command", command);
+    provenance_json(out, ", ");
     fputc('}', out);
 }
 

@@ -14,6 +14,7 @@
 #include "nodes/felt.h"
 #include "support/fail.h"
 #include "support/json.h"
+#include "support/provenance.h"
 #include "support/table.h"
 
 static const char *const tier_names[TIER_COUNT] = {"L1", "L2", "loader"};
@@ -479,6 +480,7 @@ static FILE *json_begin(const struct output *o)
         fail("cannot write %s: %m", o->json);
     fprintf(out, "{\"command\": ");
     json_text(out, o->line);
+    provenance_json(out, ",\n  ");
     fprintf(out, ",\n");
     return out;
 }

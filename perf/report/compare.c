@@ -11,6 +11,8 @@
  */
 #include "report/compare.h"
 
+#include <errno.h>
+#include <jansson.h>
 #include <math.h>
 #include <string.h>
 
@@ -275,14 +277,43 @@ static void print_other_options(const struct rows *then, const struct rows *now,
     }
 }
 
+/* Prints a file's name, and of what its figures are, as far as it says. */
+static void print_file(const char *before, const struct rows *r, FILE *out)
+{
+    const struct row *first = &r->all[0];
+    fprintf(out, "%s %s\n", before, r->path);
+    if (first->build && first->date)
+        fprintf(out, "      nigh %s, %s\n", first->build, first->date);
+}
+
+/* Of two machines even ratios differ: by their caches, their CPUs, their kernels. */
+static void print_other_machine(const struct rows *then, const struct rows *now, FILE *out)
+{
+    const char *was = then->all[0].machine, *is = now->all[0].machine;
+    if (was && is && strcmp(was, is) != 0)
+        fprintf(out,
+                "\nNot the same machine: what differs need not be nigh's, and values say nothing "
+                "of it.\n  then: %s\n  now:  %s\n",
+                was, is);
+}
+
+bool compare_has_common(const struct rows *then, const struct rows *now)
+{
+    for (size_t i = 0; i < now->count; i++)
+        if (is_compared(&now->all[i]) && find(then, &now->all[i]))
+            return true;
+    return false;
+}
+
 void compare_print(const struct rows *then, const struct rows *now, FILE *out)
 {
     size_t counts[VERDICTS] = {0};
+    print_file("then:", then, out);
+    print_file("now: ", now, out);
     fprintf(out,
-            "then: %s\nnow:  %s\n"
             "Ratios where a baseline is named, else values: these differ, too, by what else the\n"
-            "machine did then and now, which no spread tells.\n",
-            then->path, now->path);
+            "machine did then and now, which no spread tells.\n");
+    print_other_machine(then, now, out);
     print_other_options(then, now, out);
     fputc('\n', out);
     fprintf(out, "%-*s%10s%10s%10s%*s\n", LABEL_COLUMNS, "", "then", "now", "change",
@@ -293,5 +324,56 @@ void compare_print(const struct rows *then, const struct rows *now, FILE *out)
     print_lonely(then, now, out);
     print_lonely(now, then, out);
     print_sum(counts, series_in(then) + series_in(now), out);
+    table_end();
+}
+
+/* ---- JSON ---- */
+
+static void set_number(json_t *to, const char *name, double x)
+{
+    json_object_set_new(to, name, isfinite(x) ? json_real(x) : json_null());
+}
+
+static void set_text(json_t *to, const char *name, const char *text)
+{
+    json_object_set_new(to, name, text ? json_string(text) : json_null());
+}
+
+/* A row as any other, whose baseline is what was then, and the verdict. */
+static json_t *row_of(const struct row *was, const struct row *is)
+{
+    json_t *row = json_object();
+    const char *name = is->baseline ? table_print("%s / %s", is->name, is->baseline) : is->name;
+    set_text(row, "bench", is->bench);
+    set_text(row, "case", name);
+    set_text(row, "metric", is->metric);
+    set_text(row, "unit", is->unit);
+    set_number(row, "value", row_figure(is));
+    set_text(row, "baseline", "then");
+    set_number(row, "baseline_value", row_figure(was));
+    set_number(row, "ratio", row_figure(was) != 0 ? row_figure(is) / row_figure(was) : NAN);
+    set_number(row, "ratio_spread", unsure(was, is));
+    json_object_set_new(row, "rounds", json_integer(fewer_rounds(was, is)));
+    set_text(row, "verdict", compare_verdict(was, is) == VERDICT_WITHIN
+                                 ? "within"
+                                 : words[compare_verdict(was, is)]);
+    set_text(row, "command", is->command);
+    set_text(row, "machine", is->machine);
+    set_text(row, "build", is->build);
+    set_text(row, "date", is->date);
+    return row;
+}
+
+void compare_json(const struct rows *then, const struct rows *now, const char *path)
+{
+    json_t *all = json_array();
+    for (size_t i = 0; i < now->count; i++) {
+        const struct row *is = &now->all[i], *was = find(then, is);
+        if (was && is_compared(is))
+            json_array_append_new(all, row_of(was, is));
+    }
+    if (json_dump_file(all, path, JSON_INDENT(1)) != 0)
+        fail("cannot write all of %s: %s", path, strerror(errno));
+    json_decref(all);
     table_end();
 }

@@ -30,7 +30,12 @@ enum verdict compare_beside(const struct row *r);
 /* "cannot tell (2 rounds)", until table_end(). */
 const char *compare_cannot_tell(unsigned rounds);
 
+/* Whether there is a figure that both have. */
+bool compare_has_common(const struct rows *then, const struct rows *now);
 /* Print the table, at most 100 columns wide. */
 void compare_print(const struct rows *then, const struct rows *now, FILE *out);
+/* Write the figures that both have as rows, beside what they were then, each with its verdict
+ * ("better", "worse", "within", "cannot tell"). */
+void compare_json(const struct rows *then, const struct rows *now, const char *path);
 
 #endif

@@ -26,7 +26,7 @@ enum option { OPT_QUICK, OPT_JSON, OPT_HTML, OPT_PAGE, OPTIONS };
 static const struct option_row options[OPTIONS + 1] = {
     [OPT_QUICK] = {"quick", NULL,
                    "the peers in a smoke run of a minute: its figures mean little", "compare"},
-    [OPT_JSON] = {"json", "FILE", "write the results of all programs as JSON, too", "compare"},
+    [OPT_JSON] = {"json", "FILE", "write the figures as JSON, too", "compare"},
     [OPT_HTML] = {"html", "FILE", "the page (" PAGE_DEFAULT ")", "report"},
     [OPT_PAGE] = {"html", "FILE", "and as a page of pictures, too", "compare"},
 };
@@ -43,7 +43,7 @@ static void take(void *settings, int choice, const char *name, char *text)
 }
 
 static const struct command_line compare_line = {
-    .usage = "perf/run compare THEN.json NOW.json\n"
+    .usage = "perf/run compare THEN.json NOW.json [--json FILE] [--html FILE]\n"
              "perf/run compare [--quick] [--json FILE] [--html FILE]",
     .about = "With two files that --json wrote: which figures differ by more than their\n"
              "rounds do, and which only one of the files has; of fewer than 5 rounds that\n"
@@ -110,6 +110,14 @@ static void compare(struct settings *s, const struct rows *files)
     }
     if (s->file_count != 2)
         fail("two files are compared, then and now, or peers without any; see --help");
+    if (s->quick)
+        fail("--quick: nothing is measured where two files are compared");
+    if (!compare_has_common(&files[0], &files[1]))
+        fail("%s and %s have no figure in common: they are of different commands, or cases",
+             files[0].path, files[1].path);
+    output_check(&s->output);
+    if (s->output.json)
+        compare_json(&files[0], &files[1], s->output.json);
     compare_print(&files[0], &files[1], stdout);
     if (s->output.html)
         report(s, files);

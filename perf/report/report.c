@@ -97,7 +97,7 @@ static void write_goals(FILE *out, const struct rows *rows)
         fprintf(out, "<p>Goals met: %zu of %zu.</p>\n", met, goals);
 }
 
-/* What was asked for: without it nobody knows what figures are of. */
+/* What was asked for, and of what: without it nobody knows what figures are of. */
 static void write_commands(FILE *out, const struct rows *rows)
 {
     for (size_t i = 0; i < rows->count; i++)
@@ -106,6 +106,12 @@ static void write_commands(FILE *out, const struct rows *rows)
             page_text(out, rows->all[i].command);
             fputs("</code></p>\n", out);
         }
+    const struct row *first = &rows->all[0];
+    if (!first->machine || !first->build || !first->date)
+        return;
+    fputs("<p>", out);
+    page_text(out, table_print("%s; nigh %s, %s", first->machine, first->build, first->date));
+    fputs("</p>\n", out);
 }
 
 static const char *name_of(const char *path)

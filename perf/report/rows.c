@@ -178,11 +178,15 @@ static void make_rows(struct rows *r)
         rows = rows_of_job(r->root);
     if (!rows)
         return;
-    json_t *command = json_object_get(r->root, "command"), *each;
+    static const char *const of_all[] = {"command", "machine", "build", "date"};
+    json_t *each;
     size_t i;
     json_array_foreach(rows, i, each)
-        if (command)
-            json_object_set(each, "command", command);
+        for (size_t n = 0; n < sizeof(of_all) / sizeof(of_all[0]); n++) {
+            json_t *text = json_object_get(r->root, of_all[n]);
+            if (text)
+                json_object_set(each, of_all[n], text);
+        }
     json_decref(r->root);
     r->root = rows;
 }
@@ -204,6 +208,9 @@ static bool take(struct row *r, const json_t *j)
         .unit = text_in(j, "unit"),
         .baseline = text_in(j, "baseline"),
         .command = text_in(j, "command"),
+        .machine = text_in(j, "machine"),
+        .build = text_in(j, "build"),
+        .date = text_in(j, "date"),
         .value = number_in(j, "value"),
         .baseline_value = number_in(j, "baseline_value"),
         .ratio = number_in(j, "ratio"),

@@ -130,7 +130,8 @@ has "$folder/load.json" '"metric": "requests"'
     "$folder/load.json" || fail "load: a round's latencies are not in it"
 # What was asked for is in it, without where it goes.
 has "$folder/load.json" '"command": "load --nodes 2 --threads 1,2 --rounds 2 --seconds 0.3 '
-has "$folder/load.json" ' --mix read=90,write=5,invalidate=5"}'
+has "$folder/load.json" ' --mix read=90,write=5,invalidate=5", "machine": "'
+has "$folder/load.json" '"build": "'
 has "$folder/load.json" '"case": "1 thread", "metric": "failed", "unit": "count", "value": 0,'
 measure 'requests/s are due' load load --redis none --rate 500 --threads 2 --rounds 1 \
     --seconds 0.2 --keys 200 --mix read=100
@@ -260,9 +261,18 @@ if [ -x "$programs/perf_report" ]; then
 [{"bench": "link", "case": "GET", "metric": "op/s", "unit": "op/s", "value": 9, "rounds": 5,
   "baseline": "hiredis", "baseline_value": 6, "ratio": 1.5, "low": 1.4, "high": 1.6}]
 END'
-    programs=$folder/peers try 0 'nigh is better' report compare
+    programs=$folder/peers try 0 'nigh is better' report compare --json "$folder/peers/hit.json"
     has "$folder/out" 'perf_bench measured nothing, so its peers are missing'
     has "$folder/out" '         memcached (memcached),'
+    # Two files: the verdicts are written where --json says, and nothing in common is no success.
+    cp "$folder/peers/hit.json" "$folder/peers/more.json"
+    try 0 'worse by more than' report compare "$folder/peers/hit.json" "$folder/peers/more.json" \
+        --json "$folder/verdicts.json"
+    grep -q '"verdict": "within"' "$folder/verdicts.json" || fail 'compare: no verdicts in its JSON'
+    sed 's/"GET"/"SET"/' "$folder/peers/hit.json" >"$folder/peers/more.json"
+    try 2 'no figure in common' report compare "$folder/peers/hit.json" "$folder/peers/more.json"
+    try 2 'nothing is measured' report compare --quick "$folder/peers/hit.json" \
+        "$folder/peers/hit.json"
     rm "$folder/peers/perf_link"
     programs=$folder/peers try 2 'perf_link is not built' report compare
 fi

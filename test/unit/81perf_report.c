@@ -254,6 +254,73 @@ TEST(files_that_were_not_asked_for_alike_are_told_apart)
     CHECK(says("<code>perf/run b &lt;x&gt;</code>"));
 }
 
+/* What two machines differ in is no finding about nigh, and the page says whose its figures are. */
+TEST(files_of_two_machines_are_told_apart)
+{
+    struct row then = figure(100, .1, 5, "ns"), now = then;
+    struct rows was = {.path = (char *)"a", .all = &then, .count = 1};
+    struct rows is = {.path = (char *)"b", .all = &now, .count = 1};
+    const char *const machines[][2] = {{"a, 2 CPUs", "<b>, 8 CPUs"},
+                                       {"<b>, 8 CPUs", "<b>, 8 CPUs"},
+                                       {NULL, "<b>, 8 CPUs"}};
+    then.at_s = now.at_s = then.goal = now.goal = NAN;
+    now.build = "0.1.0 (g1234567)";
+    now.date = "2026-11-30 19:00 UTC";
+    for (size_t i = 0; i < sizeof(machines) / sizeof(machines[0]); i++) {
+        then.machine = machines[i][0];
+        now.machine = machines[i][1];
+        FILE *out = begin_text();
+        compare_print(&was, &is, out);
+        fclose(out);
+        CHECK(says("now:  b\n      nigh 0.1.0 (g1234567), 2026-11-30 19:00 UTC\n"));
+        CHECK_EQ(says("Not the same machine: "), i == 0);
+        CHECK_EQ(says("then: a, 2 CPUs\n  now:  <b>, 8 CPUs\n"), i == 0);
+    }
+    FILE *out = begin_text();
+    report_write(&is, 1, out);
+    fclose(out);
+    CHECK(says("<p>&lt;b>, 8 CPUs; nigh 0.1.0 (g1234567), 2026-11-30 19:00 UTC</p>") ||
+          says("<p>&lt;b&gt;, 8 CPUs; nigh 0.1.0 (g1234567), 2026-11-30 19:00 UTC</p>"));
+}
+
+TEST(verdicts_are_rows_that_can_be_read_again)
+{
+    struct rows then, now, both;
+    char path[] = "/tmp/nigh-report-XXXXXX";
+    int fd = mkstemp(path);
+    REQUIRE(fd >= 0);
+    close(fd);
+    read_rows(&then, "then.json");
+    read_rows(&now, "now.json");
+    CHECK(compare_has_common(&then, &now));
+    compare_json(&then, &now, path);
+    char *why = rows_read(&both, path);
+    REQUIRE(!why);
+    unsigned worse = 0;
+    for (size_t i = 0; i < both.count; i++) {
+        CHECK_STR(both.all[i].baseline, "then");
+        worse += compare_beside(&both.all[i]) == VERDICT_WORSE;
+    }
+    CHECK_EQ(both.count, 5);
+    CHECK_EQ(worse, 1);
+    FILE *in = fopen(path, "r"), *out = begin_text();
+    for (int c; (c = fgetc(in)) != EOF;)
+        fputc(c, out);
+    fclose(in);
+    fclose(out);
+    CHECK_EQ(count_of("\"verdict\": \"better\""), 2);
+    CHECK_EQ(count_of("\"verdict\": \"worse\""), 1);
+    CHECK_EQ(count_of("\"verdict\": \"within\""), 1);
+    CHECK_EQ(count_of("\"verdict\": \"cannot tell\""), 1);
+    rows_free(&both);
+    read_rows(&both, "faults.json");
+    CHECK(!compare_has_common(&then, &both));
+    rows_free(&both);
+    rows_free(&then);
+    rows_free(&now);
+    unlink(path);
+}
+
 TEST(table_is_as_wide_as_a_page)
 {
     struct rows then, now;
