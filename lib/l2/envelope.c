@@ -147,8 +147,12 @@ uint64_t l2_envelope_fill_id(struct bytes b)
     return seen ? get_le64(at + L2_ENVELOPE_FILL_ID_AT) : 0;
 }
 
+bool l2_envelope_begins(struct bytes b)
+{
+    return b.len > sizeof(magic) && memcmp(b.data, magic, sizeof(magic)) == 0;
+}
+
 bool l2_envelope_foreign(struct bytes b)
 {
-    const uint8_t *at = b.data;
-    return b.len > sizeof(magic) && memcmp(at, magic, sizeof(magic)) == 0 && at[4] != FORMAT;
+    return l2_envelope_begins(b) && ((const uint8_t *)b.data)[4] != FORMAT;
 }

@@ -574,6 +574,8 @@ void l2_envelope_encode(const struct l2_envelope *e, void *buffer);
 /* Decodes in place. False: wrong magic, version, length or checksum, or the envelope of another key
  * than the one of this name (to be counted, and a miss). */
 bool l2_envelope_decode(struct bytes b, uint64_t name, struct l2_envelope *ret);
+/* Whether it begins as an envelope of some format: else another program has written it. */
+bool l2_envelope_begins(struct bytes b);
 /* Whether it is an envelope of another format: not ours to delete. */
 bool l2_envelope_foreign(struct bytes b);
 /* The fill id as scripts see it, also of an envelope that does not decode; 0: they see none. */

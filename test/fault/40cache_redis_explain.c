@@ -178,8 +178,17 @@ TEST(redis_has_what_nobody_can_read)
 {
     begin(NULL);
     free(redis_command(&server, "SET nigh:!2:s:1:k rubbish"));
-    CHECK_WHERE(a.space, "k", "redis_bad");
+    CHECK_WHERE(a.space, "k", "redis_foreign");
     CHECK(explain_has(a.space, "k", "get", "NIGH_MISS"));
+    CHECK(strstr(explain_of(a.space, "k", NIGH_STATS_TEXT), "under its name (7 B) is another"));
+    free(redis_command(&server, "RPUSH nigh:!2:s:1:list other"));
+    CHECK_WHERE(a.space, "list", "redis_foreign");
+    CHECK(strstr(explain_of(a.space, "list", NIGH_STATS_TEXT), "of another type than a string"));
+    free(redis_command(&server, "SET nigh:!2:s:1:later NIGH~later"));
+    CHECK_WHERE(a.space, "later", "redis_format");
+    load_in_b("copied");
+    free(redis_command(&server, "COPY nigh:!2:s:1:copied nigh:!2:s:1:copy"));
+    CHECK_WHERE(a.space, "copy", "redis_bad");
     end();
 }
 

@@ -57,14 +57,14 @@ TEST(redis_alone_is_enough_to_invalidate_and_to_look)
     free(redis_command(&server, "SET nigh:!2:%s:1:odd garbage", w.space->name));
     CHECK_EQ(tool_run("get --redis %s --space %s odd --timeout 60000", server.uri, w.space->name),
              0);
-    CHECK(tool_says("what Redis has of it cannot be read"));
+    CHECK(tool_says("what Redis has under its name (7 B) is another program's"));
     CHECK_EQ(tool_run("get --redis %s --space %s odd --raw --timeout 60000", server.uri,
                       w.space->name), 1);
     CHECK(tool_says("Redis has no value of it that is of use"));
     free(redis_command(&server, "RPUSH nigh:!2:%s:1:list other", w.space->name));
     CHECK_EQ(tool_run("get --redis %s --space %s list --timeout 60000", server.uri, w.space->name),
              0);
-    CHECK(tool_says("what Redis has of it cannot be read"));
+    CHECK(tool_says("(empty, or of another type than a string) is another program's"));
     CHECK_EQ(tool_run("invalidate --redis %s --tag a b --timeout 60000", server.uri), 0);
     CHECK(tool_says("accepted: 2"));
     setenv("NIGH_CONF", "redis.prefix=nigh", 1);

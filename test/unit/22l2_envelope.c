@@ -174,6 +174,10 @@ TEST(an_envelope_of_another_format_is_not_ours_to_end)
     CHECK(!l2_envelope_foreign(bytes_of("NIGH", 4)));
     CHECK(!l2_envelope_foreign(bytes_of("", 0)));
     CHECK(!l2_envelope_foreign(bytes_of("hello, world", 12)));
+    CHECK(l2_envelope_begins(bytes_of("NIGH\1 and more", 14)));
+    CHECK(l2_envelope_begins(bytes_of("NIGH\2", 5)));
+    CHECK(!l2_envelope_begins(bytes_of("NIGH", 4)));
+    CHECK(!l2_envelope_begins(bytes_of("hello, world", 12)));
 }
 
 TEST(an_empty_value_is_a_value)

@@ -197,6 +197,15 @@ static enum explain_l2 may_ask(const struct explanation *x)
     return x->link.breaker ? EXPLAIN_L2_BREAKER : EXPLAIN_L2_LOOKED; /* no probe for this */
 }
 
+/* Tell why something does not decode. */
+static void take_bad(struct explanation *x, struct bytes b)
+{
+    x->l2_bad_len = b.len;
+    x->l2_bad = !l2_envelope_begins(b)   ? EXPLAIN_FOREIGN
+                : l2_envelope_foreign(b) ? EXPLAIN_FORMAT
+                                         : EXPLAIN_DAMAGED;
+}
+
 /* Tell how a read judges what Redis has. */
 static void take_judged(struct explanation *x, const struct l2_peeked *p, uint64_t home,
                         uint64_t ticket)
@@ -207,10 +216,10 @@ static void take_judged(struct explanation *x, const struct l2_peeked *p, uint64
     struct lookup found;
     if (!l2_envelope_decode(p->value, cache_name_hash(x->space, &x->key), &e) ||
         lookup_judge(x->space, &x->key, ticket, &of, &found) != 0) {
-        x->l2_bad = true;
+        take_bad(x, p->value);
         return;
     }
-    x->l2_bad = found.undone;
+    x->l2_bad = found.undone ? EXPLAIN_PACKED : EXPLAIN_GOOD;
     v->present = true;
     v->absent = e.flags & L2_ENVELOPE_ABSENT;
     v->len = e.plain_len ? e.plain_len : e.payload.len;

@@ -63,6 +63,15 @@ enum explain_l2 {
     EXPLAIN_L2_LOOKED,  /* asked, and answered */
 };
 
+/* Why what lies in Redis is of no use. */
+enum explain_bad {
+    EXPLAIN_GOOD,
+    EXPLAIN_FOREIGN, /* it is no envelope: another program's */
+    EXPLAIN_FORMAT,  /* it is an envelope of another version of nigh */
+    EXPLAIN_DAMAGED, /* it is no envelope of this key, or not as it was written */
+    EXPLAIN_PACKED,  /* this node cannot decompress it */
+};
+
 struct explanation {
     struct nigh_space *space;
     struct l1_key key;
@@ -106,8 +115,8 @@ struct explanation {
     /* Redis */
     enum explain_l2 l2_state;
     int l2_error;
-    bool l2_bad;                        /* what lies there is no envelope of this key, or one that
-                                         * this node cannot decompress */
+    enum explain_bad l2_bad;            /* what lies there is of no use */
+    size_t l2_bad_len;                  /* its bytes; 0: none, or it is of another type */
     struct explain_value l2;
     uint64_t cost_us;
     uint32_t lease_ms;                  /* what somebody's right to load it has left; 0: nobody's */

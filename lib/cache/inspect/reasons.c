@@ -168,8 +168,13 @@ static enum where where_value(const struct explanation *x)
 
 static enum where where_looked(const struct explanation *x)
 {
-    if (x->l2_bad)
-        return WHERE_REDIS_BAD;
+    switch (x->l2_bad) {
+    case EXPLAIN_FOREIGN: return WHERE_REDIS_FOREIGN;
+    case EXPLAIN_FORMAT: return WHERE_REDIS_FORMAT;
+    case EXPLAIN_DAMAGED: return WHERE_REDIS_BAD;
+    case EXPLAIN_PACKED: return WHERE_REDIS_PACKED;
+    case EXPLAIN_GOOD: break;
+    }
     if (x->l2.present)
         return where_value(x);
     return x->lease_ms ? WHERE_REDIS_LEASED : WHERE_REDIS_NONE;
@@ -495,6 +500,14 @@ static void say_problem(struct text *w, const struct explanation *x)
     text_add(w, "%s", x->problem.text[0] ? x->problem.text : "it has not answered yet");
 }
 
+static void say_foreign(struct text *w, const struct explanation *x)
+{
+    if (x->l2_bad_len > 0)
+        text_add(w, "%zu B", x->l2_bad_len);
+    else
+        text_add(w, "empty, or of another type than a string");
+}
+
 #define SAYS(name, statement)                                                                      \
     static void name(struct text *w, const struct explanation *x)                                  \
     {                                                                                              \
@@ -548,6 +561,7 @@ static const struct {
     {"holder", say_holder},
     {"problem", say_problem},
     {"redis error", say_redis_error},
+    {"foreign", say_foreign},
     {"redis floor", say_redis_floor},
     {"limit", say_limit},
 };

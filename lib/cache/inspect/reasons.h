@@ -111,7 +111,16 @@
     X(REDIS_GONE, "redis_gone",                                                                    \
       "Redis has it, but it counts as gone: the key, a tag of it, its space or all was "           \
       "invalidated since{redis floor}")                                                            \
-    X(REDIS_BAD, "redis_bad", "what Redis has of it cannot be read")                               \
+    X(REDIS_FOREIGN, "redis_foreign",                                                              \
+      "what Redis has under its name ({foreign}) is another program's and no value of nigh's, so " \
+      "it counts as none, and a load replaces it")                                                 \
+    X(REDIS_FORMAT, "redis_format",                                                                \
+      "what Redis has of it was written by another version of nigh, in a format that this one "    \
+      "does not read")                                                                             \
+    X(REDIS_BAD, "redis_bad",                                                                      \
+      "what Redis has of it is damaged, or another key's, so it counts as none")                   \
+    X(REDIS_PACKED, "redis_packed",                                                                \
+      "Redis has it, but this process cannot decompress it: its log says why")                     \
     X(REDIS_LEASED, "redis_leased",                                                                \
       "Redis does not have it, and {holder} has the right to load it, or is writing it, for "      \
       "{lease} more")                                                                              \
