@@ -68,9 +68,10 @@ static void watch(struct control *c, struct client *client, uint32_t events)
         client_drop(c, client);
 }
 
-void client_hold(struct control *c, struct client *client)
+void client_hold(struct control *c, struct client *client, uint64_t now_ns)
 {
     client->held = true;
+    client->until_ns = now_ns + c->line_ns;
     watch(c, client, 0);
 }
 
@@ -201,6 +202,8 @@ static void read_more(struct control *c, struct client *client, uint64_t now_ns)
         client_drop(c, client);
         return;
     }
+    if (from == 0)
+        client->until_ns = now_ns + c->line_ns; /* a line begins */
     client->ended = n == 0;
     client->in_len += (size_t)n;
     take_line(c, client, from, now_ns);

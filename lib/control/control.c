@@ -4,7 +4,7 @@
  *
  * All sockets are in one epoll instance. Who steps has the turn: the thread, or without own threads
  * whichever thread ticks. While as many clients are served as may be, the listener is not watched,
- * and those who come wait in the kernel; idle ones have 10 s then, also behind a prompt.
+ * and those who come wait in the kernel; idle ones have 1 s then, also behind a prompt.
  *
  * Answers of all clients together take at most one long answer, and what one more was that was
  * begun below it: no line is read while 16 MiB are waiting to be taken.
@@ -21,7 +21,7 @@
 
 #define RETRY_NS NS_PER_S
 #define SLEEP_MAX_NS NS_PER_S
-#define EVENTS_MAX 32
+#define EVENTS_MAX (CONTROL_CLIENTS_MAX + 2) /* all: who is not late must not be taken for it */
 #define EVENT_LISTENER 1000u
 #define EVENT_WAKE 1001u
 
@@ -117,13 +117,13 @@ static void accept_clients(struct control *c, uint64_t now_ns)
     }
 }
 
-/* Lets nobody stay idle whose place others wait for. */
+/* Lets nobody stay idle whose place others may wait for. */
 static void hasten(struct control *c, uint64_t now_ns)
 {
     for (size_t i = 0; i < CONTROL_CLIENTS_MAX; i++) {
         struct client *client = &c->clients[i];
-        if (client->state == CLIENT_READS)
-            client->until_ns = u64_min(client->until_ns, now_ns + c->line_ns);
+        if (client->state == CLIENT_READS && client->in_len == 0 && !client->held)
+            client->until_ns = u64_min(client->until_ns, now_ns + CONTROL_IDLE_NS);
     }
 }
 
@@ -137,7 +137,7 @@ static void see_to_listener(struct control *c, uint64_t now_ns)
     if (c->listener.fd < 0)
         return;
     bool room = free_client(c) != NULL;
-    if (!room && c->accepts)
+    if (!room)
         hasten(c, now_ns);
     if (room && now_ns < c->retry_ns)
         return;
@@ -166,7 +166,7 @@ static bool is_full(const struct control *c)
 static void step_client(struct control *c, struct client *client, uint32_t ready, uint64_t now_ns)
 {
     if (ready == EPOLLIN && client->state == CLIENT_READS && is_full(c))
-        client_hold(c, client);
+        client_hold(c, client, now_ns);
     else
         client_step(c, client, ready, now_ns);
 }

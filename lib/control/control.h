@@ -17,8 +17,10 @@
  * All other bytes are themselves: a key of any bytes can be written. A line ends with \n, or \r\n.
  *
  * Nobody is harmed. A line has 64 KiB at most, a client 10 s for it and 30 s to take its answer;
- * 16 clients are served at a time, others wait in the kernel. Who is of another user (but root) is
- * told so and closed. All of it happens on one thread of its own (nigh-control), or in steps.
+ * 64 clients are served at a time, others wait in the kernel, and while all places are taken who
+ * says nothing has 1 s: so 200 connections that somebody has forgotten cost an operator 3 s. Who is
+ * of another user (but root) is told so and closed. All of it happens on one thread of its own
+ * (nigh-control), or in steps.
  *
  * The socket's file: place.h.
  */
@@ -31,11 +33,12 @@
 
 #define CONTROL_LINE_BYTES (64u * 1024)
 #define CONTROL_WORDS_MAX 1024u
-#define CONTROL_CLIENTS_MAX 16u
+#define CONTROL_CLIENTS_MAX 64u
 #define CONTROL_REPLY_BYTES (16u << 20) /* longest answer */
 #define CONTROL_LINE_NS (10 * NS_PER_S)
 #define CONTROL_TAKE_NS (30 * NS_PER_S)
 #define CONTROL_PROMPT_NS (600 * NS_PER_S) /* between two lines after `prompt` */
+#define CONTROL_IDLE_NS NS_PER_S /* before a line, while all places are taken */
 
 /* ---- answers ---- */
 

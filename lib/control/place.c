@@ -36,7 +36,7 @@
 
 #include "base/base.h"
 
-#define BACKLOG 64
+#define BACKLOG 256 /* a connect that does not wait is refused beyond */
 #define TRIES 3
 #define BESIDE_BYTES 24u /* "/.nigh.PID.N" */
 

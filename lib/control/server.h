@@ -74,8 +74,8 @@ void control_fd_close(struct control_fd *f);
 
 /* Begin with a connection that was accepted. It is closed at once if there is no place for it. */
 void client_begin(struct control *c, struct client *client, int fd, uint64_t now_ns);
-/* Read nothing of it for now; and again. */
-void client_hold(struct control *c, struct client *client);
+/* Read nothing of it for now: its line has come. And go on, with a line's time. */
+void client_hold(struct control *c, struct client *client, uint64_t now_ns);
 void client_go_on(struct control *c, struct client *client);
 /* Do what can be done for it: read, answer, send. `ready`: what epoll has told; 0: only look
  * whether its time is over. */

@@ -18,7 +18,7 @@
 #include "support/dial.h"
 
 #define MUCH 20000u /* lines: more than a socket takes */
-#define SLOW 100u     /* clients: most of them wait in the kernel, some to get there */
+#define SLOW 400u     /* clients: most of them wait in the kernel, some to get there */
 #define STARTS 50u    /* of which many are seen between two steps, were there two */
 #define PATIENCE_MS 60000 /* for what must come; never a verdict about speed */
 
@@ -291,6 +291,29 @@ TEST(a_client_that_has_the_prompt_makes_room_for_those_who_wait)
         CHECK_WITHIN(PATIENCE_MS, has_prompt(&fds[i], &s));
     CHECK(is_answered(&s));
     for (size_t i = 0; i < CONTROL_CLIENTS_MAX; i++)
+        close(fds[i]);
+    stop(&s);
+}
+
+/* 60 connections that nobody used kept all others out for 40 s. */
+TEST(who_says_nothing_has_a_place_only_while_nobody_wants_it)
+{
+    struct server s;
+    char text[DIAL_BYTES];
+    int fds[2 * CONTROL_CLIENTS_MAX];
+    start(&s, 3600 * NS_PER_S);
+    for (size_t i = 0; i < ARRAY_COUNT(fds); i++) {
+        fds[i] = dial_open(s.path);
+        REQUIRE(fds[i] >= 0);
+        if (i == 0)
+            dial_send(fds[i], "half a ", 7);
+    }
+    CHECK(is_answered(&s));
+    CHECK(!is_closed(fds[0])); /* who has begun a line keeps its place */
+    dial_send(fds[0], "line\n", 5);
+    dial_read_all(fds[0], text);
+    CHECK_STR(text, "<half><a><line>\n\n");
+    for (size_t i = 1; i < ARRAY_COUNT(fds); i++)
         close(fds[i]);
     stop(&s);
 }
