@@ -14,7 +14,7 @@
 
 #include "support/json.h"
 
-#define TEXT_MAX 256
+#define TEXT_MAX 512
 
 /* The value of "model name : ...", which x86 has. */
 static bool take_model(char *ret, size_t size)
@@ -43,7 +43,7 @@ static int cpus(void)
 const char *provenance_machine(void)
 {
     static char text[TEXT_MAX];
-    char model[TEXT_MAX / 2];
+    char model[TEXT_MAX / 4];
     struct utsname name;
     double bytes = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
     if (uname(&name) != 0)
