@@ -22,6 +22,7 @@ struct bump {
     uint64_t floor; /* position of this node; 0: free */
     uint64_t at_ns;
     uint64_t node;  /* who made it; 0: this process */
+    uint64_t hash;  /* of the whole name: hash_wire() */
     uint16_t slot;
     bool soft;
     uint8_t kind;   /* enum wire_kind */

@@ -29,6 +29,7 @@ static void raised(void *arg, const struct coherence_item *item, uint16_t slot, 
                               .at_ns = item->made_ns ? item->made_ns
                                                      : clock_coarse_ns(&cache->clock),
                               .node = item->node,
+                              .hash = hash_wire(item->kind, item->space, item->bytes),
                               .slot = slot,
                               .soft = item->soft,
                               .kind = (uint8_t)item->kind};

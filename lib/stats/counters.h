@@ -76,7 +76,7 @@
     X(L1_REFUSED_FULL, "l1_refused_full", "stores refused: no room, and none made", S)             \
     X(L1_REFUSED_POLICY, "l1_refused_policy", "of l1_refused_full: lfu kept what is worth more", S)\
     X(L1_OVERSIZE, "l1_oversize", "values not stored: over the size limit", S)                     \
-    X(L1_EVICT, "l1_evict", "entries evicted for room", S)                                         \
+    X(L1_EVICT, "l1_evict", "entries evicted: for room, and those of l1_shed", S)                  \
     X(L1_SHED, "l1_shed", "of l1_evict: because a cap came down, or pages were given back", S)     \
     X(L1_DROP, "l1_drop", "entries dropped: their space got a table of its own", S)                \
     X(L1_EXPIRE, "l1_expire", "entries removed by time", S)                                        \

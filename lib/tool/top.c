@@ -360,12 +360,13 @@ static void show_space(struct screen *s, const char *name)
     double stale = rate(s, name, "l1_stale");
     double reads = fresh + stale + rate(s, name, "l1_miss");
     double l2 = rate(s, name, "l2_fresh") + rate(s, name, "l2_stale");
+    double evicted = rate(s, name, "l1_evict") - rate(s, name, "l1_shed");
     char shown[4 * SPACE_COLUMNS + 1];
     hot_put_name(shown, name, SPACE_COLUMNS);
     line(s, "%s %7s %5.1f %5.1f %6.1f %5.1f %7s %7s %5s %6s %5s", shown, count_text(reads),
          reads > 0 ? 100 * (fresh + stale) / reads : 0, second_hits_1m(&s->second, name),
          reads > 0 ? 100 * stale / reads : 0, reads > 0 ? 100 * l2 / reads : 0,
-         count_text(rate(s, name, "load")), count_text(rate(s, name, "l1_evict")),
+         count_text(rate(s, name, "load")), count_text(evicted > 0 ? evicted : 0),
          time_text(1e6 * lowest(s, "spaces", name, "evicted_age_ms")),
          latency(s, name, "latency_l2"), latency(s, name, "latency_load"));
 }

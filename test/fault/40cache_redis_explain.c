@@ -247,6 +247,65 @@ TEST(a_tag_was_invalidated_by_another_node_which_is_named)
     end();
 }
 
+/* Makes the name of another tag or space that shares the slot of this one. */
+static void name_beside(enum wire_kind kind, const char *name, char ret[16])
+{
+    uint16_t slots[2] = {0, 1};
+    for (unsigned i = 0; slots[0] != slots[1]; i++) {
+        snprintf(ret, 16, "o%u", i);
+        for (int n = 0; n < 2; n++) {
+            struct bytes bytes = bytes_of_string(n ? name : ret);
+            uint64_t hash = kind == WIRE_TAG ? hash_wire(kind, bytes_of("", 0), bytes)
+                                             : hash_wire(kind, bytes, bytes_of("", 0));
+            slots[n] = hash_group_slot(kind, hash, a.cache->group_slots);
+        }
+    }
+}
+
+/* Redis has the tags' hashes: where it has the value, whose tag it was is known. */
+TEST(a_tag_was_invalidated_that_only_shares_the_slot)
+{
+    char other[16], words[100];
+    begin(NULL);
+    name_beside(WIRE_TAG, "tag", other);
+    a.origin.script = tagged;
+    ask_fetch(a.space, "k", NULL);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, peer_exists(&server, "nigh:!2:s:1:k"));
+    CHECK_EQ(invalidate(&b, NIGH_TARGET_TAG, other, 0), 0);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, explain_has(a.space, "k", "reason", "invalidated_group"));
+    snprintf(words, sizeof(words), "Tag \\u0022%s\\u0022 (not its own, but of the same slot) was "
+                                   "invalidated by node", other);
+    CHECK_REASON(a.space, "k", "invalidated_group", words);
+    CHECK(strstr(explain_of(a.space, "k", NIGH_STATS_JSON), "\", \"own\": false"));
+    CHECK_EQ(invalidate(&b, NIGH_TARGET_TAG, "tag", 0), 0);
+    CHECK_WITHIN(WORLD_PATIENCE_MS,
+                 strstr(explain_of(a.space, "k", NIGH_STATS_JSON),
+                        "Tag \\u0022tag\\u0022 was invalidated by node"));
+    CHECK(strstr(explain_of(a.space, "k", NIGH_STATS_JSON), "\", \"own\": true"));
+    free(redis_command(&server, "DEL nigh:!2:s:1:k"));
+    CHECK_REASON(a.space, "k", "invalidated_group",
+                 "Tag \\u0022tag\\u0022 (its own, or one of the same slot) was");
+    CHECK(strstr(explain_of(a.space, "k", NIGH_STATS_JSON), "\", \"own\": null"));
+    end();
+}
+
+TEST(a_space_was_invalidated_that_only_shares_the_slot)
+{
+    char other[16], words[100];
+    struct nigh_space *space;
+    begin(NULL);
+    name_beside(WIRE_SPACE, "s", other);
+    ask_fetch(a.space, "k", NULL);
+    REQUIRE_EQ(nigh_space_open(b.cache, other, NULL, NULL, NULL, NULL, &space), 0);
+    struct nigh_target target = {.kind = NIGH_TARGET_SPACE, .space = space};
+    CHECK_EQ(nigh_invalidate_many(b.cache, &target, 1, NULL), 0);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, explain_has(a.space, "k", "reason", "invalidated_group"));
+    snprintf(words, sizeof(words), "Space \\u0022%s\\u0022 (not its own, but of the same slot) was "
+                                   "invalidated by node", other);
+    CHECK_REASON(a.space, "k", "invalidated_group", words);
+    end();
+}
+
 TEST(a_put_was_refused)
 {
     struct nigh_call call = NIGH_CALL_INIT;

@@ -254,6 +254,53 @@ TEST(top_knows_the_spaces_of_all_processes_and_counts_all_of_them)
     rmdir(p.folder);
 }
 
+struct shedder {
+    struct world *w;
+    pthread_t thread;
+    _Atomic bool ends;
+};
+
+static void shed_once(struct world *w)
+{
+    static const char bytes[8000];
+    int64_t shed = world_count(w, "l1_shed");
+    CHECK_EQ(nigh_set(w->cache, "l1.memory", "32m"), 0);
+    for (unsigned i = 0; i < 2500; i++)
+        CHECK_EQ(nigh_put(w->space, &i, sizeof(i), bytes, sizeof(bytes), NULL), 0);
+    CHECK_EQ(nigh_set(w->cache, "l1.memory", "12m"), 0);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(w, "l1_shed") > shed + 200);
+}
+
+static void *shed(void *arg)
+{
+    struct shedder *s = arg;
+    while (!atomic_load(&s->ends))
+        shed_once(s->w);
+    return NULL;
+}
+
+/* As explain and health tell: what a smaller cap sheds is not what went for want of room. */
+TEST(top_takes_nothing_for_evicted_that_a_smaller_cap_has_shed)
+{
+    struct world w;
+    struct tool_place p;
+    struct shedder s = {.w = &w};
+    char evicted[16] = "";
+    tool_make_folder(&p);
+    tool_open_at(&w, &p, "s", NULL);
+    shed_once(&w);
+    REQUIRE_EQ(pthread_create(&s.thread, NULL, shed, &s), 0);
+    CHECK_EQ(tool_run("top --once -S %s", p.path), 0);
+    atomic_store(&s.ends, true);
+    pthread_join(s.thread, NULL);
+    const char *row = strstr(tool_out, "\ns ");
+    CHECK(row && sscanf(row, "%*s %*s %*s %*s %*s %*s %*s %15s", evicted) == 1);
+    CHECK_GT(world_count(&w, "l1_shed"), 2000);
+    CHECK(strtod(evicted, NULL) < 100 && !strchr(evicted, 'k')); /* while it sheds, a put may */
+    world_close(&w);
+    rmdir(p.folder);
+}
+
 /* A slow machine may not answer within that time, either. */
 static bool only_the_second_answers(const struct tool_place *p)
 {

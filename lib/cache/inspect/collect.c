@@ -6,6 +6,7 @@
  * policy, stored, joined or leased; the value of L2 is judged in memory that is not L1's. They are
  * made one after the other: the whole is no snapshot.
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "cache/caller.h"
@@ -93,8 +94,51 @@ static void add_floor(struct explanation *x, enum explain_floor_of of, uint16_t 
     f->covers = x->l1.present && x->l1.stamp < f->any;
     f->covers_hard = x->l1.present && x->l1.stamp < f->hard;
     f->is_known = bumps_find(&cache->bumps, slot, f->covers_hard ? f->hard : f->any, &f->bump);
-    if (f->is_known)
-        f->ago_ns = x->now_ns - u64_min(x->now_ns, f->bump.at_ns);
+    if (!f->is_known)
+        return;
+    f->ago_ns = x->now_ns - u64_min(x->now_ns, f->bump.at_ns);
+    if (of == FLOOR_SPACE)
+        f->own = bytes_equal(bytes_of(f->bump.name, f->bump.name_len),
+                             bytes_of(x->space->name, x->space->name_len)) ? OWN_YES : OWN_NO;
+}
+
+/* Tells whether one of the tags that Redis has of the key raised a floor. `same`: the value that
+ * the floor is over has the same ones. */
+static enum explain_own own_tag(const struct explain_floor *f, const struct l2_envelope *e,
+                                uint32_t slots, bool same)
+{
+    enum explain_own own = OWN_UNKNOWN;
+    for (uint32_t i = 0; i < e->group_count; i++) {
+        uint64_t hash = get_le64(e->groups + 8 * (size_t)i);
+        if (hash == f->bump.hash)
+            return OWN_YES;
+        if (same && hash_group_slot(WIRE_TAG, hash, slots) == f->slot)
+            own = OWN_NO;
+    }
+    return own;
+}
+
+#define SAME_NS NS_PER_S /* ages in L1 and in Redis differ by less, of the same load */
+
+/* Whether L1 has the same, as far as age and length tell, of what Redis has. */
+static bool has_same(const struct explanation *x, const struct l2_envelope *e)
+{
+    const struct explain_value *a = &x->l1, *b = &x->l2;
+    uint64_t now_ms = coherence_server_time_ms(x->space->cache->coherence);
+    int64_t age_ns = ((int64_t)now_ms - (int64_t)e->server_time_ms) * (int64_t)NS_PER_MS;
+    return now_ms != 0 && a->absent == b->absent && a->len == b->len && a->version == b->version &&
+           llabs(a->age_ns - age_ns) < (int64_t)SAME_NS;
+}
+
+/* Tells whose the tags are that were invalidated, by what Redis has. */
+static void look_at_tags(struct explanation *x, const struct l2_envelope *e)
+{
+    bool same = !x->l1.present || has_same(x, e);
+    for (uint32_t i = 0; i < x->floor_count; i++) {
+        struct explain_floor *f = &x->floors[i];
+        if (f->of == FLOOR_TAG && f->is_known)
+            f->own = own_tag(f, e, x->space->cache->group_slots, same);
+    }
 }
 
 /* Adds the tags of what Redis has, as many as are told. */
@@ -240,6 +284,7 @@ static void take_judged(struct explanation *x, const struct l2_peeked *p, uint64
     v->stamp = e.sequence;
     v->hard_ms = p->value_ms;
     v->outcome = verdict_outcome(v->verdict, v->absent, true);
+    look_at_tags(x, &e);
     x->cost_us = e.cost_us;
 }
 

@@ -40,6 +40,10 @@ struct explain_value {
 
 enum explain_floor_of { FLOOR_TAG, FLOOR_SPACE, FLOOR_ALL };
 
+/* Whether what raised a floor was the key's own tag or space, or another one of the same slot. L1
+ * has only the slots of a value's tags, Redis has their hashes. */
+enum explain_own { OWN_UNKNOWN, OWN_YES, OWN_NO };
+
 /* A group that is over the key, and the last invalidation of it. */
 struct explain_floor {
     enum explain_floor_of of;
@@ -49,6 +53,7 @@ struct explain_floor {
     bool covers_hard;    /* ... and gone by it, not only stale */
     bool is_known;       /* what raised it is remembered: */
     struct bump bump;
+    enum explain_own own;
     uint64_t ago_ns;
 };
 

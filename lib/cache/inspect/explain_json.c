@@ -116,6 +116,8 @@ static void json_floor(struct text *w, const struct explain_floor *f)
              f->covers_hard ? "hard" : f->covers ? "soft" : "no");
     if (f->is_known) {
         text_add_json(w, bytes_of(f->bump.name, f->bump.name_len));
+        text_add(w, ", \"own\": %s", f->of == FLOOR_ALL || f->own == OWN_YES ? "true"
+                                     : f->own == OWN_NO ? "false" : "null");
         json_ms(w, "ago_ms", (int64_t)f->ago_ns);
         json_node(w, cache_node_name(f->bump.node));
     } else {

@@ -331,19 +331,29 @@ void say_flight_end(struct text *w, const struct explanation *x)
     text_add(w, x->flight_ns < 0 ? " ago: is its loader stuck?" : "");
 }
 
+/* Says what was invalidated, and whether it is the key's: tags share slots, and so do spaces. */
+static void say_group(struct text *w, const struct explain_floor *f)
+{
+    static const char *const whose[] = {
+        [OWN_YES] = "",
+        [OWN_NO] = " (not its own, but of the same slot)",
+        [OWN_UNKNOWN] = " (its own, or one of the same slot)",
+    };
+    text_add(w, "%s \"", f->of == FLOOR_TAG ? "tag" : "space");
+    text_add_name(w, bytes_of(f->bump.name, f->bump.name_len));
+    text_add(w, "\"%s", whose[f->own]);
+}
+
 static void say_floor(struct text *w, const struct explain_floor *f)
 {
-    const char *of = f->of == FLOOR_TAG ? "tag" : f->of == FLOOR_SPACE ? "the space" : "all";
-    text_add(w, "%s", f->of == FLOOR_ALL ? "everything" : of);
-    if (f->of != FLOOR_TAG)
-        return;
-    if (f->is_known) {
-        text_add(w, " \"");
-        text_add_name(w, bytes_of(f->bump.name, f->bump.name_len));
-        text_add(w, "\"");
-    } else {
-        text_add(w, " of slot %u", f->slot);
-    }
+    if (f->of == FLOOR_ALL)
+        text_add(w, "everything");
+    else if (f->is_known && (f->of == FLOOR_TAG || f->own == OWN_NO))
+        say_group(w, f);
+    else if (f->of == FLOOR_TAG)
+        text_add(w, "tag of slot %u", f->slot);
+    else
+        text_add(w, "the space");
 }
 
 static void say_waiters(struct text *w, const struct flight_seen *flight)
