@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <nigh/nigh.h>
+
 #define PART_WORDS 1000u  /* a process takes 1024 words, */
 #define PART_BYTES 60000u /* and 65536 bytes, in a line */
 
@@ -195,6 +197,32 @@ static const char *command_of(const struct tool_args *args)
     return args->soft ? "invalidate soft" : "invalidate";
 }
 
+/* Takes names that none can have out of the words: else the part of a long list that has one, and
+ * all behind it, would be told to nobody. 0, or a status. */
+static int judge_names(struct tool_args *args)
+{
+    size_t kept = 0, returns = 0, first = 0, first_bytes = 0;
+    for (size_t i = 0; i < args->count; i++) {
+        char *word = args->words[i];
+        size_t bytes = line_length(word, args->escaped);
+        bool good = bytes > 0 && bytes <= NIGH_KEY_MAX;
+        if (good)
+            args->words[kept++] = word;
+        else if (first == 0)
+            first = i + 1, first_bytes = bytes;
+        returns += good && word[strlen(word) - 1] == '\r';
+    }
+    if (returns > 0)
+        fprintf(stderr, "nigh: note: %zu of %zu names end in a carriage return, as lines of "
+                        "Windows do: is it part of them?\n", returns, args->count);
+    if (first > 0)
+        fprintf(stderr, "nigh: %zu of %zu names are left out, first number %zu: it has %zu bytes, "
+                        "and 1 to %u are possible\n", args->count - kept, args->count, first,
+                first_bytes, NIGH_KEY_MAX);
+    args->count = kept;
+    return first > 0 ? TOOL_REFUSED : TOOL_DONE;
+}
+
 static int ask_of_keys(const struct tool_args *args)
 {
     char *space = strdup(args->space);
@@ -214,19 +242,28 @@ static bool means_one_thing(const struct tool_args *args)
            !(args->soft && args->space) && !(args->all && args->count > 0);
 }
 
-int ask_invalidate(const struct tool_args *args)
+static int tell_change(const struct tool_args *args)
 {
-    if (!means_one_thing(args)) {
-        fprintf(stderr, "nigh: one of --space S KEY..., --tag TAG... and --all is wanted; --soft "
-                        "is not for keys\n");
-        return TOOL_USAGE;
-    }
     if (args->redis)
         return redis_invalidate(args);
     if (args->space)
         return ask_of_keys(args);
     return args->tags ? ask_in_parts(args, command_of(args), judge_change)
                       : ask(args, command_of(args), judge_change);
+}
+
+int ask_invalidate(const struct tool_args *args)
+{
+    struct tool_args rest = *args;
+    if (!means_one_thing(args)) {
+        fprintf(stderr, "nigh: one of --space S KEY..., --tag TAG... and --all is wanted; --soft "
+                        "is not for keys\n");
+        return TOOL_USAGE;
+    }
+    bool names = args->space || args->tags;
+    int judged = names ? judge_names(&rest) : TOOL_DONE;
+    int told = names && rest.count == 0 ? judged : tell_change(&rest);
+    return told > judged ? told : judged;
 }
 
 int ask_send(const struct tool_args *args)

@@ -229,6 +229,14 @@ static bool is_escape(const char *s)
            isxdigit((unsigned char)s[3]);
 }
 
+size_t line_length(const char *word, bool escaped)
+{
+    size_t len = 0;
+    for (const char *s = word; *s; s += escaped && is_escape(s) ? 4 : 1)
+        len++;
+    return len;
+}
+
 size_t line_unescape(char *word)
 {
     char *to = word;

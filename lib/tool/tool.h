@@ -61,6 +61,8 @@ bool line_is_dead(const char *path);
 /* Make one line of words, quoted where they have to be; `escaped`: \xNN in them is a byte. To be
  * freed. */
 char *line_of(const char *first, char *const *words, size_t count, bool escaped);
+/* How many bytes a word stands for. */
+size_t line_length(const char *word, bool escaped);
 /* Make bytes of each \xNN of a word, in place. Returns its length. */
 size_t line_unescape(char *word);
 bool line_is_error(const char *answer);

@@ -440,6 +440,35 @@ static void write_keys(const char *path, unsigned count)
     fclose(file);
 }
 
+/* Its part of the list was told to nobody, nor was what stood behind; which it was, nobody said. */
+TEST(a_name_that_cannot_be_spoils_no_others)
+{
+    struct world w;
+    struct tool_place p;
+    char keys[80], more[200];
+    tool_make_folder(&p);
+    snprintf(keys, sizeof(keys), "%s/keys", p.folder);
+    write_keys(keys, 2000);
+    tool_open_at(&w, &p, "s", NULL);
+    ask_fetch(w.space, "last", NULL);
+    snprintf(more, sizeof(more), "printf '%%01025d\\nlast\\n' 0 >>%s", keys);
+    CHECK_EQ(system(more), 0);
+    CHECK_EQ(tool_run("invalidate -S %s --space %s --stdin <%s", p.path, w.space->name, keys), 1);
+    CHECK(tool_says("1 of 2002 names are left out, first number 2001: it has 1025 bytes, and 1 "));
+    CHECK(tool_says("ok\n"));
+    CHECK_EQ(ask_get(w.space, "last", NULL).outcome, NIGH_MISS);
+    CHECK_EQ(tool_run("invalidate -S %s --tag ''", p.path), 1);
+    CHECK(tool_says("first number 1: it has 0 bytes") && !strstr(tool_out, "ok"));
+    snprintf(more, sizeof(more), "printf '\\\\x00%%01023d\\nlast\\r\\n' 0 >%s", keys);
+    CHECK_EQ(system(more), 0);
+    CHECK_EQ(tool_run("invalidate -S %s --space %s --escaped --stdin <%s", p.path, w.space->name,
+                      keys), 0);
+    CHECK(tool_says("1 of 2 names end in a carriage return"));
+    unlink(keys);
+    world_close(&w);
+    rmdir(p.folder);
+}
+
 TEST(keys_without_number_go_in_parts)
 {
     struct redis server;
@@ -463,13 +492,7 @@ TEST(keys_without_number_go_in_parts)
                       server.uri, w.space->name, keys), 0);
     CHECK(tool_says("accepted: 5001, heard by 1\n"));
     CHECK_WITHIN(WORLD_PATIENCE_MS, ask_get(w.space, last, NULL).outcome == NIGH_MISS);
-    FILE *file = fopen(keys, "a");
-    fprintf(file, "%01025d\n", 1);
-    fclose(file);
-    CHECK_EQ(tool_run("invalidate -S %s --space %s --stdin <%s", p.path, w.space->name, keys), 1);
-    CHECK(tool_says("longer than 1024 bytes"));
-    CHECK(tool_says("of 5001 words the first "));
-    file = fopen(keys, "w");
+    FILE *file = fopen(keys, "w");
     fwrite("a\0b\n", 1, 4, file);
     fclose(file);
     CHECK_EQ(tool_run("invalidate -S %s --space %s --stdin <%s", p.path, w.space->name, keys), 1);
@@ -557,6 +580,16 @@ TEST(an_answer_without_an_end_fills_no_memory)
     start_liar(&l, text, true, NULL);
     CHECK_EQ(tool_run("stats -S %s --timeout 86400000", l.place.path), 3);
     CHECK(tool_says("what it answers is none of nigh's"));
+    stop_liar(&l);
+}
+
+TEST(what_a_process_refuses_of_many_words_is_told)
+{
+    struct liar l = {.text = "ok\n\n", .later = "error: it ends\n\n"};
+    start_prepared(&l);
+    CHECK_EQ(tool_run("invalidate -S %s --tag $(seq 2500)", l.place.path), 1);
+    CHECK(tool_says("nigh: it ends\n"));
+    CHECK(tool_says("of 2500 words the first 1000 were told, the others were not"));
     stop_liar(&l);
 }
 
