@@ -7,7 +7,7 @@
  * and those who come wait in the kernel; idle ones have 1 s then, also behind a prompt.
  *
  * Answers of all clients together take at most one long answer, and what one more was that was
- * begun below it: no line is read while 16 MiB are waiting to be taken.
+ * begun below it: no line is read while 64 MiB are waiting to be taken.
  *
  * What the host does to our descriptors shows within a second (server.h): the thread never sleeps
  * longer. From then on no number is used, and the socket is not there any more.

@@ -34,7 +34,7 @@
 #define CONTROL_LINE_BYTES (64u * 1024)
 #define CONTROL_WORDS_MAX 1024u
 #define CONTROL_CLIENTS_MAX 64u
-#define CONTROL_REPLY_BYTES (16u << 20) /* longest answer */
+#define CONTROL_REPLY_BYTES (64u << 20) /* longest answer: numbers of all spaces there may be */
 #define CONTROL_LINE_NS (10 * NS_PER_S)
 #define CONTROL_TAKE_NS (30 * NS_PER_S)
 #define CONTROL_PROMPT_NS (600 * NS_PER_S) /* between two lines after `prompt` */

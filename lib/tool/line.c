@@ -24,7 +24,7 @@
 #include <unistd.h>
 
 #define SIZE_FIRST 65536u
-#define SIZE_MOST (32u << 20) /* a process answers half of that at most */
+#define SIZE_MOST (128u << 20) /* a process answers half of that at most */
 
 static const char silent[] = "the process does not answer within the time: is it stopped?";
 static const char foreign[] = "what it answers is none of nigh's, or was cut off: is it another "

@@ -41,7 +41,7 @@ static void answer(void *arg, const struct control_request *q, struct control_re
         control_print(reply, "\na\n\n\nb\n");
     for (unsigned i = 0; strcmp(first, "much") == 0 && i < MUCH; i++)
         control_print(reply, "%08u 0123456789abcdef0123456789abcdef\n", i);
-    for (unsigned i = 0; strcmp(first, "toomuch") == 0 && i < 1000000; i++)
+    for (unsigned i = 0; strcmp(first, "toomuch") == 0 && i < 2000000; i++)
         control_print(reply, "%08u 0123456789abcdef0123456789abcdef\n", i);
     for (uint32_t i = 0; i < q->count; i++)
         control_print(reply, "<%.*s>", (int)q->words[i].len, (const char *)q->words[i].data);

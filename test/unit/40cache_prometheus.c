@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "cache/cache.h"
+#include "control/control.h"
 #include "support/origin.h"
 
 /* ---- a strict reader of the text format 0.0.4 ---- */
@@ -496,6 +497,23 @@ TEST(promtool_understands_what_the_dashboard_asks)
     CHECK_EQ(system(command), 0);
     unlink(path);
     free(dashboard);
+}
+
+/* The control socket refused a scraper from some 550 spaces on. */
+TEST(what_there_is_of_all_spaces_fits_into_an_answer)
+{
+    struct world w;
+    struct nigh_space *space;
+    char name[NIGH_NAME_MAX + 1];
+    world_open_exact(&w);
+    for (unsigned i = 1; i < SPACES_MAX; i++) {
+        snprintf(name, sizeof(name), "%0*u", (int)NIGH_NAME_MAX, i);
+        REQUIRE_EQ(nigh_space_open(w.cache, name, NULL, NULL, NULL, NULL, &space), 0);
+    }
+    for (int format = NIGH_STATS_TEXT; format <= NIGH_STATS_PROMETHEUS; format++)
+        CHECK_LT(nigh_stats(w.cache, (enum nigh_stats_format)format, NULL, 0),
+                 CONTROL_REPLY_BYTES - 65536);
+    world_close(&w);
 }
 
 /* ---- lists ---- */
