@@ -4,10 +4,12 @@
 //
 // A server that is connected may refuse one thing and do the others: leases while its memory is
 // full, changes for want of a right. So what it refuses is over when it has done that again, and
-// not when it has done something else; beats go on all the time. Two exceptions:
+// not when it has done something else; beats go on all the time. Three exceptions:
 //
 // - A server on the brink of its memory refuses now and then: it is over after QUIET_NS without.
 // - What was refused may not be asked for again: it is forgotten after FORGET_NS.
+// - A right that lacks is not there because something was served: of the fills only those publish
+//   for which somebody waits. It is over when the server says that the right is there (rights.c).
 //
 // An error that ends the connection (is_fatal() in pipeline.c) is the reason of an outage. Where
 // the handshake does not meet it (a master that wants replicas to write) the next connection comes
@@ -99,8 +101,11 @@ void health_served(struct link *link, uint32_t work)
         return;
     link->unserved &= ~work;
     uint64_t quiet_ns = link->conn.heard_ns - link->refused_ns;
-    if (quiet_ns >= (link->unserved ? FORGET_NS : QUIET_NS) &&
-        forget_refused(link, link->conn.heard_ns))
+    if (quiet_ns < (link->unserved ? FORGET_NS : QUIET_NS))
+        return;
+    if (link->lacks[0])
+        link->rights_doubted = true;
+    else if (forget_refused(link, link->conn.heard_ns))
         LOG(link->env->log, NIGH_LOG_WARN, "redis at %s takes all requests again",
             link_shown(link));
 }

@@ -7,6 +7,7 @@
 #include "l2/needs.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "l2/script.h"
 
@@ -84,4 +85,10 @@ bool needs_are_met(const struct reply *reply, char *problem, size_t size, const 
         snprintf(problem + len, size - len, "%sNOPERM for %s, or for our keys and channels",
                  some_lack ? "; " : "", forbids);
     return false;
+}
+
+bool needs_lack(const char *problem, const char *command)
+{
+    return (strncmp(problem, "NOPERM for ", 11) == 0 || strstr(problem, "; NOPERM for ")) &&
+           strstr(problem, command);
 }

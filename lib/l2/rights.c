@@ -5,7 +5,8 @@
 // taken away while we were connected nobody would learn which. So behind a refusal the question of
 // the handshake is asked again (needs.h), among the other requests as a login is (auth.c), and what
 // lacks is told in the place of the server's words. The connection stays: what needs no such right
-// is served. The question is asked once in RIGHTS_NS, whatever is refused, and changes nothing.
+// is served. The question is asked once in RIGHTS_NS, whatever is refused, and changes nothing; and
+// once a right lacks, again and again until it is there, for that ends the refusal (health.c).
 
 #include "l2/client.h"
 #include "l2/needs.h"
@@ -19,7 +20,8 @@ static void answered(void *arg, struct l2_answer *answer)
     const struct reply reply = {.type = REPLY_STRING, .bytes = answer->value};
     const char *advice;
     link->asks_rights = false;
-    link->lacks[0] = '\0';
+    if (answer->status == 0)
+        link->lacks[0] = '\0';
     if (answer->status == 0 &&
         !needs_are_met(&reply, link->lacks, sizeof(link->lacks), &advice))
         health_lacks(link);

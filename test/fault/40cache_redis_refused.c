@@ -203,6 +203,51 @@ TEST(a_server_that_takes_no_changes_is_told_so_and_what_waits)
     scene_close(&s);
 }
 
+/* Has another node wait for a load of this one. */
+static void be_waited_for(struct scene *s, struct world *other)
+{
+    struct asker here, there;
+    origin_hold(&s->w.origin);
+    asker_start(&here, s->w.space, "awaited", NULL);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, s->w.origin.held_loads == 1);
+    asker_start(&there, other->space, "awaited", NULL);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(other, "lease_held") == 1);
+    origin_let_go(&s->w.origin);
+    asker_join(&here);
+    asker_join(&there);
+    CHECK_EQ(there.answer.outcome, NIGH_FRESH);
+}
+
+/* A fill is published if somebody waits for it, and so refused; the others are none the worse. */
+TEST(a_reader_that_may_not_publish_flipped_between_ok_and_degraded)
+{
+    static char *const args[] = {"--user", "app", "on", ">pw", "allkeys", "allchannels", "+@all",
+                                 NULL};
+    struct scene s;
+    struct world other;
+    char uri[200];
+    redis_start(&s.server, args);
+    snprintf(uri, sizeof(uri), "unix://app:pw@%s", s.server.socket);
+    scene_open_at(&s, uri, WORLD_PATIENCE_MS);
+    patient_open(&other, &s.server, &s.w.origin, NULL);
+    run(&s, "ACL SETUSER app -publish");
+    be_waited_for(&s, &other);
+    CHECK_HEALTH(&s, "degraded: redis is connected, but refuses fills: NOPERM for PUBLISH",
+                 "\nclients: where another node waits for a load of this one, it waits for all "
+                 "of lease.time\n");
+    for (uint64_t began_ms = check_now_ms(); check_now_ms() - began_ms < 8000; pass_ms(50)) {
+        miss(&s);
+        CHECK(health(&s, "degraded: ", "refuses fills: NOPERM for PUBLISH"));
+    }
+    CHECK_EQ(said("takes all requests again"), 0);
+    CHECK_EQ(said("refuses a request: NOPERM for PUBLISH"), 1);
+    run(&s, "ACL SETUSER app +publish");
+    CHECK_WITHIN(WORLD_PATIENCE_MS, (miss(&s), health(&s, "ok\n", "")));
+    CHECK_WITHIN(WORLD_PATIENCE_MS, said("takes all requests again") == 1);
+    world_close(&other);
+    scene_close(&s);
+}
+
 /* ---- all of it ---- */
 
 /* Goes through what a server brings that refuses beats and changes for this reason. */
