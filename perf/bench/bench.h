@@ -20,6 +20,7 @@ struct bench_settings {
     uint64_t objects;   /* capacity, 0: by bytes */
     uint64_t bytes;
     uint32_t shards;    /* 0: one */
+    uint64_t seed;      /* of L1's hash */
     const char *generate;  /* a trace to make; NULL: none */
     bool curve;            /* the live curve beside replays */
     const char *reference; /* CSV of what others reach; NULL: none */

@@ -6,6 +6,7 @@
 
 #include "bench/loop.h"
 #include "support/fail.h"
+#include "support/seeded.h"
 
 #define OBJECT_ROOM_BYTES 512u
 #define MEMORY_LEAST_BYTES (16ull << 20)
@@ -14,6 +15,7 @@
 #define CLOCK_MOST_US (1ull << 47) /* a cache's clock has room for some years */
 #define CURVE_EVERY 4096u /* requests, where a process looks each second */
 #define REQUEST_US 100u /* between two, where no times are known: the curve looks at the rate */
+#define UNTIMED_US 1u   /* between two, where time is nothing to anybody */
 
 uint64_t replay_memory_for(uint64_t entries)
 {
@@ -41,11 +43,13 @@ void replay_open(struct replay *r, const struct bench_settings *s, uint64_t memo
         options.clock_arg = r->clock_ns;
         options.space.jitter_percent = options.space.stale_ms = NIGH_NONE;
     }
+    seeded_begin(s->seed);
     if (nigh_options_set(&options, "curve", r->curve ? "on" : "off") != 0 ||
         (s->policy && nigh_options_set(&options, "l1.policy", s->policy) != 0) ||
         nigh_open(&options, &r->cache) != 0 ||
         nigh_space_open(r->cache, "trace", NULL, NULL, NULL, NULL, &r->space) != 0)
         fail("%s", nigh_options_error());
+    seeded_end();
     r->capacity_bytes =
         entries_max ? (uint64_t)entries_max * (REPLAY_OBJECT_BYTES + REPLAY_OVERHEAD_BYTES)
                     : memory_bytes;
@@ -106,17 +110,25 @@ struct story {
     uint64_t clock_ns;
 };
 
-/* Move the cache's clock on, where it is ours, and do what is due by then. */
+/* Whether time is in it: values end, or the curve looks at the rate. */
+static bool is_timed(const struct replay *r, const struct story *st)
+{
+    return st->trace->lives || r->curve;
+}
+
+/* Move the cache's clock on, and do what is due by then. */
 static void set_clock(struct replay *r, struct story *st, uint64_t at_us)
 {
     st->clock_ns = PERF_NS_PER_S + (at_us < CLOCK_MOST_US ? at_us : CLOCK_MOST_US) * 1000;
-    if (r->clock_ns && st->clock_ns >= r->due_ns)
+    if (is_timed(r, st) && st->clock_ns >= r->due_ns)
         tick(r);
 }
 
 /* When a request was made, or would have been. */
-static uint64_t at_us(const struct story *st, size_t i)
+static uint64_t at_us(const struct replay *r, const struct story *st, size_t i)
 {
+    if (!is_timed(r, st))
+        return i * UNTIMED_US;
     return st->trace->at_us ? st->trace->at_us[i] : (uint64_t)i * REQUEST_US;
 }
 
@@ -127,7 +139,8 @@ static uint64_t bytes_of(const struct story *st, uint32_t size)
 
 static void change(struct replay *r, struct story *st, const struct change *c)
 {
-    set_clock(r, st, c->at_us);
+    if (is_timed(r, st))
+        set_clock(r, st, c->at_us);
     st->fell[c->key] = c->kind == CHANGE_FELL;
     if (c->kind == CHANGE_PUT)
         put(r, c->key, bytes_of(st, c->size), c->life);
@@ -140,7 +153,7 @@ static bool ask(struct replay *r, struct story *st, size_t i)
 {
     const struct request *q = &st->trace->requests[i];
     enum brings brings = trace_brings(st->trace, i);
-    set_clock(r, st, at_us(st, i));
+    set_clock(r, st, at_us(r, st, i));
     int rc = st->fell[q->key] ? NIGH_MISS : get(r, q->key);
     if (brings == BRINGS_ANYWAY || (brings != BRINGS_NOTHING && rc != NIGH_FRESH)) {
         put(r, q->key, bytes_of(st, q->size), trace_life(st->trace, i));
@@ -194,7 +207,7 @@ struct replay_outcome replay_trace(struct replay *r, const struct bench_settings
     struct replay_outcome o = {0};
     struct story st = {t, set, must_alloc(t->unique, sizeof(*st.fell)), PERF_NS_PER_S};
     struct lately lately = {0};
-    r->clock_ns = t->lives || r->curve ? &st.clock_ns : NULL;
+    r->clock_ns = &st.clock_ns;
     replay_open(r, s, set->memory_bytes, set->entries_max);
     for (size_t i = 0, next = 0; i < t->count; i++) {
         for (; next < t->change_count && t->changes[next].before <= i; next++)

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A trace, replayed through the public API into a cache without Redis: get, and on a miss put. It
- * runs in the mode without own threads, ticked by this one, so the same trace gives the same hits
- * but for the hash's seed. Where requests have times it is ticked when the last tick said, as own
- * threads would do that work. What a recording tells of lifetimes, puts and invalidations happens
- * in between, by its own times.
+ * runs in the mode without own threads, ticked by this one, on a clock that the requests move, and
+ * hashes by --seed: so the same trace gives the same hits. Where requests have times it is ticked
+ * when the last tick said, as own threads would do that work. What a recording tells of lifetimes,
+ * puts and invalidations happens in between, by its own times.
  */
 #ifndef PERF_BENCH_REPLAY_H
 #define PERF_BENCH_REPLAY_H
@@ -26,7 +26,7 @@ struct replay {
     uint64_t untended_bytes; /* put since the last tick */
     uint64_t too_large;      /* puts of more than a value may be */
     char *value;             /* NIGH_VALUE_MAX bytes */
-    uint64_t *clock_ns;      /* where values end; NULL: the machine's clock */
+    uint64_t *clock_ns;      /* of the replay; NULL: the machine's */
     uint64_t due_ns;         /* by that clock: when the cache wants the next tick */
     char *curve;             /* what nigh_curve() says at the end, in JSON; NULL: it is off */
     double *fades;           /* one for each look at the curve: by how much it let all before count

@@ -14,7 +14,8 @@
 
 enum option {
     OPT_ROUNDS, OPT_QUICK, OPT_ONLY, OPT_THREADS, OPT_FULL, OPT_PAGES, OPT_OBJECTS, OPT_BYTES,
-    OPT_POLICY, OPT_SHARDS, OPT_CURVE, OPT_GENERATE, OPT_REFERENCE, OPT_SEED, OPTIONS
+    OPT_POLICY, OPT_SHARDS, OPT_CURVE, OPT_GENERATE, OPT_REFERENCE, OPT_SEED,
+    OPT_HASH_SEED, OPTIONS
 };
 
 static const struct option_row options[OPTIONS + 1] = {
@@ -43,6 +44,8 @@ static const struct option_row options[OPTIONS + 1] = {
     [OPT_REFERENCE] = {"reference", "FILE",
                        "CSV trace,cache_size,unit,policy,hit_ratio: its sizes are run", "trace"},
     [OPT_SEED] = {"seed", "N", "of the order of the keys (0)", "hit write resize peers bars"},
+    [OPT_HASH_SEED] = {"seed", "N", "of L1's hash: by the same one the hits are the same (1)",
+                       "trace"},
 };
 
 static uint64_t number(const char *name, const char *text, uint64_t min, uint64_t max)
@@ -94,6 +97,7 @@ static void take(void *settings, int choice, const char *name, char *text)
     case OPT_CURVE: b->curve = true; break;
     case OPT_GENERATE: b->generate = text; break;
     case OPT_REFERENCE: b->reference = text; break;
+    case OPT_HASH_SEED: b->seed = number(name, text, 0, UINT32_MAX); break;
     default: keys_set_seed((uint32_t)number(name, text, 0, UINT32_MAX)); break;
     }
 }
@@ -119,7 +123,8 @@ static const struct {
     {"limbo", "limbo", "Memory while a reader is stuck, and while values are held.", MEASURED},
     {"shrink", "shrink", "How soon resident memory follows a smaller l1.memory; what puts notice.",
      MEASURED},
-    {"trace", "trace [FILE.t8.zst...]", "Hit ratio of traces, beside LRU, GDSF and the optimum.",
+    {"trace", "trace [FILE...]",
+     "Hit ratio of traces (files as of tune --trace), beside LRU, GDSF and the optimum.",
      MEASURED},
     {"peers", "peers", "A hit beside every other table that was there when this was built.",
      TIMED MEASURED},
@@ -144,7 +149,7 @@ static void find_texts(const char *name, struct command_line *ret)
 void settings_parse(struct settings *s, int argc, char **argv)
 {
     struct command_line line = {.options = options, .take = take, .measures = true};
-    *s = (struct settings){.bench = {.rounds = 5}, .threads = {1, 2},
+    *s = (struct settings){.bench = {.rounds = 5, .seed = 1}, .threads = {1, 2},
                            .huge_pages = true, .huge_tables = true};
     if (argc < 2)
         fail("which benchmark? see perf/run --help");

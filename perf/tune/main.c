@@ -43,7 +43,7 @@ static const struct option_row options[OPTIONS + 1] = {
                       "of one replay, more or less; from more some keys are taken (2m)", NULL},
     [OPT_ROUNDS] = {"rounds", "N", "in which numbers of shards take turns (9)", NULL},
     [OPT_TIME] = {"round-time", "TIME", "of each (120ms)", NULL},
-    [OPT_SEED] = {"seed", "N", "by which keys are taken (1)", NULL},
+    [OPT_SEED] = {"seed", "N", "by which keys are taken, and L1 hashes (1)", NULL},
 };
 
 static void take_input(struct tune_settings *s, enum input_kind kind, const char *path)

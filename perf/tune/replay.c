@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "support/fail.h"
+#include "support/seeded.h"
 #include "tune/curve.h"
 
 #define MEMORY_LEAST (4ull << 20)  /* of l1.memory */
@@ -20,6 +21,7 @@
 #define FLOORS_LEAST 2048u
 #define FLOOR_BYTES  16.0
 #define CLOCK_MOST_US (1ull << 47)
+#define REQUEST_US   1u /* between two, where no value ends: what is due by time is done as often */
 
 struct replay_key {
     uint32_t key;
@@ -178,6 +180,12 @@ static uint64_t clock_at(uint64_t at_us)
     return PERF_NS_PER_S + (at_us < CLOCK_MOST_US ? at_us : CLOCK_MOST_US) * 1000;
 }
 
+/* No machine's clock: what it was busy with would be in the hits. */
+static uint64_t request_at(const struct trace *t, size_t i)
+{
+    return clock_at(t->lives ? trace_at_us(t, i) : i * REQUEST_US);
+}
+
 /* Requests that the sample has too few of are hits: tune/sample.h. */
 static double share_of(double hits, double more, double expected)
 {
@@ -269,10 +277,11 @@ static void ask_all(struct replay_cache *c, const struct replay_source *src, con
     uint64_t untended = 0;
     for (size_t i = 0, next = 0; i < t->count; i++) {
         for (; next < t->change_count && t->changes[next].before <= i; next++) {
-            *now = clock_at(t->changes[next].at_us);
+            if (t->lives)
+                *now = clock_at(t->changes[next].at_us);
             untended += change(c, &t->changes[next]);
         }
-        *now = clock_at(trace_at_us(t, i));
+        *now = request_at(t, i);
         struct asked asked = asked_of(t, i);
         unsigned answered = ask_copies(c, &asked);
         double missed = 1 - (double)answered / c->copies;
@@ -297,11 +306,10 @@ struct replay_result replay_run(const struct replay_source *src, const char *pol
     uint64_t now = PERF_NS_PER_S;
     struct replay_scale scale = replay_scale_of(src, bytes, src->most);
     options.threads = NIGH_THREADS_NONE;
-    if (src->in->trace.lives) {
-        options.clock = clock_of;
-        options.clock_arg = &now;
-    }
+    options.clock = clock_of;
+    options.clock_arg = &now;
     sample_take(&s, src->in, scale.rate, src->seed);
+    seeded_begin(src->seed);
     replay_open(&c, &options, src, &scale, policy, shards);
     ask_all(&c, src, &s, scale.memory, &now, &tally);
     struct replay_result r = sum_up(&s, tally.hits, scale.copies);
@@ -312,6 +320,7 @@ struct replay_result replay_run(const struct replay_source *src, const char *pol
     r.all_s = s.trace.count ? tally.loads.all_s * s.expected / (double)s.trace.count : 0;
     r.load_error = load_error_of(src->in, &s, tally.misses, replay_left(&r), rate);
     replay_close(&c);
+    seeded_end();
     sample_free(&s);
     free(tally.misses);
     return r;

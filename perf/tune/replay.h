@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Requests asked of nigh itself: a get, and on a miss a put, in a cache without Redis and without
- * threads of its own, so that the same requests give the same hits. Puts and invalidations that
+ * threads of its own, whose clock and hash follow from the requests and the seed, so that the same
+ * requests give the same hits. Puts and invalidations that
  * were recorded are done between them, as they came; where lifetimes were recorded values have
  * them, by the recorded times.
  *
@@ -23,7 +24,7 @@ struct replay_source {
     const struct input *in;
     uint32_t key_bytes;
     size_t most;    /* requests of one replay, more or less */
-    uint64_t seed;
+    uint64_t seed;  /* of the keys that are taken, and of L1's hash */
 };
 
 struct replay_result {

@@ -237,14 +237,16 @@ static void explain_memory(const struct tune *t, FILE *out)
                 tune_knows_time(t) ? " seconds of loading" : "");
 }
 
-/* Says which size may be the answer to the same log the next time. */
+/* Says which size may be the answer to the same log by another hash. */
 static void explain_near(const struct tune *t, FILE *out)
 {
     struct knee_point points[TUNE_SIZES_MAX];
     tune_points(t, tune_knows_time(t), points);
     size_t near = knee_near(points, t->size_count, t->settings->worth);
     if (near != t->knee)
-        fprintf(out, "             a near thing: %s is as good, and may be the next run's answer\n",
+        fprintf(out,
+                "             a near thing: %s is as good, and may be the answer by another "
+                "--seed\n",
                 tune_size(points[near].bytes));
 }
 

@@ -228,6 +228,13 @@ if [ -x "$programs/perf_bench" ]; then
     head -c 8000 "$programs/perf_bench" >"$folder/a \"b\" \\c.t8"
     measure 'belady' bench trace "$folder/a \"b\" \\c.t8" --objects 50 --json "$folder/trace.json"
     strict "$folder/trace.json"
+    # By the same seed the hits are the same.
+    for i in 1 2; do
+        measure 'belady' bench trace --generate keys=20000,requests=100000 --bytes 1000000
+        mv "$folder/out" "$folder/out.$i"
+    done
+    [ "$build" = Debug ] || cmp -s "$folder/out.1" "$folder/out.2" ||
+        fail "trace: the same seed has other hits: $(tail -n 1 "$folder/out.1" "$folder/out.2")"
     # The live curve beside replays.
     measure 'points in all' bench trace --curve --objects 16000 \
         --generate keys=80000,requests=400000 --json "$folder/curve.json"

@@ -15,6 +15,7 @@
 #include <nigh/nigh.h>
 
 #include "bench/trace_make.h"
+#include "support/random.h"
 #include "tune/tune.h"
 
 #define KEY_BYTES 24u
@@ -255,6 +256,28 @@ TEST(log_becomes_a_line_that_nigh_takes)
         }
     check_report(true);
     tune_free(&tuned);
+}
+
+/* What differs between two runs is the traffic then, or an option, not chance. */
+TEST(a_replay_can_be_repeated)
+{
+    enum { COUNT = 40000, KEYS = 8000, BYTES = 2000 };
+    struct input in = {.rate = 1, .trace = {.count = COUNT, .unique = KEYS}};
+    struct replay_source src = {.in = &in, .key_bytes = KEY_BYTES, .most = COUNT, .seed = 1};
+    struct random_stream r = {1};
+    in.trace.requests = calloc(COUNT, sizeof(*in.trace.requests));
+    REQUIRE(in.trace.requests);
+    for (unsigned i = 0; i < COUNT; i++)
+        in.trace.requests[i] =
+            (struct request){random_below(&r, 1 + random_below(&r, KEYS)), BYTES};
+    double hits = replay_run(&src, "lfu", 4u << 20, 1).hits;
+    for (unsigned i = 0; i < 3; i++)
+        CHECK(replay_run(&src, "lfu", 4u << 20, 1).hits == hits);
+    bool other = false;
+    for (src.seed = 2; src.seed < 6; src.seed++)
+        other |= replay_run(&src, "lfu", 4u << 20, 1).hits != hits;
+    CHECK(other);
+    input_free(&in);
 }
 
 /* Hits of nigh under lru are those of the curve, within what lru promises and what the curve's
