@@ -144,8 +144,9 @@ static inline bool core_marks(const struct l1 *l1, uint64_t hash)
     return l1_mask_marks(core_mark_mask(l1), hash);
 }
 
-/* Note that something left, or was refused, for which a larger cap would have had room. The curve
- * takes the note back when the cap is another. */
+/* Note that something left, or was refused, for which a larger cap would have had room: for itself,
+ * or for a ring or a table with a place for it. The curve takes the note back when the cap is
+ * another. */
 static inline void core_note_short(struct l1 *l1)
 {
     if (NIGH_UNLIKELY(!atomic_load_explicit(&l1->short_of_room, memory_order_relaxed)))

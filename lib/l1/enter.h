@@ -62,7 +62,6 @@ static inline struct l1_entry *enter_make_locked(struct l1 *l1, struct l1_shard 
     struct l1_entry *e = large ? NULL : room_make_locked(l1, s, hash, replaces, size, bytes);
     if (NIGH_LIKELY(e))
         return e;
-    core_note_short(l1);
     s->newcomer.refused &= !large;
     fates_note_gone(l1->fates, hash, large                ? L1_FATE_REFUSED_LARGE
                                      : s->newcomer.refused ? L1_FATE_REFUSED_POLICY

@@ -79,6 +79,7 @@ static enum l1_store_result put_new_locked(struct l1 *l1, struct l1_shard *s,
     uint64_t stamp = raise_for_put(l1, p->key);
     _Atomic uint64_t *word = e ? enter_word_locked(l1, s, hash) : NULL;
     if (NIGH_UNLIKELY(!word)) {
+        core_note_short(l1);
         if (e) {
             enter_unmake_locked(l1, s, e, p->size, p->bytes);
             fates_note(l1->fates, hash, L1_FATE_REFUSED_FULL, 0);

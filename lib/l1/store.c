@@ -41,6 +41,7 @@ static enum l1_store_result store_locked(struct l1 *l1, struct l1_shard *s,
     if (has_slot && !old)
         word = enter_word_locked(l1, s, key->hash);
     if (!has_slot || !word) {
+        core_note_short(l1);
         if (!l1_entry_loose(e)) /* else it is noted why it is loose */
             fates_note_gone(l1->fates, key->hash, L1_FATE_REFUSED_FULL, l1_entry_absent(e));
         if (entry_was_refused(e))

@@ -94,6 +94,8 @@ static NIGH_OUTLINED void not_stored_locked(struct l1 *l1, struct l1_shard *s,
                                             struct l1_entry *old, enum l1_store_result result)
     REQUIRES(s->lock)
 {
+    if (result == L1_REFUSED_FULL)
+        core_note_short(l1);
     if (result == L1_REFUSED_FLOOR)
         fates_note(l1->fates, w->key->hash, L1_FATE_REFUSED_FLOOR, 0);
     else if (result == L1_REFUSED_FULL && e) /* without it, it is noted why there is none */

@@ -3,6 +3,8 @@
 // of reads that become fewer.
 
 #include "l1/family.h"
+#include "l1/limbo.h"
+#include "l1/shadow.h"
 #include "support/l1_curve.h"
 
 #define SECONDS_MOST 400u
@@ -94,6 +96,51 @@ TEST(what_the_policy_refuses_wants_room_as_what_it_evicts)
     CHECK_GT(stats_read(&w.c.stats, STATS_L1_REFUSED_POLICY), 100);
     CHECK(more_at(&w, CURVE_NOW + 2) + w.curve.points[CURVE_NOW + 2].error > 0.02);
     cache_close(&w.c);
+}
+
+static enum l1_store_result store_small(struct cache *c, unsigned number)
+{
+    return cache_put_size(c, number, 100);
+}
+
+static enum l1_store_result put_small(struct cache *c, unsigned number)
+{
+    return cache_own(c, number, 100);
+}
+
+static enum l1_store_result write_small(struct cache *c, unsigned number)
+{
+    static const char zeros[100];
+    struct name name;
+    struct l1_key key = cache_key(c, &name, number);
+    struct l1_value value = cache_value(c, zeros, sizeof(zeros));
+    return l1_write(c->l1, &key, &value, L1_TICKET_NOW, 0, false);
+}
+
+/* Limbo is full of what was invalidated, so nothing may be evicted, and no table may grow. The
+ * first value that has no place in the table is refused, though there is room for itself. */
+TEST(what_is_refused_for_a_table_that_cannot_grow_wants_room)
+{
+    enum l1_store_result (*stores[])(struct cache *, unsigned) = {store_small, put_small,
+                                                                  write_small};
+    for (size_t i = 0; i < ARRAY_COUNT(stores); i++) {
+        struct world w;
+        unsigned number = 0;
+        open_world(&w, NIGH_POLICY_LRU, CAP);
+        end_second(&w); /* the curve knows the cap */
+        for (; !limbo_is_full(w.c.l1); number++) {
+            REQUIRE_EQ(cache_put_size(&w.c, number, 3000), L1_STORED);
+            cache_remove(&w.c, number);
+        }
+        while (stores[i](&w.c, number) == L1_STORED)
+            number++;
+        struct l1_gauges g = cache_gauges(&w.c);
+        CHECK_LT(g.used_bytes, g.cap_bytes / 2);
+        CHECK_EQ(stats_read(&w.c.stats, STATS_L1_EVICT), 0);
+        end_second(&w);
+        CHECK(w.c.l1->curve.short_of_room);
+        cache_close(&w.c);
+    }
 }
 
 /* What was told of a cap because a smaller one had room was not seen, also when that cap is set. */
