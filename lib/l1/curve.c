@@ -127,7 +127,6 @@ static bool ask_point(const struct l1 *l1, const struct curve *c, struct curve_p
                       const struct window_event *e)
 {
     bool found = read_mini(l1, c, p, CURVE_AS_NOW, e);
-    p->hits += found;
     if (c->ways < CURVE_WAYS)
         return found;
     bool other = read_mini(l1, c, p, CURVE_OTHERWISE, e);
@@ -149,7 +148,6 @@ static void read_point(const struct l1 *l1, const struct curve *c, struct curve_
     p->turns += p->turns < UINT32_MAX;
     p->seen += p->seen < UINT32_MAX;
     p->reads++;
-    p->real += real;
     if (!part)
         return;
     part->gained[group % CURVE_SPACE_GROUPS] += gained;

@@ -132,8 +132,6 @@ struct curve_point {
     uint32_t seen;      /* (l) those of them since it began to count */
     bool enough;        /* (l) that was enough: then it is, until what was counted is forgotten */
     uint32_t reads;     /* (l) as `seen`; fading, as what follows */
-    uint32_t hits;      /* (l) of the mini cache that works as the shards do now */
-    uint32_t real;      /* (l) the real cache's, on the same reads */
     uint32_t fills;     /* (l) loads that it might not have needed if it had begun earlier */
     double all;         /* (l) reads of any keys meanwhile */
     int32_t gained[CURVE_GROUPS]; /* (l) hits beyond the real ones, of groups of keys by hash */

@@ -151,8 +151,6 @@ static void fit_point(const struct l1 *l1, struct curve *c, uint32_t i, const st
 static void halve(struct curve_point *p)
 {
     p->reads /= 2;
-    p->hits /= 2;
-    p->real /= 2;
     p->fills /= 2;
     p->all /= 2;
     for (uint32_t g = 0; g < CURVE_GROUPS; g++)
@@ -195,7 +193,7 @@ static void forget_point(struct curve *c, uint32_t i)
 {
     struct curve_point *p = &c->points[i];
     p->enough = false;
-    p->seen = p->reads = p->hits = p->real = p->fills = 0;
+    p->seen = p->reads = p->fills = 0;
     p->all = 0;
     memset(p->gained, 0, sizeof(p->gained));
     for (uint32_t space = 0; space < c->space_count; space++)
