@@ -47,6 +47,27 @@ static struct lfu_choice choice_of(const struct l1 *l1, enum curve_way way)
     return choice;
 }
 
+/* Let each mini cache keep its window when that of the shards has gone to the other end: what
+ * worked otherwise works as now. At the present size, too, or it would have to learn what others
+ * have learnt that it is compared with. */
+static void follow_window(const struct l1 *l1, struct curve *c)
+{
+    bool large = choice_of(l1, CURVE_AS_NOW).window_permille > WINDOW_MIDDLE;
+    if (large == c->large_window)
+        return;
+    c->large_window = large;
+    for (uint32_t i = 0; i < L1_CURVE_POINTS; i++) {
+        struct curve_point *p = &c->points[i];
+        struct mini otherwise = p->mini[CURVE_OTHERWISE];
+        p->mini[CURVE_OTHERWISE] = p->mini[CURVE_AS_NOW];
+        p->mini[CURVE_AS_NOW] = otherwise;
+        if (i != CURVE_NOW)
+            p->way = p->way == CURVE_AS_NOW ? CURVE_OTHERWISE : CURVE_AS_NOW;
+        for (uint32_t g = 0; g < CURVE_GROUPS; g++)
+            p->lead[g] = -p->lead[g];
+    }
+}
+
 /* Whether a mini cache would not have loaded what the real one has: it had answered the read from
  * which that came, by a value that was not stale. */
 static bool keeps(const struct mini_node *node, const struct window_event *e)
@@ -233,6 +254,7 @@ uint64_t curve_drain_locked(const struct l1 *l1, struct curve *c)
 {
     struct window_packed events[WINDOW_EVENTS];
     uint64_t lost = 0;
+    follow_window(l1, c);
     for (uint32_t stripe = 0; stripe < THREAD_STRIPES; stripe++) {
         uint32_t count = window_take(&c->window, stripe, events, &lost);
         for (uint32_t i = 0; i < count; i++) {

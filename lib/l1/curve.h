@@ -185,10 +185,11 @@ struct curve {
     pthread_mutex_t lock;
     _Atomic bool on;      /* (a) pair(curve.on): there are buffers for what happens */
     bool made;            /* (l) */
-    bool short_of_room;   /* (l) something was evicted, or refused, under this cap */
+    bool short_of_room;   /* (l) that of `struct l1`, as of the last turn: all figures by one */
     void *block;          /* (l) */
     size_t block_bytes;   /* (l) */
     uint32_t ways;        /* (l) mini caches of a size */
+    bool large_window;    /* (l) lfu: that of the shards is at the large end */
     uint32_t nodes;       /* (l) of each mini cache */
     uint32_t walks;       /* (l) through all entries that the marks still want */
     uint32_t finer;       /* (l) a bit for each point that the marks of now allow a finer sample */

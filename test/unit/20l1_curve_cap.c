@@ -220,6 +220,37 @@ TEST(another_cap_begins_with_the_way_of_now)
     cache_close(&w.c);
 }
 
+/* Which way leads is a question of windows, large and small; and which of them is that of the
+ * shards may change. */
+TEST(the_window_that_leads_does_so_when_the_shards_take_the_other_one)
+{
+    struct world w;
+    open_world(&w, NIGH_POLICY_LFU, CAP);
+    ask_evenly(&w, 1000, 4000, 3000);
+    end_second(&w);
+    struct shadows *shadows = w.c.l1->policy_common;
+    struct curve_point *largest = &w.c.l1->curve.points[L1_CURVE_POINTS - 1];
+    struct curve_point *now = &w.c.l1->curve.points[CURVE_NOW];
+    const struct mini_node *large = largest->mini[CURVE_OTHERWISE].nodes;
+    const struct mini_node *large_now = now->mini[CURVE_OTHERWISE].nodes;
+    REQUIRE(large && large != largest->mini[CURVE_AS_NOW].nodes);
+    uint32_t small = atomic_load(&shadows->window_permille);
+    largest->way = CURVE_OTHERWISE;
+    largest->lead[0] = 1000;
+    atomic_store(&shadows->window_permille, 800);
+    l1_curve_drain(w.c.l1);
+    CHECK(largest->way == CURVE_AS_NOW && largest->mini[CURVE_AS_NOW].nodes == large);
+    CHECK(largest->lead[0] < 0);
+    CHECK(now->way == CURVE_AS_NOW && now->mini[CURVE_AS_NOW].nodes == large_now);
+    l1_curve_drain(w.c.l1);
+    CHECK(largest->lead[0] < 0);
+    atomic_store(&shadows->window_permille, small);
+    l1_curve_drain(w.c.l1);
+    CHECK(largest->way == CURVE_OTHERWISE && largest->mini[CURVE_OTHERWISE].nodes == large);
+    CHECK(largest->lead[0] > 0);
+    cache_close(&w.c);
+}
+
 /* Returns what comes with so many values at most, where l1.memory has room for some 3,600. */
 static double replay_values(struct cache *c, uint64_t values, bool watched)
 {
