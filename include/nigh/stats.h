@@ -21,10 +21,11 @@ enum nigh_stats_format { NIGH_STATS_TEXT, NIGH_STATS_JSON, NIGH_STATS_PROMETHEUS
 /**
  * Write all counters, per space and tier, and the gauges (memory, entries, trust, queue).
  *
- * Text leaves out counters that are 0; JSON has them all. The name of a space may hold nearly any
- * bytes: text shows control characters, backslashes and bytes that are not UTF-8 as \xNN; JSON
- * (RFC 8259) escapes what it must and shows a byte that is not UTF-8 as the character \u00NN, so
- * that two such names may look alike there.
+ * Text leaves out counters that are 0. JSON has all, each in "cache" or in each of "spaces", or in
+ * both if some of what it counts is about no space. The name of a space may hold nearly any bytes:
+ * text shows control characters, backslashes and bytes that are not UTF-8 as \xNN; JSON (RFC 8259)
+ * escapes what it must and shows a byte that is not UTF-8 as the character \u00NN, so that two such
+ * names may look alike there.
  *
  * Prometheus' form is its text format 0.0.4, to be served as text/plain; version=0.0.4. A counter
  * is nigh_NAME_total: one of spaces has the label space in each series, "!none" where a call is
@@ -126,7 +127,8 @@ void nigh_stats_print(FILE *out);
  *                over all spaces and the cache itself
  *
  * Returns   its value
- * Errors    NIGH_EINVAL no such name or space; NIGH_EFORKED; NIGH_ECLOSED as nigh_stats()
+ * Errors    NIGH_EINVAL no such name or space, or no space has it: a counter of the link to Redis,
+ *           of changes, of the recording; NIGH_EFORKED; NIGH_ECLOSED as nigh_stats()
  * Threads   any
  * Blocks    for short locks, and only for those that this number needs: memory_bytes, entries and
  *           the like ask every shard (milliseconds with 65,536 shards), the others none

@@ -228,6 +228,27 @@ static void check_value(struct world *w, const char *name)
         check_note("%s", wanted);
 }
 
+/* A space's "invalidate" and the cache's "l1_fresh" were there, and 0 for ever. */
+TEST(a_counter_stands_only_where_it_counts)
+{
+    static char json[65536];
+    struct world w;
+    world_open_exact(&w);
+    ask_fetch(w.space, "k", NULL);
+    CHECK_EQ(nigh_invalidate(w.space, "k", 1, NULL), 0);
+    REQUIRE(nigh_stats(w.cache, NIGH_STATS_JSON, json, sizeof(json)) < (long)sizeof(json));
+    char *cache = strstr(json, "\"cache\": {"), *spaces = strstr(json, "\"spaces\": {");
+    REQUIRE(cache && spaces && cache < spaces);
+    spaces[-1] = '\0';
+    CHECK(strstr(cache, "\"invalidate\": ") && !strstr(spaces, "\"invalidate\": "));
+    CHECK(!strstr(cache, "\"l1_fresh\": ") && strstr(spaces, "\"l1_fresh\": 0, "));
+    CHECK(strstr(cache, "\"read_error\": ") && strstr(spaces, "\"read_error\": "));
+    CHECK_EQ(nigh_stats_value(w.cache, w.space->name, "invalidate"), NIGH_EINVAL);
+    CHECK_GE(nigh_stats_value(w.cache, NULL, "invalidate"), 0);
+    CHECK_EQ(nigh_stats_value(w.cache, w.space->name, "read_error"), 0);
+    world_close(&w);
+}
+
 TEST(each_gauge_alone_is_what_all_together_say)
 {
     struct world w;

@@ -156,6 +156,8 @@ static void get_of_space(struct command *c, struct nigh_space *space, const char
         return;
     if (count >= 0)
         control_print(c->reply, "%" PRId64 "\n", count);
+    else if (nigh_stats_value(c->cache, NULL, name) >= 0)
+        control_error(c->reply, "%s is not told of one space: get %s", name, name);
     else if (!print_histogram(c, &space->stats, name, 0, STATS_SPACE_HISTOGRAM_COUNT))
         refuse_name(c, true, name, "a space has no option, counter, gauge or histogram of this "
                                    "name: stats and options SPACE list them");

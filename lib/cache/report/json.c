@@ -11,11 +11,18 @@
 #include "cache/report/shards.h"
 #include "cache/space.h"
 
-static void print_counters(struct text *w, const uint64_t counts[STATS_COUNTER_COUNT])
+/* Writes those that count where these were read: a 0 of any other would be taken for its count. */
+static void print_counters(struct text *w, const uint64_t counts[STATS_COUNTER_COUNT],
+                           enum stats_owner where)
 {
-    for (size_t i = 0; i < STATS_COUNTER_COUNT; i++)
-        text_add(w, "%s\"%s\": %" PRIu64, i ? ", " : "", stats_counter_infos[i].name,
-                     counts[i]);
+    const char *comma = "";
+    for (size_t i = 0; i < STATS_COUNTER_COUNT; i++) {
+        const struct stats_counter_info *info = &stats_counter_infos[i];
+        if (info->owner != where && info->owner != STATS_OWNER_E)
+            continue;
+        text_add(w, "%s\"%s\": %" PRIu64, comma, info->name, counts[i]);
+        comma = ", ";
+    }
 }
 
 static void print_problems(struct nigh *cache, struct text *w)
@@ -93,7 +100,7 @@ static void print_space(struct text *w, struct nigh_space *space)
     gauges_look(space, &look);
     text_add_json(w, report_space_name(space));
     text_add(w, ": {");
-    print_counters(w, look.counts);
+    print_counters(w, look.counts, STATS_OWNER_S);
     for (size_t i = 0; i < gauges_of_space_count; i++) {
         const struct space_gauge *g = &gauges_of_space[i];
         if (gauges_has(space, g))
@@ -131,7 +138,7 @@ int report_json(struct nigh *cache, struct text *w)
     print_shards(cache, w);
     text_add(w, ", \"cache\": {");
     stats_read_all(&cache->stats, counts);
-    print_counters(w, counts);
+    print_counters(w, counts, STATS_OWNER_C);
     print_histograms(w, &cache->stats, STATS_SPACE_HISTOGRAM_COUNT, STATS_HISTOGRAM_COUNT);
     text_add(w, "}, \"spaces\": {");
     for (uint32_t i = 0; i < space_count(cache); i++) {

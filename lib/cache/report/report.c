@@ -128,7 +128,7 @@ int64_t nigh_stats_value(struct nigh *cache, const char *space_name, const char 
         return counter >= 0 ? counter_sum(cache, (enum stats_counter)counter)
                             : gauge_value(cache, name);
     struct nigh_space *space = space_find(cache, bytes_of_string(space_name));
-    if (!space)
+    if (!space || (counter >= 0 && stats_counter_infos[counter].owner == STATS_OWNER_C))
         return NIGH_EINVAL;
     return counter >= 0 ? (int64_t)stats_read(&space->stats, (enum stats_counter)counter)
                         : space_gauge_value(space, name);
