@@ -214,6 +214,22 @@ uint64_t input_span_s(const struct input *in)
     return in->trace.at_us ? in->trace.at_us[in->trace.count - 1] / US_PER_S : 0;
 }
 
+size_t input_set_value_max(struct input *in, uint32_t bytes)
+{
+    struct trace *t = &in->trace;
+    size_t count = 0;
+    for (size_t i = 0; i < t->count; i++)
+        count += t->requests[i].size > bytes;
+    if (count > 0 && !t->brings) {
+        t->brings = must_alloc(t->count, sizeof(*t->brings));
+        memset(t->brings, BRINGS_IF_MISSED, t->count);
+    }
+    for (size_t i = 0; count > 0 && i < t->count; i++)
+        if (t->requests[i].size > bytes)
+            t->brings[i] = BRINGS_NOTHING;
+    return count;
+}
+
 void input_set_life(struct input *in, struct life life)
 {
     struct trace *t = &in->trace;

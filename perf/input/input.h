@@ -50,6 +50,8 @@ void input_free(struct input *in);
 /* Returns how long it took from the first request to the last, in seconds; 0: not known. */
 uint64_t input_span_s(const struct input *in);
 
+/* Have requests store nothing whose value is larger: space.value_max. Returns how many they are. */
+size_t input_set_value_max(struct input *in, uint32_t bytes);
 /* Give whatever a request or a put brings this lifetime. Wants times. */
 void input_set_life(struct input *in, struct life life);
 

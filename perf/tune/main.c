@@ -16,7 +16,7 @@
 
 enum option {
     OPT_LOG, OPT_TRACE, OPT_MEMORY, OPT_THREADS, OPT_POLICY, OPT_SHARDS, OPT_WORTH, OPT_TTL,
-    OPT_VALUE, OPT_KEY, OPT_REQUESTS, OPT_ROUNDS, OPT_TIME, OPT_SEED, OPTIONS
+    OPT_VALUE, OPT_VALUE_MAX, OPT_KEY, OPT_REQUESTS, OPT_ROUNDS, OPT_TIME, OPT_SEED, OPTIONS
 };
 
 static const struct option_row options[OPTIONS + 1] = {
@@ -38,6 +38,9 @@ static const struct option_row options[OPTIONS + 1] = {
                    "Of 1,000 seconds of loading, where a recording knows them", NULL},
     [OPT_TTL] = {"ttl", "TIME", "how long values live, by the times of the log (for ever)", NULL},
     [OPT_VALUE] = {"value-size", "SIZE", "of each value, where a trace has no sizes (1k)", NULL},
+    [OPT_VALUE_MAX] = {"value-max", "SIZE",
+                       "space.value_max: what is larger is not stored (1m); another\n"
+                       "one is in the answer", NULL},
     [OPT_KEY] = {"key-size", "BYTES", "of each key, where a trace has none (24)", NULL},
     [OPT_REQUESTS] = {"requests", "N",
                       "of one replay, more or less; from more some keys are taken (2m)", NULL},
@@ -102,6 +105,9 @@ static void take(void *settings, int choice, const char *name, char *text)
     case OPT_WORTH: s->worth = parse_number(name, text, 0.1, 999) / 1000; break;
     case OPT_TTL: s->ttl_s = (parse_time(name, text) + PERF_NS_PER_S - 1) / PERF_NS_PER_S; break;
     case OPT_VALUE: s->value_bytes = (uint32_t)parse_bytes(name, text, 1, NIGH_VALUE_MAX); break;
+    case OPT_VALUE_MAX:
+        s->value_max = (uint32_t)parse_bytes(name, text, 1, NIGH_VALUE_MAX);
+        break;
     case OPT_KEY: s->key_bytes = (uint32_t)parse_bytes(name, text, 8, NIGH_KEY_MAX); break;
     case OPT_REQUESTS: s->most = parse_count(name, text, 1000, 1000000000); break;
     case OPT_ROUNDS: s->rounds = (unsigned)parse_number(name, text, 1, ROUNDS_MAX); break;

@@ -49,7 +49,7 @@ struct replay_scale replay_scale_of(const struct replay_source *src, uint64_t by
 
 static const char *any_value(void)
 {
-    static char value[NIGH_DEFAULT_VALUE_MAX];
+    static char value[NIGH_VALUE_MAX];
     return value;
 }
 
@@ -70,12 +70,17 @@ void replay_open(struct replay_cache *c, struct nigh_options *options,
                  const char *policy, uint32_t shards)
 {
     *c = (struct replay_cache){
-        .key_bytes = src->key_bytes, .copies = scale->copies, .value = any_value()};
+        .key_bytes = src->key_bytes,
+        .value_max = src->value_max ? src->value_max : NIGH_DEFAULT_VALUE_MAX,
+        .copies = scale->copies,
+        .value = any_value(),
+    };
     c->fell = must_alloc(src->in->trace.unique, sizeof(*c->fell));
     c->key_bytes = c->key_bytes < KEY_LEAST ? KEY_LEAST : c->key_bytes;
     c->key_bytes = c->key_bytes > NIGH_KEY_MAX ? NIGH_KEY_MAX : c->key_bytes;
     options->l1_shards = shards;
     set_memory(options, scale, src->in->rate);
+    options->space.value_max = c->value_max;
     options->space.stale_ms = NIGH_NONE;
     options->space.jitter_percent = NIGH_NONE; /* what is recorded was spread already */
     options->space.soft_ttl_ms = NIGH_LIFETIME_MAX_MS;
@@ -99,7 +104,7 @@ static void name_key(char *ret, uint32_t key, unsigned copy)
 static void put(const struct replay_cache *c, const char *key, uint32_t size, struct life life)
 {
     struct nigh_call call = NIGH_CALL_INIT;
-    if (size > NIGH_DEFAULT_VALUE_MAX || life.fresh_ms + (uint64_t)life.stale_ms == 0)
+    if (size > c->value_max || life.fresh_ms + (uint64_t)life.stale_ms == 0)
         return; /* never stored */
     call.soft_ttl_ms = life.fresh_ms ? life.fresh_ms : NIGH_NONE;
     call.stale_ms = life.stale_ms ? life.stale_ms : NIGH_NONE;

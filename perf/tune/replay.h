@@ -23,6 +23,7 @@
 struct replay_source {
     const struct input *in;
     uint32_t key_bytes;
+    uint32_t value_max; /* space.value_max; 0: nigh's default */
     size_t most;    /* requests of one replay, more or less */
     uint64_t seed;  /* of the keys that are taken, and of L1's hash */
 };
@@ -66,6 +67,7 @@ struct replay_cache {
     struct nigh *cache;
     struct nigh_space *space;
     uint32_t key_bytes;
+    uint32_t value_max;
     unsigned copies;
     const char *value; /* bytes enough for any */
     bool *fell;        /* of each key: it is as if it was not there */

@@ -70,14 +70,6 @@ static void print_log(const struct input *in, FILE *out)
                 table_count(in->unsized));
 }
 
-static uint64_t too_large(const struct tune *t)
-{
-    uint64_t count = 0;
-    for (size_t i = 0; i < t->in.trace.count; i++)
-        count += t->in.trace.requests[i].size > NIGH_DEFAULT_VALUE_MAX;
-    return count;
-}
-
 /* Says of which part of the keys a recording is, and how far its reads are from that part. */
 static void print_rate(const struct input *in, FILE *out)
 {
@@ -121,11 +113,11 @@ static void print_input(const struct tune *t, FILE *out)
         fprintf(out, "  %s requests are missing in it: they came too fast to record\n",
                 table_count(in->dropped));
     print_rate(in, out);
-    if (too_large(t))
+    if (t->too_large)
         fprintf(out,
-                "  %s requests are for values above 1 MiB, which are not stored "
-                "(space.value_max)\n",
-                table_count(too_large(t)));
+                "  %s requests are for values above %s, which space.value_max does not\n"
+                "  let in: they are loads here (--value-max SIZE replays with a larger one)\n",
+                table_count(t->too_large), tune_size(t->settings->value_max));
     fprintf(out, "  all of it takes %s in L1\n", tune_size(t->curve.footprint));
 }
 
@@ -407,9 +399,10 @@ static void print_certainty(const struct tune *t, FILE *out)
     double cold = 1 - curve_top(&t->curve);
     fprintf(out, "\nHow sure (of memory and policy, if traffic stays as it was): %s\n", verdict(t));
     fprintf(out,
-            "  %.1f %% of the requests are the first of their key%s:\n"
+            "  %.1f %% of the requests are the first of their key%s%s:\n"
             "  no memory saves those loads%s\n",
             percent(cold), t->in.invalidations ? ", or after an invalidation" : "",
+            t->too_large ? ", or for a value too large" : "",
             cold > 0.2 ? ";\n  a longer record has fewer, and may want more memory" : "");
     fprintf(out, "  by quarters of the record: %.1f, %.1f, %.1f, %.1f %%%s\n",
             percent(r->quarters[0]), percent(r->quarters[1]), percent(r->quarters[2]),

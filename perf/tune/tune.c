@@ -28,6 +28,7 @@ void tune_settings_init(struct tune_settings *s)
                                 .worth = 0.01,
                                 .value_bytes = 1024,
                                 .key_bytes = KEY_BYTES_USUAL,
+                                .value_max = NIGH_DEFAULT_VALUE_MAX,
                                 .most = 2000000,
                                 .rounds = 9,
                                 .round_ns = 120 * PERF_NS_PER_MS,
@@ -253,9 +254,11 @@ static char *read_input(struct tune *t)
         input_set_life(&t->in, life_of_ttl(s->ttl_s));
     if (!t->in.has_sizes)
         input_set_sizes(&t->in, s->value_bytes);
+    t->too_large = input_set_value_max(&t->in, s->value_max);
     t->source = (struct replay_source){
         .in = &t->in,
         .key_bytes = t->in.key_bytes ? t->in.key_bytes : s->key_bytes,
+        .value_max = s->value_max,
         .most = s->most,
         .seed = s->seed,
     };
@@ -273,6 +276,11 @@ char *tune_run(struct tune *t, const struct tune_settings *s)
         return why;
     progress("stack distances of %zu requests", t->in.trace.count);
     curve_make(&t->curve, &t->in, t->source.key_bytes, CURVE_REQUESTS_MOST, s->seed);
+    if (curve_top(&t->curve) <= 0 && t->too_large > 0)
+        return must_print("%s has no request that L1 would answer: %zu of %zu are for values above "
+                          "%s,\nwhich space.value_max does not let in (--value-max SIZE replays "
+                          "with a larger one),\nand the others for keys that were not there before",
+                          s->path, t->too_large, t->in.trace.count, tune_size(s->value_max));
     if (curve_top(&t->curve) <= 0)
         return must_print("%s has no request that a cache could have answered: none of %zu is for "
                           "a key that was there before",
@@ -299,5 +307,10 @@ void tune_line(const struct tune *t, char *ret, size_t size)
                        (unsigned long long)(t->sizes[t->knee].bytes >> 20),
                        t->settings->policies[t->policy]);
     if (shards)
-        snprintf(ret + len, size - (size_t)len, ",l1.shards=%u", shards);
+        len += snprintf(ret + len, size - (size_t)len, ",l1.shards=%u", shards);
+    uint32_t value_max = t->settings->value_max, mib = 1u << 20;
+    bool whole = value_max % mib == 0;
+    if (value_max != NIGH_DEFAULT_VALUE_MAX)
+        snprintf(ret + len, size - (size_t)len, ",space.value_max=%u%s",
+                 whole ? value_max / mib : value_max, whole ? "m" : "");
 }

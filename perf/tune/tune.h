@@ -26,6 +26,7 @@ struct tune_settings {
     uint64_t ttl_s;       /* 0: values live for ever */
     uint32_t value_bytes; /* where the trace does not know */
     uint32_t key_bytes;   /* the same */
+    uint32_t value_max;   /* space.value_max */
     size_t most;          /* requests of one replay */
     unsigned rounds;
     uint64_t round_ns;
@@ -42,6 +43,7 @@ struct tune_size {
 struct tune {
     const struct tune_settings *settings;
     struct input in;
+    size_t too_large; /* requests for values above value_max */
     struct replay_source source;
     struct curve curve;
     unsigned policy_count;
@@ -63,7 +65,8 @@ void tune_settings_init(struct tune_settings *s);
 char *tune_run(struct tune *t, const struct tune_settings *s);
 void tune_free(struct tune *t);
 
-/* "l1.memory=96m,l1.policy=lfu,l1.shards=8": for NIGH_CONF; without shards where none is better. */
+/* "l1.memory=96m,l1.policy=lfu,l1.shards=8": for NIGH_CONF; without shards where none is better,
+ * with space.value_max where another one was asked for. */
 void tune_line(const struct tune *t, char *ret, size_t size);
 
 /* Whether values end in the replays: by the recording, or by --ttl. */

@@ -258,6 +258,32 @@ TEST(log_becomes_a_line_that_nigh_takes)
     tune_free(&tuned);
 }
 
+/* What space.value_max keeps out is a load whatever the memory: in the curve, too, which says how
+ * much is worth a replay. */
+TEST(values_above_the_limit_are_loads_at_any_size)
+{
+    enum { COUNT = 400 };
+    static struct curve c;
+    struct input in = {.rate = 1, .trace = {.count = COUNT, .unique = 2}};
+    struct replay_source src = {.in = &in, .key_bytes = KEY_BYTES, .most = COUNT};
+    in.trace.requests = calloc(COUNT, sizeof(*in.trace.requests));
+    REQUIRE(in.trace.requests);
+    for (unsigned i = 0; i < COUNT; i++)
+        in.trace.requests[i] = (struct request){i % 2, i % 2 ? 2u << 20 : 100};
+    CHECK_EQ(input_set_value_max(&in, 4u << 20), 0);
+    src.value_max = 4u << 20;
+    curve_make(&c, &in, KEY_BYTES, COUNT, 1);
+    CHECK(fabs(curve_top(&c) - 0.995) < 1e-9 && c.footprint > MIB);
+    CHECK(fabs(replay_run(&src, "lru", 64u << 20, 1).hits - 0.995) < 1e-9);
+    CHECK_EQ(input_set_value_max(&in, 1u << 20), COUNT / 2);
+    src.value_max = 1u << 20;
+    curve_make(&c, &in, KEY_BYTES, COUNT, 1);
+    CHECK(fabs(curve_top(&c) - 0.4975) < 1e-9 && c.footprint < MIB);
+    CHECK(fabs(replay_run(&src, "lru", 64u << 20, 1).hits - 0.4975) < 1e-9);
+    CHECK(fabs(replay_lru(&src, 64u << 20, COUNT) - 0.4975) < 1e-9);
+    input_free(&in);
+}
+
 /* What differs between two runs is the traffic then, or an option, not chance. */
 TEST(a_replay_can_be_repeated)
 {
