@@ -13,7 +13,8 @@
 #include "support/fail.h"
 
 #define ROOM_MIN   4096u
-#define HEAD_BYTES 64u /* by which a format is known */
+#define HEAD_BYTES 4096u /* by which a format is known */
+#define TEXT_HEAD  64u /* ... and a text */
 #define TEXT_LEAST 8u  /* of so many letters no number is meant */
 #define SHARE_MOST 2u  /* of this machine's memory: its half */
 #define US_PER_S   1000000u
@@ -372,16 +373,20 @@ static char *read_trace(struct builder *b, struct stream *s)
         return must_print("%s is empty", input_stream_path(s));
     if (format_is_recording(head, len))
         return format_recording(b, s);
-    if (is_text(head, len))
+    if (is_text(head, len < TEXT_HEAD ? len : TEXT_HEAD))
         return must_print("%s is text, no trace; an access log is given with --log",
                           input_stream_path(s));
     if (strstr(input_stream_path(s), "oracleGeneral"))
         return format_oracle(b, s);
     if (ends_with(input_stream_path(s), ".t8"))
         return format_t8(b, s);
-    return must_print("%s is no trace that is known here: no recording of nigh's (trace.file), "
-                      "and its name does not end in .t8 or .oracleGeneral (or these with .zst); an "
-                      "access log is given with --log",
+    if (format_may_be_oracle(head, len))
+        return format_oracle(b, s);
+    if (strcmp(input_stream_path(s), "stdin") == 0 && format_may_be_t8(head, len))
+        return format_t8(b, s); /* a file can have a name that says so */
+    return must_print("%s is no trace that is known here: no recording of nigh's (trace.file) and "
+                      "no oracleGeneral, and its name does not end in .t8 (or .t8.zst); an access "
+                      "log is given with --log",
                       input_stream_path(s));
 }
 

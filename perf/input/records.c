@@ -13,6 +13,7 @@
 #define ORACLE_BYTES     24u
 #define RECORD_BYTES_MAX 24u
 #define WRONG_MOST       0.1 /* of the requests */
+#define NEXT_MOST        ((int64_t)1 << 40) /* of no trace is there so much */
 
 static uint32_t u32_at(const unsigned char *p)
 {
@@ -87,6 +88,30 @@ static void forget_times(struct input *in)
 {
     free(in->trace.at_us);
     in->trace.at_us = NULL;
+}
+
+bool format_may_be_t8(const char *head, size_t len)
+{
+    const unsigned char *p = (const unsigned char *)head;
+    for (size_t at = 0; at + T8_BYTES <= len; at += T8_BYTES)
+        if (u32_at(p + at + 4) > NIGH_VALUE_MAX)
+            return false;
+    return len >= T8_BYTES;
+}
+
+bool format_may_be_oracle(const char *head, size_t len)
+{
+    const unsigned char *p = (const unsigned char *)head;
+    uint32_t latest = 0;
+    for (size_t at = 0; at + ORACLE_BYTES <= len; at += ORACLE_BYTES) {
+        uint32_t time = u32_at(p + at);
+        int64_t next = (int64_t)u64_at(p + at + 16);
+        bool comes = next > (int64_t)(at / ORACLE_BYTES), never = next == -1 || next == INT64_MAX;
+        if (time < latest || !(comes || never) || (comes && !never && next > NEXT_MOST))
+            return false;
+        latest = time;
+    }
+    return len >= 2 * (size_t)ORACLE_BYTES;
 }
 
 char *format_t8(struct builder *b, struct stream *s)

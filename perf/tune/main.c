@@ -25,8 +25,8 @@ static const struct option_row options[OPTIONS + 1] = {
                  "GETs with status 200 or 304; the key is path and query, the\n"
                  "size what was sent", NULL},
     [OPT_TRACE] = {"trace", "FILE",
-                   "a recording (trace.file), NAME.t8 or NAME.oracleGeneral,\n"
-                   "also .zst. \"-\" in either: stdin", NULL},
+                   "a recording (trace.file), NAME.t8 or oracleGeneral, also\n"
+                   ".zst. \"-\" in either: stdin", NULL},
     [OPT_MEMORY] = {"memory-max", "SIZE", "no more than that (half of this machine's)", NULL},
     [OPT_THREADS] = {"threads", "N,N...",
                      "that ask at once; the last one decides (this machine's CPUs)", NULL},

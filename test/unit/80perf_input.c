@@ -191,6 +191,36 @@ TEST(oracle_trace_has_ids_and_times)
     input_free(&in);
 }
 
+/* Returns what is said of bytes that come through a pipe, where no name tells what they are: of
+ * gzip's, say, which nobody unpacks here. */
+static char *piped(struct input *in, const void *bytes, size_t len)
+{
+    const char *path = given_make("", bytes, len);
+    REQUIRE(freopen(path, "rb", stdin));
+    unlink(path);
+    return input_read(in, INPUT_TRACE, "-");
+}
+
+TEST(trace_without_a_name_is_known_by_its_bytes)
+{
+    static const char nothing[16] = "\1\2\3\4\377\377\377\377";
+    struct input in;
+    CHECK_STR(piped(&in, oracle, sizeof(oracle)), NULL);
+    CHECK_STR(in.format, "oracleGeneral trace");
+    CHECK_EQ(in.trace.count, 2);
+    input_free(&in);
+    CHECK_STR(piped(&in, t8, sizeof(t8)), NULL);
+    check_three(&in);
+    input_free(&in);
+    char *why = piped(&in, nothing, sizeof(nothing));
+    CHECK(why && given_says(why, "stdin is no trace that is known here"));
+    free(why);
+    input_free(&in);
+    CHECK_STR(given_read(&in, INPUT_TRACE, ".trace", oracle, sizeof(oracle)), "");
+    CHECK_EQ(in.trace.count, 2);
+    input_free(&in);
+}
+
 /* Nothing but their names tells them apart. */
 TEST(trace_that_is_not_what_its_name_says_is_refused)
 {
