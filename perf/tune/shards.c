@@ -161,12 +161,13 @@ void shards_judge(struct shards_result *r, const struct subject *subjects)
         if (median(level[i], r->rounds) > median(level[best], r->rounds))
             best = i;
     double noises[SHARDS_CANDIDATES_MAX];
+    double most = median(level[best], r->rounds); /* 0: rounds too short for any request */
     unsigned others = 0;
     r->best = r->chosen = best;
     for (unsigned i = r->count; i-- > 0;) {
         struct shards_one *one = &r->all[i];
         one->ops = median(subjects[i].figures, r->rounds);
-        one->of_best = median(level[i], r->rounds) / median(level[best], r->rounds);
+        one->of_best = most > 0 ? median(level[i], r->rounds) / most : 1;
         one->noise = noise_of(level[i], level[best], r->rounds);
         r->chosen = is_as_good(one) ? i : r->chosen;
         if (i != best)

@@ -141,6 +141,7 @@ TEST(fewest_shards_that_are_as_good_as_the_best_are_chosen)
     const double tides[][5] = {{80, 40, 80, 40, 80}, {100, 50, 100, 50, 100}, {99, 50, 99, 49, 99}};
     const double equal[][5] = {
         {100, 90, 110, 100, 95}, {101, 92, 108, 99, 97}, {99, 94, 110, 98, 95}};
+    const double nothing[3][5] = {{0}};
     CHECK_EQ(chosen_of(clear, 3), 2);
     CHECK(differs);
     CHECK_EQ(chosen_of(worse, 3), 4);
@@ -148,6 +149,8 @@ TEST(fewest_shards_that_are_as_good_as_the_best_are_chosen)
     CHECK_EQ(chosen_of(tides, 3), 2);
     CHECK(differs);
     CHECK_EQ(chosen_of(equal, 3), 1);
+    CHECK(!differs);
+    CHECK_EQ(chosen_of(nothing, 3), 1); /* rounds of a millisecond, on a busy machine */
     CHECK(!differs);
 }
 
