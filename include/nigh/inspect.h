@@ -135,10 +135,11 @@ int nigh_watch(struct nigh *cache, nigh_watch_fn watch, void *arg);
  * it is more, or less, and "+-" wider. Another l1.memory makes all of it begin anew, but what was
  * told, or measured, of a cap stays told of it where it is again one of the six: when l1.memory is
  * doubled, or halved; by the "+-" of both that are compared, and the widest where nothing was told
- * of the cap that is the present one now. As long as nothing was evicted, or refused for want of
- * room, more brings nothing; that is taken back when something is. What was long ago fades. Never
- * told are caps with room for less than 32 of the values that are watched ("few"); not listed are
- * those that cannot be, below the least l1.memory.
+ * of the cap that is the present one now. Under l1.entries caps for which l1.memory has no room are
+ * told as what it has room for, and another l1.memory forgets what was told. As long as nothing was
+ * evicted, or refused for want of room, more brings nothing; that is taken back when something is.
+ * What was long ago fades. Never told are caps with room for less than 32 of the values that are
+ * watched ("few"); not listed are those that cannot be, below the least l1.memory.
  *
  * Where several spaces share the cap there is a table of them: which share of its own reads each
  * would hit at each of these caps, the whole of which they go on sharing, and how many hits a

@@ -125,6 +125,7 @@ struct curve_point {
     bool settled;       /* (l) ... and has forgotten what it counted before */
     bool swept;         /* (l) what is too old is removed: it was warm, or no node was free */
     bool few;           /* (l) it has room for fewer than ENTRIES_FEW entries */
+    bool limited;       /* (l) by count: l1.memory has no room for more, as with all larger caps */
     double entries;     /* (l) for so many of mean size it has room */
     bool begun;         /* (l) it has seen a value stored, the first in the tick `began` */
     uint32_t began;     /* (l) */
@@ -204,6 +205,7 @@ struct curve {
     double seconds;       /* (l) in which these reads were made */
     enum l1_curve_since since; /* (l) ... and which these are */
     double cap;           /* (l) that all this is about */
+    double memory;        /* (l) l1.memory, where that limits what a cap by count can hold */
     uint64_t seen;        /* (l) reads of marked keys that fell into windows */
     double lost;          /* (l) and those that did not */
     uint64_t lost_before; /* (l) ever, as counted last; never fading */

@@ -48,6 +48,15 @@ bool curve_is_about(double cap, double other)
     return cap > other * (1 - CURVE_CAP_SLACK) && cap < other * (1 + CURVE_CAP_SLACK);
 }
 
+uint32_t curve_same_as(const struct curve *c, uint32_t i)
+{
+    if (c->points[i].limited && c->points[NOW].limited)
+        return NOW;
+    while (i > 0 && c->points[i].limited && c->points[i - 1].limited)
+        i--;
+    return i;
+}
+
 /* Whether a larger cap brings nothing, for the present one has room left: what a cache misses that
  * has evicted and refused nothing, no other hits. Its mini cache may be full all the same, of more
  * keys than it should have, or of what is too old; and that of the larger cap need not be asked. */
@@ -241,14 +250,16 @@ static double real_of(const struct curve *c)
 static void find_gain(const struct curve *c, struct findings *f, uint32_t i)
 {
     struct shares shares = {.groups = CURVE_GROUPS};
-    add_point(c, &shares, 1, i);
+    const struct curve_point *same = &c->points[curve_same_as(c, i)];
+    add_point(c, &shares, 1, curve_same_as(c, i));
     f->gains[i] = sum_of(&shares).share;
-    bool known = c->points[i].seen >= CURVE_ENOUGH_READS && c->points[i].entries >= 1;
+    bool known = same->seen >= CURVE_ENOUGH_READS && same->entries >= 1;
     f->known |= (uint32_t)known << i;
 }
 
-struct curve_figure curve_figure_of(const struct curve *c, uint32_t i)
+struct curve_figure curve_figure_of(const struct curve *c, uint32_t point)
 {
+    uint32_t i = curve_same_as(c, point);
     const struct curve_point *p = &c->points[i];
     struct findings f = {.real = real_of(c),
                          .more = {.groups = CURVE_GROUPS},
@@ -279,15 +290,17 @@ static void find_part(const struct curve *c, struct findings *f, const struct cu
                       uint32_t i)
 {
     struct shares shares = {.groups = CURVE_SPACE_GROUPS};
-    add_part(c, &shares, 1, s, i);
+    uint32_t same = curve_same_as(c, i);
+    add_part(c, &shares, 1, s, same);
     f->gains[i] = sum_of(&shares).share;
-    bool known = s->parts[i].seen >= ENOUGH_PART_READS && c->points[i].entries >= 1;
+    bool known = s->parts[same].seen >= ENOUGH_PART_READS && c->points[same].entries >= 1;
     f->known |= (uint32_t)known << i;
 }
 
 struct curve_figure curve_figure_of_space(const struct curve *c, const struct curve_space *s,
-                                           uint32_t i)
+                                           uint32_t point)
 {
+    uint32_t i = curve_same_as(c, point);
     double reads = expected(c, all_of_space(c, s, i), c->points[i].sample);
     struct findings f = {.real = s->hits / s->reads,
                          .more = {.groups = CURVE_SPACE_GROUPS},
@@ -323,8 +336,9 @@ void curve_note_enough_locked(struct curve *c)
 
 /* Whether a point can be told from what has been counted: the present one, whose gain is
  * subtracted, is needed for that, too. */
-bool curve_has_enough(const struct curve *c, uint32_t i)
+bool curve_has_enough(const struct curve *c, uint32_t point)
 {
+    uint32_t i = curve_same_as(c, point);
     if (i == NOW)
         return c->reads >= ENOUGH_MEASURED;
     bool enough = curve_has_room(c, i) || c->points[i].enough;
@@ -332,8 +346,9 @@ bool curve_has_enough(const struct curve *c, uint32_t i)
 }
 
 /* ... of a space, too: reads, of several keys. */
-bool curve_has_part(const struct curve *c, const struct curve_space *s, uint32_t i)
+bool curve_has_part(const struct curve *c, const struct curve_space *s, uint32_t point)
 {
+    uint32_t i = curve_same_as(c, point);
     const struct curve_part *part = &s->parts[i];
     if (s->reads <= 0 || i == NOW)
         return s->reads > 0;

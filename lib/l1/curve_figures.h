@@ -26,6 +26,9 @@ static inline double curve_within_0_1(double x)
 double curve_share_seen(const struct curve *c);
 /* Returns which part of the keys that should be in a point's sample it may have more or less. */
 double curve_part_of_sample(const struct curve_point *p);
+/* Returns the point that tells what comes at a cap: another one, where l1.memory has room for as
+ * many values only as that one's, so that both are the same cache. */
+uint32_t curve_same_as(const struct curve *c, uint32_t i);
 /* Whether what a larger cap brings is known without its mini cache: nothing. */
 bool curve_has_room(const struct curve *c, uint32_t i);
 

@@ -40,6 +40,15 @@ struct fit {
     double most;     /* weight of the entries for which l1.memory has room, however large the cap */
 };
 
+/* Returns for how many entries l1.memory has room, beside a cap by count. Until L1 is half full in
+ * one way or the other tables take a larger part than they will, and so count nothing: too much
+ * room is better than a mini cache that is full too soon. */
+static double room_of_memory(const struct fit *f, double entries, double cap)
+{
+    double room = curve_above_0(f->capacity - f->fixed) / f->mean;
+    return 2 * entries < (room < cap ? room : cap) ? room : room * f->share;
+}
+
 static bool measure(struct l1 *l1, struct fit *ret)
 {
     struct l1_gauges g;
@@ -57,7 +66,7 @@ static bool measure(struct l1 *l1, struct fit *ret)
     ret->capacity = (double)l1_limit(&l1->target_bytes);
     ret->most = 8 * ret->capacity;
     if (l1->shard_entries_max) {
-        ret->most = curve_above_0(ret->capacity - ret->fixed) * ret->share / ret->mean;
+        ret->most = room_of_memory(ret, (double)g.entries, curve_cap(l1));
         ret->fixed = 0;
         ret->mean = ret->share = 1;
         ret->capacity = curve_cap(l1);
@@ -146,6 +155,7 @@ static void fit_point(const struct l1 *l1, struct curve *c, uint32_t i, const st
         p->mini[way].lfu.capacity = (uint64_t)(capacity / p->sample);
     p->entries = entries / p->sample;
     p->few = p->entries < ENTRIES_FEW;
+    p->limited = l1->shard_entries_max && capacity >= f->most;
 }
 
 static void halve(struct curve_point *p)
@@ -254,19 +264,34 @@ static void forget_short_locked(struct l1 *l1, struct curve *c) REQUIRES(c->lock
     atomic_store_explicit(&l1->short_of_room, false, memory_order_relaxed);
 }
 
-/* Begin to tell of other caps than so far, if the cap has changed: nothing that was counted is of
- * these. What mini caches hold is as good as what the cache holds. A cap takes its time to come
- * down, and what is counted until then is of none of them. */
-static void follow_cap_locked(struct l1 *l1, struct curve *c) REQUIRES(c->lock)
+/* Whether l1.memory is the cap, or limits one of those by count. */
+static bool memory_limits(const struct l1 *l1, const struct curve *c, const struct fit *f)
 {
-    double before = c->cap, cap = curve_cap(l1);
+    uint32_t largest = L1_CURVE_POINTS - 1;
+    return !l1->shard_entries_max || c->points[largest].limited ||
+           f->capacity * curve_sizes[largest] > f->most;
+}
+
+/* Begin to tell of other caps than so far, if the cap has changed, or l1.memory that limits it:
+ * nothing that was counted is of these. What mini caches hold is as good as what the cache holds. A
+ * cap takes its time to come down, and what is counted until then is of none of them. */
+static void follow_cap_locked(struct l1 *l1, struct curve *c, const struct fit *f)
+    REQUIRES(c->lock)
+{
+    double before = c->cap, cap = curve_cap(l1), memory = (double)cap_goal(l1);
     bool changed = !curve_is_about(cap, before);
+    bool limits = memory_limits(l1, c, f);
+    bool moved = limits && !curve_is_about(memory, c->memory);
+    bool sinks = limits && (double)l1_limit(&l1->cap_bytes) > memory * (1 + CURVE_CAP_SLACK);
+    if (changed || moved || !limits)
+        c->memory = memory;
     if (changed) {
         curve_hold_locked(c);
         c->cap = cap;
         curve_move_told(c, before);
-    } else if (l1->shard_entries_max ||
-               (double)l1_limit(&l1->cap_bytes) <= cap * (1 + CURVE_CAP_SLACK)) {
+    } else if (moved) { /* as many values are another cache */
+        curve_forget_told(c);
+    } else if (!sinks) {
         return;
     }
     forget_short_locked(l1, c);
@@ -323,7 +348,7 @@ uint64_t l1_curve_keep(struct l1 *l1)
     if (curve_is_on(l1)) { /* else it was turned off meanwhile, and the marks are to stay few */
         note_time(c, clock_now_ns(l1->env->clock));
         pause_ns = curve_drain_locked(l1, c);
-        follow_cap_locked(l1, c);
+        follow_cap_locked(l1, c, &fit);
         note_short_locked(l1, c);
         settle_locked(c);
         curve_note_enough_locked(c);
@@ -351,7 +376,7 @@ static void forget_all_locked(struct l1 *l1, struct curve *c) REQUIRES(c->lock)
     for (uint32_t space = 0; space < c->space_count; space++)
         c->spaces[space] = (struct curve_space){0};
     c->last_ns = c->rate_ns = 0;
-    c->rate = c->rate_lately = c->rate_reads = c->cap = 0;
+    c->rate = c->rate_lately = c->rate_reads = c->cap = c->memory = 0;
     c->walks = 0;
     forget_points(c);
     forget_measured(c, L1_CURVE_SINCE_BEGUN);

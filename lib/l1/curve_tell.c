@@ -90,7 +90,7 @@ static double rate_promised(const struct curve *c)
 
 static struct l1_curve_point tell_point(struct l1 *l1, const struct curve *c, uint32_t i)
 {
-    const struct curve_point *p = &c->points[i];
+    const struct curve_point *p = &c->points[curve_same_as(c, i)];
     bool enough = curve_has_enough(c, i);
     const struct curve_figure *told = curve_told_at(&c->told, (int)i);
     struct curve_figure figure = enough ? curve_figure_of(c, i)
@@ -105,7 +105,7 @@ static struct l1_curve_point tell_point(struct l1 *l1, const struct curve *c, ui
         .enough = enough || (told && !p->few),
         .few = p->few,
         .possible = is_possible(l1, curve_sizes[i]),
-        .lacks = p->sample ? lacks_reads(c, i) : 0,
+        .lacks = p->sample ? lacks_reads(c, curve_same_as(c, i)) : 0,
         .age_ns = enough || !told ? 0 : c->last_ns - told->ns,
     };
 }

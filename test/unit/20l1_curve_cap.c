@@ -286,6 +286,121 @@ TEST(values_for_which_memory_has_no_room_are_not_promised)
     cache_close(&w.c);
 }
 
+/* Whether points tell the same, or nothing. */
+static bool tell_alike(const struct l1_curve *c, uint32_t from, uint32_t to)
+{
+    const struct l1_curve_point *a = &c->points[from], *b = &c->points[to];
+    bool alike = a->ratio >= b->ratio && a->ratio <= b->ratio && a->error >= b->error &&
+                 a->error <= b->error && a->enough == b->enough;
+    if (!alike)
+        check_note("%.2f: %.3f +- %.3f, %.2f: %.3f +- %.3f", a->size, a->ratio, a->error, b->size,
+                   b->ratio, b->error);
+    return alike;
+}
+
+/* Ask for values of 1,000 bytes. */
+static void ask_on(struct world *w, unsigned requests)
+{
+    for (unsigned i = 0; i < requests; i++)
+        ask_one(w, trace[w->reads % REQUESTS], 1000);
+    end_second(w);
+}
+
+static void open_values(struct world *w, enum nigh_policy policy, uint64_t values)
+{
+    *w = (struct world){.state = check_seed()};
+    open_small(&w->c, policy, values, true);
+}
+
+/* Caps by count for which l1.memory has no room are one and the same cache, whichever of two mini
+ * caches leads, and however much "now" is off: where the present one is among them, and where only
+ * larger ones are. */
+static void check_limited(enum nigh_policy policy, uint64_t values)
+{
+    struct world w;
+    unsigned told = 0;
+    open_values(&w, policy, values);
+    uint32_t first = values > 5000 ? CURVE_NOW : CURVE_NOW + 1;
+    while (w.second < 60) {
+        ask_on(&w, 1000);
+        w.c.l1->curve.points[L1_CURVE_POINTS - 1].way =
+            policy == NIGH_POLICY_LFU ? w.second % 2 : CURVE_AS_NOW;
+        REQUIRE(l1_curve_read(w.c.l1, &w.curve));
+        for (uint32_t i = first + 1; i < L1_CURVE_POINTS && w.second > 30; i++)
+            CHECK(tell_alike(&w.curve, first, i));
+        told += tells(&w, L1_CURVE_POINTS - 1);
+    }
+    CHECK_GT(told, 10);
+    CHECK(w.c.l1->curve.short_of_room);
+    cache_close(&w.c);
+}
+
+TEST(equal_caps_are_told_alike)
+{
+    make_trace();
+    check_limited(NIGH_POLICY_LFU, 10000);
+    check_limited(NIGH_POLICY_LRU, 10000);
+    check_limited(NIGH_POLICY_LFU, 2500);
+    check_limited(NIGH_POLICY_LRU, 2500);
+}
+
+/* What was told of so many values was told of what l1.memory had room for. */
+TEST(by_count_another_memory_is_another_cap_where_it_has_no_room)
+{
+    struct world w;
+    make_trace();
+    open_values(&w, NIGH_POLICY_LRU, 10000);
+    while (w.second < 60)
+        ask_on(&w, 1000);
+    CHECK(tells(&w, CURVE_NOW + 1) && tells(&w, 0) && more_at(&w, CURVE_NOW + 1) < 0.001);
+    REQUIRE_EQ(l1_set_memory(w.c.l1, 16 * CAP, 0), 0);
+    end_second(&w);
+    for (uint32_t i = 0; i < L1_CURVE_POINTS; i++)
+        CHECK(!tells(&w, i));
+    CHECK(!w.c.l1->curve.short_of_room && w.curve.reads <= 0);
+    while (w.second < 160)
+        ask_on(&w, 6000);
+    CHECK(tells(&w, CURVE_NOW + 1) && more_at(&w, CURVE_NOW + 1) > 0.01);
+    cache_close(&w.c);
+}
+
+TEST(by_count_another_memory_is_nothing_new_where_it_has_room)
+{
+    struct world w;
+    make_trace();
+    open_values(&w, NIGH_POLICY_LRU, 400);
+    while (w.second < 30)
+        ask_on(&w, 1000);
+    double reads = w.curve.reads;
+    CHECK(tells(&w, CURVE_NOW + 1));
+    REQUIRE_EQ(l1_set_memory(w.c.l1, 2 * CAP, 0), 0);
+    end_second(&w);
+    CHECK(tells(&w, CURVE_NOW + 1) && w.curve.points[CURVE_NOW + 1].age_ns == 0);
+    CHECK(w.curve.reads >= reads);
+    cache_close(&w.c);
+}
+
+/* Of a few values tables take the larger part. L1 is far from full, and so is its mini cache, when
+ * many come before it is fitted anew. */
+TEST(of_a_few_values_it_is_not_told_for_how_many_there_is_room)
+{
+    struct world w = {.state = check_seed()};
+    fake_env_init(&w.c.fake, check_seed());
+    struct l1_config config = cache_config(&w.c, CAP, 16);
+    config.entries = 3000;
+    cache_open_config(&w.c, config);
+    l1_curve_set(w.c.l1, true);
+    for (unsigned i = 0; i < 2200; i++) {
+        ask_one(&w, i, 1000);
+        if (i == 80)
+            end_second(&w);
+    }
+    end_second(&w);
+    CHECK(!w.c.l1->curve.points[CURVE_NOW].warm);
+    CHECK_EQ(stats_read(&w.c.stats, STATS_L1_EVICT), 0);
+    cache_close(&w.c);
+}
+
 /* ---- what is promised ---- */
 
 /* The marks change in the turn in which the cap does: the first reads that are counted then are
