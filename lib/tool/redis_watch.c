@@ -75,16 +75,16 @@ static char *put_name(char *to, const char *name, size_t len)
     return to;
 }
 
-/* Writes "14:03:07.123 node 41a0 key users \"user:1\"". */
+/* Writes "14:03:07.123Z node 41a0 key users \"user:1\"": in UTC, as logs and explanations are. */
 static size_t put_change(char *line, const struct nigh_change *c)
 {
     static const char *const kinds[] = {"", "key", "tag", "space", "all"};
     struct timespec t;
-    struct tm local;
+    struct tm utc;
     clock_gettime(CLOCK_REALTIME, &t);
-    localtime_r(&t.tv_sec, &local);
-    char *to = line + strftime(line, 16, "%H:%M:%S", &local);
-    to += sprintf(to, ".%03ld node %04x %s%s", t.tv_nsec / 1000000, (unsigned)(c->node >> 48),
+    gmtime_r(&t.tv_sec, &utc);
+    char *to = line + strftime(line, 16, "%H:%M:%S", &utc);
+    to += sprintf(to, ".%03ldZ node %04x %s%s", t.tv_nsec / 1000000, (unsigned)(c->node >> 48),
                   c->soft ? "soft " : "", kinds[c->kind]);
     to = put_name(stpcpy(to, c->space_len > 0 ? " " : ""), c->space, c->space_len);
     to = put_name(stpcpy(to, c->name_len > 0 ? " \"" : ""), c->name, c->name_len);

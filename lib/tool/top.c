@@ -326,9 +326,9 @@ static void show_who(struct screen *s)
     char when[16], who[64], up[40] = "";
     double up_ns = 1e6 * lowest(s, "gauges", "uptime_ms", NULL);
     time_t t = time(NULL);
-    struct tm local;
-    localtime_r(&t, &local);
-    strftime(when, sizeof(when), "%H:%M:%S", &local);
+    struct tm utc;
+    gmtime_r(&t, &utc);
+    strftime(when, sizeof(when), "%H:%M:%S UTC", &utc); /* as logs and explanations are */
     snprintf(who, sizeof(who), "%zu of %zu processes", s->second.now.count, s->args.socket_count);
     if (up_ns > 0)
         snprintf(up, sizeof(up), ", %s %s", s->second.now.count > 1 ? "youngest up for" : "up for",

@@ -50,8 +50,11 @@ TEST(a_process_is_asked_and_told)
     CHECK(tool_says("{"));
     CHECK_EQ(tool_run("send -S %s help", p.path), 0);
     CHECK(tool_says("invalidate key SPACE KEY..."));
+    setenv("TZ", "LOCAL-5:30", 1);
     CHECK_EQ(tool_run("top --once -S %s", p.path), 0);
-    CHECK(tool_says("nigh top   process ") && tool_says(", up for "));
+    unsetenv("TZ");
+    CHECK(tool_says("nigh top   process ") && tool_says(", up for ") && tool_says(" UTC\n"));
+    CHECK(tool_is_now(strstr(tool_out, " UTC") ? strstr(tool_out, " UTC") - 8 : NULL));
     CHECK(tool_says("\nhealth   ok: L1 alone, without redis.uri\nmemory   "));
     CHECK(tool_says(w.space->name));
     world_close(&w);

@@ -330,9 +330,12 @@ TEST(what_is_watched_moves_no_terminal_and_can_be_pasted)
                              .key = "\xc3\xa4 \xff \xc2\x9b[2J \x9b \xe2\x82\xac \xed\xa0\x80 "
                                     "\xf8\x90\x80\x80 \xc3\"\\\x7f\xe2\x82"};
     snprintf(uri, sizeof(uri), "%s", server.uri);
+    setenv("TZ", "LOCAL-5:30", 1); /* its lines are beside those of logs, which are in UTC */
     program_start(&p, argv, "");
+    unsetenv("TZ");
     REQUIRE_EQ(pthread_create(&c.thread, NULL, tool_change, &c), 0);
     program_first_line(&p, line, sizeof(line));
+    CHECK(tool_is_now(line) && strstr(line, "Z node "));
     atomic_store(&c.ends, true);
     pthread_join(c.thread, NULL);
     const char *key = strchr(line, '"');

@@ -14,6 +14,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include "support/dial.h"
 #include "support/origin.h"
@@ -45,6 +46,18 @@ static inline bool tool_says(const char *text)
     if (!found)
         check_note("it says: %.300s", tool_out);
     return found;
+}
+
+/* Whether a time of day that the program has told is that of now in UTC, within five minutes. */
+static inline bool tool_is_now(const char *text)
+{
+    int hours = 0, minutes = 0, seconds = 0;
+    bool read = text && sscanf(text, "%2d:%2d:%2d", &hours, &minutes, &seconds) == 3;
+    long day = 86400, past = (time(NULL) - (hours * 3600L + minutes * 60 + seconds)) % day;
+    bool now = read && (past < 300 || past > day - 300);
+    if (!now)
+        check_note("it says: %.100s", text ? text : "nothing");
+    return now;
 }
 
 /* ---- a process with a socket ---- */
