@@ -52,6 +52,10 @@ extern "C" {
  * fills L1 alone, which answers 0.) In a space whose values stay out of Redis a put without a
  * ticket keeps nothing in the background: the old value is deleted.
  *
+ * A value that is put before the cache has heard from Redis for the first time (milliseconds after
+ * nigh_open(); nigh_health() is NIGH_FRESH from then on) is in this node's L1 alone: what Redis has
+ * of it names no time, and counts as too old. A program that opens, puts and closes waits for that.
+ *
  * @param value  not NULL; for an empty value any pointer, and len 0
  * @param len    0 .. NIGH_VALUE_MAX
  * @param call   NULL or options: miss, version, tags, lifetimes, deadline, NIGH_BACKGROUND
