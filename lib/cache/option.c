@@ -49,6 +49,19 @@ void option_default_text(const struct option *o, char *text, size_t size)
     format(o, o->otherwise, text, size);
 }
 
+#define BY_DEFAULT "by default "
+
+/* Says what holds where nothing was said, as the table does. */
+static void show_unsaid(const struct option *o, struct text *w)
+{
+    const char *said = strstr(o->why, BY_DEFAULT);
+    size_t len = said ? strcspn(said, ";") : 0;
+    if (said && strcmp(said, BY_DEFAULT "none") != 0)
+        text_add(w, "%.*s", (int)len, said);
+    else
+        text_add(w, o->type == OPTION_STRING || said ? "none" : "0");
+}
+
 void option_show(const struct option *o, const struct nigh_options *s, struct text *w)
 {
     const void *field = (const char *)s + o->offset;
@@ -56,11 +69,19 @@ void option_show(const struct option *o, const struct nigh_options *s, struct te
     char text[64];
     if (o->type == OPTION_STRING) {
         const char *string = *(const char *const *)field;
-        text_add(w, "%s", string && *string ? string : "-");
+        if (string && *string)
+            text_add(w, "%s", string);
+        else
+            show_unsaid(o, w);
         return;
     }
     memcpy(&value, field, option_is_64(o) ? sizeof(uint64_t) : sizeof(uint32_t));
-    format(o, value ? value : o->otherwise, text, sizeof(text));
+    value = value ? value : o->otherwise;
+    if (value == 0 && !option_may_be_none(o)) {
+        show_unsaid(o, w);
+        return;
+    }
+    format(o, value, text, sizeof(text));
     text_add(w, "%s", text);
 }
 

@@ -64,7 +64,8 @@ int option_out_of_range(const struct option *o, const char *text);
 /* Returns the length of a text without the blanks at its end. */
 size_t option_trimmed(const char *text);
 
-/* Show its value, whole; "-": nothing was said, and what that means the table explains. */
+/* Show its value, whole. Where nothing was said: what that means, as the table has it ("by default
+ * the system's"), or "none". */
 void option_show(const struct option *o, const struct nigh_options *s, struct text *w);
 
 /* Write default and range for the printed table: 24 and 64 bytes are enough. */

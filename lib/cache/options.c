@@ -164,7 +164,7 @@ static const struct option options[] = {
      "keys that nigh_hot() tells of each space: hit, missed, changed most; 2.5 KiB each, not in "
      "l1.memory"},
     {"space.schema", STRING(space.schema), UNIT_NONE, 0, 0, 0, NULL,
-     "version of the values' format (\"1\"), part of every Redis key"},
+     "version of the values' format, part of every Redis key; by default 1"},
     {"space.soft_ttl", U32(space.soft_ttl_ms), UNIT_MS, 1, TTL_MAX_MS,
      NIGH_DEFAULT_SOFT_TTL_MS, NULL,
      "time for which a value is fresh: the backstop for a writer that dies before it tells"},

@@ -61,7 +61,8 @@ int redis_take_conf(const struct tool_args *args, struct nigh_options *o)
 }
 
 /* Asks a process for an option. Returns 0 and the value, to be freed, NULL: it has none; or a
- * status. A process of another version may not know all options: such a one is left out. */
+ * status. A process of another version may not know all options: such a one is left out; and what
+ * has not been said it may show as a dash. */
 static int ask_option(const struct tool_args *args, const char *name, char **ret)
 {
     char line[80];
@@ -73,7 +74,8 @@ static int ask_option(const struct tool_args *args, const char *name, char **ret
     if (line_is_error(value))
         fprintf(stderr, "nigh: note: %s: no %s: %s\n", args->sockets[0], name,
                 value + strlen("error: "));
-    bool none = line_is_error(value) || strcmp(value, "-") == 0;
+    bool none = line_is_error(value) || strcmp(value, "none") == 0 || strcmp(value, "-") == 0 ||
+                strncmp(value, "by default ", 11) == 0;
     *ret = none ? NULL : value;
     if (none)
         free(value);

@@ -312,7 +312,7 @@ TEST(all_that_stats_lists_can_be_got)
         CHECK_GT(get_all(&p, report, spaces, ""), 100);
         CHECK_GT(get_all(&p, own, report + strlen(report), "s"), 80);
     }
-    CHECK_STR(ask(&p, "get redis_outage\n"), "-\n\n");
+    CHECK_STR(ask(&p, "get redis_outage\n"), "none\n\n");
     CHECK(!strstr(ask(&p, "health\n"), "\nhint: "));
     fetch_many(&w, 0, 420); /* from a loader that has it at hand */
     CHECK_STR(ask(&p, "get s loader_cheaper\n"), "1\n\n");
@@ -498,7 +498,13 @@ TEST(a_password_is_not_shown)
     CHECK(!strstr(ask(&p, "set redis.uri redis://:secret@h\n"), "secret"));
     CHECK_STR(ask(&p, "get redis.prefix\n"), "nigh\n\n");
     CHECK(!strstr(ask(&p, "options\n"), "(default: -)"));
-    CHECK_STR(ask(&p, "get trace.file\n"), "-\n\n");
+    CHECK_STR(ask(&p, "get trace.file\n"), "by default nowhere\n\n");
+    CHECK_STR(ask(&p, "get redis.tls_cert\n"), "none\n\n");
+    CHECK_STR(ask(&p, "get redis.sentinel_password_file\n"), "none\n\n");
+    CHECK_STR(ask(&p, "get l1.entries\n"), "none\n\n");
+    CHECK_STR(ask(&p, "get l1.limbo\n"), "by default 1/16 of l1.memory, part of it\n\n");
+    CHECK_STR(ask(&p, "get coherence.guest\n"), "0\n\n");
+    CHECK(!strstr(ask(&p, "options\n"), " -\n") && !strstr(ask(&p, "options\n"), " - ("));
     CHECK(says(&p, "get control.socket\n", p.path));
     close_all(&w, &p);
 }

@@ -365,7 +365,7 @@ static bool write_problem(const struct gauges_problem *p, const char *name, stru
         if (strcmp(name + len, parts[i].name) != 0)
             continue;
         if (parts[i].text)
-            text_add(w, "%s", parts[i].text[0] ? parts[i].text : "-");
+            text_add(w, "%s", parts[i].text[0] ? parts[i].text : "none");
         else
             text_add(w, "%" PRIu64, parts[i].ms);
         return true;
@@ -386,13 +386,13 @@ bool gauges_write_word(struct nigh *cache, const char *name, struct text *w)
     if (cache->coherence)
         coherence_past_read(cache->coherence, &past);
     if (strcmp(name, "doubt_reason") == 0)
-        text_add(w, "%s", past.doubt.why[0] ? past.doubt.why : "-");
+        text_add(w, "%s", past.doubt.why[0] ? past.doubt.why : "none");
     else if (strcmp(name, "resync_reason") == 0)
-        text_add(w, "%s", past.resync.why ? past.resync.why : "-");
+        text_add(w, "%s", past.resync.why ? past.resync.why : "none");
     else if (strcmp(name, "pid") == 0)
         text_add(w, "%d", (int)getpid());
     else if (strcmp(name, "node") == 0)
-        text_add(w, "%s", names.node[0] ? names.node : "-");
+        text_add(w, "%s", names.node[0] ? names.node : "none");
     else if (strcmp(name, "redis_evicts") == 0)
         text_add(w, "%s", names.evicts);
     else
