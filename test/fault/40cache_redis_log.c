@@ -9,52 +9,29 @@
 #include <unistd.h>
 
 #include "base/base.h"
+#include "support/ear.h"
 #include "support/fake_redis.h"
 #include "support/peer.h"
 
 /* ---- what was said ---- */
 
-#define SAID_MAX 200
-
-struct ear {
-    pthread_mutex_t lock;
-    unsigned count;
-    char said[SAID_MAX][300];
+/* A hook that may block. */
+static struct {
     _Atomic bool blocked, inside;
-};
+} hook;
 
-static struct ear ear;
-
-static void hear(void *arg, enum nigh_log_level level, const char *message)
+static void hear_or_block(void *arg, enum nigh_log_level level, const char *message)
 {
-    struct ear *e = arg;
-    if (level <= NIGH_LOG_WARN) {
-        pthread_mutex_lock(&e->lock);
-        if (e->count < SAID_MAX)
-            snprintf(e->said[e->count++], sizeof(e->said[0]), "%s", message);
-        pthread_mutex_unlock(&e->lock);
-    }
-    atomic_store(&e->inside, true);
-    while (atomic_load(&e->blocked))
+    hear(arg, level, message);
+    atomic_store(&hook.inside, true);
+    while (atomic_load(&hook.blocked))
         check_pause();
-    atomic_store(&e->inside, false);
-}
-
-/* How many warnings begin with `start` and have `part` in them. */
-static unsigned said(const char *start, const char *part)
-{
-    unsigned count = 0;
-    pthread_mutex_lock(&ear.lock);
-    for (unsigned i = 0; i < ear.count; i++)
-        count += strncmp(ear.said[i], start, strlen(start)) == 0 && strstr(ear.said[i], part);
-    pthread_mutex_unlock(&ear.lock);
-    return count;
+    atomic_store(&hook.inside, false);
 }
 
 static void ear_open(void)
 {
-    pthread_mutex_init(&ear.lock, NULL);
-    ear.count = 0;
+    forget_said();
     uint64_t now_ms = check_now_ms(); /* what the case before has said may be said again */
     while (check_now_ms() - now_ms < 1100)
         check_pause();
@@ -63,14 +40,13 @@ static void ear_open(void)
 static void print_said(void)
 {
     pthread_mutex_lock(&ear.lock);
-    for (unsigned i = 0; i < ear.count; i++)
-        check_note("%s", ear.said[i]);
+    check_note("%s", ear.said);
     pthread_mutex_unlock(&ear.lock);
 }
 
 #define CHECK_SAID(start, part)                                                                    \
     do {                                                                                           \
-        if (!CHECK_WITHIN(WORLD_PATIENCE_MS, said((start), (part)) > 0))                           \
+        if (!CHECK_WITHIN(WORLD_PATIENCE_MS, said_with((start), (part)) > 0))                      \
             print_said();                                                                          \
     } while (0)
 
@@ -79,7 +55,7 @@ static void print_said(void)
 
 static void open_at(struct world *w, const char *uri)
 {
-    peer_begin(w, &(struct peer){.uri = uri, .log = hear, .log_arg = &ear}, NULL);
+    peer_begin(w, &(struct peer){.uri = uri, .log = hear_or_block}, NULL);
 }
 
 /* Says whether the stats, as JSON, tell of this trouble. */
@@ -125,12 +101,12 @@ TEST(each_reason_of_an_outage_is_said_once)
     CHECK_WITHIN(WORLD_PATIENCE_MS, peer_is_ready(&w));
     CHECK(json_says(&w, "\"redis_problem\": \"\", \"redis_problem_ms\": 0"));
     CHECK(json_says(&w, "\"listener_problem\": \"\", \"listener_problem_ms\": 0"));
-    CHECK_EQ(said(DATA, "WRONGPASS"), 1);
+    CHECK_EQ(said_with(DATA, "WRONGPASS"), 1);
 
     run(&server, "ACL SETUSER app <old"); /* while it is connected, and then it is not */
     run(&server, "CLIENT KILL USER app");
-    CHECK_WITHIN(WORLD_PATIENCE_MS, said(DATA, "AUTH: WRONGPASS ") == 2);
-    CHECK_LE(said(DATA, ""), 8);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, said_with(DATA, "AUTH: WRONGPASS ") == 2);
+    CHECK_LE(said_with(DATA, ""), 8);
     world_close(&w);
     redis_stop(&server);
 }
@@ -211,7 +187,7 @@ TEST(a_user_with_other_keys_is_told_so_once)
     run(&server, "ACL SETUSER app allkeys");
     CHECK_WITHIN(WORLD_PATIENCE_MS, json_says(&w, "\"redis_problem\": \"\""));
     CHECK_WITHIN(WORLD_PATIENCE_MS, peer_is_ready(&w));
-    CHECK_EQ(said(DATA, "refuses a request: NOPERM"), 1);
+    CHECK_EQ(said_with(DATA, "refuses a request: NOPERM"), 1);
     world_close(&w);
     redis_stop(&server);
 }
@@ -233,7 +209,7 @@ TEST(a_listener_that_may_not_subscribe_says_so)
     run(&server, "ACL SETUSER app +subscribe");
     CHECK_WITHIN(WORLD_PATIENCE_MS, peer_is_ready(&w));
     CHECK(json_says(&w, "\"listener_problem\": \"\""));
-    CHECK_EQ(said(LISTENER, "NOPERM"), 1);
+    CHECK_EQ(said_with(LISTENER, "NOPERM"), 1);
     world_close(&w);
     redis_stop(&server);
 }
@@ -264,12 +240,12 @@ static void advised(char *policy, char *memory, const char *advice)
     ear_open();
     open_at(&w, server.uri);
     CHECK_WITHIN(WORLD_PATIENCE_MS, peer_is_ready(&w));
-    CHECK_WITHIN(WORLD_PATIENCE_MS, *advice == 0 || said(DATA, advice) == 1);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, *advice == 0 || said_with(DATA, advice) == 1);
     run(&server, "CLIENT KILL TYPE normal");
     CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&w, "l2_connect") >= 2);
     CHECK_WITHIN(WORLD_PATIENCE_MS, peer_is_ready(&w));
     world_close(&w); /* all is said then */
-    CHECK_EQ(said(DATA, *advice ? advice : "maxmemory"), *advice != 0);
+    CHECK_EQ(said_with(DATA, *advice ? advice : "maxmemory"), *advice != 0);
     redis_stop(&server);
 }
 
@@ -328,7 +304,7 @@ TEST(the_words_of_a_server_are_told_without_what_is_of_no_use)
     ear_open();
     open_at(&w, server.uri);
     CHECK_SAID(DATA, "NOREPLICAS Not enough good replicas to write");
-    CHECK_EQ(said(DATA, "script"), 0);
+    CHECK_EQ(said_with(DATA, "script"), 0);
     world_close(&w);
     redis_stop(&server);
 }
@@ -360,7 +336,7 @@ static void well(unsigned nodes)
     }
     for (unsigned i = 0; i < nodes; i++)
         world_close(&w[i]);
-    if (!CHECK_EQ(ear.count, 0))
+    if (!CHECK_EQ(said_with("", ""), 0))
         print_said();
     redis_stop(&server);
 }
@@ -386,11 +362,10 @@ TEST(a_node_with_other_group_slots_said_so_and_believed_nothing)
     CHECK_WITHIN(WORLD_PATIENCE_MS, peer_sees_row(&first, &first.origin, "k"));
     struct nigh_options o = patient_options(&server);
     o.group_slots *= 2;
-    o.log = hear;
-    o.log_arg = &ear;
+    o.log = hear_or_block;
     origin_init(&other.origin);
     world_open_with(&other, &o, NULL, &other.origin);
-    CHECK_WITHIN(WORLD_PATIENCE_MS, said("coherence.group_slots is 4096 here but 2048", "") > 0);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, said("coherence.group_slots is 4096 here but 2048") > 0);
     CHECK_GE(world_count(&other, "group_slots_differ"), 1);
     CHECK_NE(nigh_health(other.cache), NIGH_FRESH);
     CHECK_EQ(world_count(&other, "trusted"), 0);
@@ -418,9 +393,9 @@ TEST(a_hook_that_blocked_made_calls_miss_their_deadlines)
     ear_open();
     open_at(&w, server.uri);
     CHECK_WITHIN(WORLD_PATIENCE_MS, peer_is_ready(&w));
-    atomic_store(&ear.blocked, true);
+    atomic_store(&hook.blocked, true);
     redis_kill(&server);
-    CHECK_WITHIN(WORLD_PATIENCE_MS, atomic_load(&ear.inside));
+    CHECK_WITHIN(WORLD_PATIENCE_MS, atomic_load(&hook.inside));
     for (int i = 0; i < 20; i++) {
         char key[16];
         struct nigh_call call = NIGH_CALL_INIT;
@@ -431,8 +406,8 @@ TEST(a_hook_that_blocked_made_calls_miss_their_deadlines)
     }
     redis_restart(&server, REDIS_EMPTY);
     CHECK_WITHIN(WORLD_PATIENCE_MS, nigh_health(w.cache) == NIGH_FRESH);
-    CHECK(atomic_load(&ear.inside)); /* all that while */
-    atomic_store(&ear.blocked, false);
+    CHECK(atomic_load(&hook.inside)); /* all that while */
+    atomic_store(&hook.blocked, false);
     world_close(&w);
     redis_stop(&server);
 }

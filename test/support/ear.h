@@ -46,6 +46,20 @@ static inline unsigned said(const char *text)
     return count;
 }
 
+/* Returns how many begin with `start`, and have `part` in them. */
+static inline unsigned said_with(const char *start, const char *part)
+{
+    char line[4096];
+    unsigned count = 0;
+    pthread_mutex_lock(&ear.lock);
+    for (const char *at = ear.said, *end; (end = strchr(at, '\n')); at = end + 1) {
+        snprintf(line, sizeof(line), "%.*s", (int)(end - at), at);
+        count += strncmp(line, start, strlen(start)) == 0 && strstr(line, part);
+    }
+    pthread_mutex_unlock(&ear.lock);
+    return count;
+}
+
 static inline void forget_said(void)
 {
     pthread_mutex_lock(&ear.lock);
