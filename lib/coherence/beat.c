@@ -233,7 +233,11 @@ static void watch_listener(struct coherence *c, uint64_t sequence, uint64_t hear
 static struct coherence_told told_locked(const struct coherence *c, const struct l2_answer *a)
     REQUIRES(c->state->apply_lock)
 {
+    struct l2_mark mark = l2_mark_read(c->config.l2);
+    if (mark.identity != a->clock.identity)
+        mark.identity = 0;
     return (struct coherence_told){
+        .mark = mark,
         .sequence = a->clock.sequence,
         .asked_ns = c->beat->asked_ns,
         .now_ns = clock_now_ns(c->config.env->clock),

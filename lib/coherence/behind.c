@@ -59,7 +59,8 @@ bool coherence_behind_told(struct coherence_behind *b, const struct coherence_to
         return settle(b, told->now_ns, ret_ns);
     if (same && COHERENCE_LISTENING(told->listens))
         return false; /* the channel will bring it */
-    b->owed_ns = before.asked_ns;
+    bool begun = told->mark.identity && told->mark.sequence <= before.told;
+    b->owed_ns = u64_max(before.asked_ns, begun ? told->mark.after_ns : 0);
     settle(b, told->now_ns, ret_ns);
     b->most_ns = u64_max(b->most_ns, *ret_ns);
     return true;

@@ -11,8 +11,9 @@
  *   brought after it               that, and the time until then
  *   subscribed anew before that    that, and the time until then: it was at least so much
  *   no channel since the beat      the time since that beat was sent: this one brings what is new,
- *   before this one                which has waited no longer than that: a bound, which the other
- *                                  samples are not
+ *   before this one                which has waited no longer; or since the connection was begun,
+ *                                  if the clock stood then where that beat had told: a bound,
+ *                                  which the other samples are not
  *
  * What the channel brings between two beats gives no sample, and of what a beat tells of only the
  * rest of its way is seen: where the channel lags and changes are rare, the middle of the histogram
@@ -44,6 +45,7 @@ struct coherence_told {
     uint64_t now_ns;
     uint64_t heard;    /* highest position that the channel has brought */
     uint32_t listens;  /* the listener's count */
+    struct l2_mark mark; /* of the connection that answers; identity 0: it is not of this clock */
 };
 
 /* Begin with a clock that is followed now, as a resync told it. */

@@ -330,6 +330,7 @@ struct coherence_past {
         char why[COHERENCE_WHY_BYTES]; /* "": trust has never been lost, or never came back */
         uint64_t ago_ms;               /* since it is back */
         uint64_t lasted_ms;
+        uint64_t heard_ms; /* what came meanwhile Redis had had for so long, at most; 0: nothing */
         bool stale; /* a resync has ended it: all that was stored turned stale. Else L1 kept it */
     } doubt;
     struct {

@@ -74,6 +74,8 @@ void past_trusted(struct coherence *c, uint64_t away_ns)
     memcpy(p->of.doubt.why, why, sizeof(why));
     p->of.doubt.ago_ms = now_ms(c);
     p->of.doubt.lasted_ms = away_ms;
+    p->of.doubt.heard_ms = p->heard_ms;
+    p->heard_ms = 0;
     p->of.doubt.stale = p->resynced;
     pthread_mutex_unlock(&p->lock);
 }
@@ -104,20 +106,30 @@ void past_delivered(struct coherence *c, const struct coherence_delivery *d)
 #define LATE_APART_MS 10000u
 
 /* Returns for how long Redis may have had what is heard of now: it came after the last beat that
- * vouched for all that was before it. */
-static uint64_t unheard_ms(const struct coherence *c)
+ * vouched for all that was before it; and after the connection was begun, if the clock stood before
+ * it then. */
+static uint64_t unheard_ms(const struct coherence *c, const struct coherence_message *m)
 {
     uint64_t now_ns = clock_coarse_ns(c->config.env->clock);
     uint64_t until_ns = atomic_load_explicit(&c->trust->trusted_until, memory_order_relaxed);
-    uint64_t after_ns = now_ns + c->config.trust_ms * NS_PER_MS;
-    return until_ns ? (after_ns - u64_min(after_ns, until_ns)) / NS_PER_MS : 0;
+    uint64_t after_ns = until_ns - u64_min(until_ns, c->config.trust_ms * NS_PER_MS);
+    struct l2_mark mark = l2_mark_read(c->config.l2);
+    if (mark.identity == m->identity && m->sequence > mark.sequence)
+        after_ns = u64_max(after_ns, mark.after_ns);
+    return until_ns ? (now_ns - u64_min(now_ns, after_ns)) / NS_PER_MS : 0;
+}
+
+static bool in_doubt(const struct coherence *c)
+{
+    uint64_t until_ns = atomic_load_explicit(&c->trust->trusted_until, memory_order_relaxed);
+    return clock_coarse_ns(c->config.env->clock) >= until_ns;
 }
 
 /* Returns how long after its call a change is heard now, at most: what it has waited (which is told
  * rounded down), its way to Redis, and how long it was there. */
-static uint64_t heard_after_ms(const struct coherence *c, uint64_t waited_ms)
+static uint64_t heard_after_ms(uint64_t waited_ms, uint64_t unheard)
 {
-    return waited_ms + 100 + COHERENCE_LATE_MS + unheard_ms(c);
+    return waited_ms + 100 + COHERENCE_LATE_MS + unheard;
 }
 
 /*
@@ -147,16 +159,23 @@ void past_late(struct coherence *c, const struct coherence_message *m)
     struct past *p = c->past;
     struct coherence_late *l = &p->of.late;
     uint64_t waited_ms = coherence_call_waited_ms(m->call);
-    if (waited_ms < COHERENCE_LATE_MS)
+    bool late = waited_ms >= COHERENCE_LATE_MS, doubt = in_doubt(c);
+    if (!late && !doubt)
         return;
-    uint64_t now = now_ms(c);
+    uint64_t now = now_ms(c), unheard = unheard_ms(c, m);
     pthread_mutex_lock(&p->lock);
+    if (doubt)
+        p->heard_ms = u64_max(p->heard_ms, unheard);
+    if (!late) {
+        pthread_mutex_unlock(&p->lock);
+        return;
+    }
     uint32_t count = count_once_locked(p, m, waited_ms, now);
     if (now >= l->ago_ms + LATE_APART_MS)
         *l = (struct coherence_late){.since_ms = now};
     l->count += count;
     l->ago_ms = now;
-    l->heard_ms = u64_max(l->heard_ms, heard_after_ms(c, waited_ms));
+    l->heard_ms = u64_max(l->heard_ms, heard_after_ms(waited_ms, unheard));
     if (waited_ms > l->waited_ms) {
         l->waited_ms = waited_ms;
         l->node = m->incarnation;

@@ -38,6 +38,7 @@ struct past {
     char lost_why[COHERENCE_WHY_BYTES]; /* (k) why trust was lost ... */
     uint64_t lost_late_ms;              /* (k) ... so much too late was that noticed; 0: in time */
     bool resynced;                      /* (k) a clock was taken since */
+    uint64_t heard_ms; /* (p) so long Redis had had what came since trust ran out, at most */
 };
 
 void past_init(struct past *p);
@@ -50,7 +51,7 @@ void past_trusted(struct coherence *c, uint64_t away_ns);
 void past_resync(struct coherence *c, const char *why);
 /* Keeper: all are delivered that had waited; its age is not looked at. */
 void past_delivered(struct coherence *c, const struct coherence_delivery *d);
-/* A frame of another node is applied: notes it if its items had waited there. */
+/* A frame of another node is applied: notes it if it comes without trust, or had waited there. */
 void past_late(struct coherence *c, const struct coherence_message *m);
 
 #endif

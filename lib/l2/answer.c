@@ -138,8 +138,7 @@ bool answer_is_to(const struct reply *reply, uint64_t number)
     return reply->type == REPLY_ARRAY && echo.data && get_le64(echo.data) == number;
 }
 
-/* hash(replid, id); 0 is kept for "no clock". */
-static uint64_t clock_identity(const char *replid, const uint8_t *id)
+uint64_t answer_clock_identity(const char *replid, const uint8_t *id)
 {
     uint8_t both[REPLID_BYTES + 8];
     memcpy(both, replid, REPLID_BYTES);
@@ -152,7 +151,7 @@ static uint64_t clock_identity(const char *replid, const uint8_t *id)
  * nodes. */
 static void decode_place(struct l2_clock *clock, const char *replid, const uint8_t *head)
 {
-    clock->identity = clock_identity(replid, head + HEAD_ID);
+    clock->identity = answer_clock_identity(replid, head + HEAD_ID);
     clock->id = get_le64(head + HEAD_ID);
     clock->sequence = get_le64(head + HEAD_SEQ);
     clock->nonce = get_le64(head + HEAD_NONCE);
@@ -262,7 +261,7 @@ int answer_decode_tell(struct answer *answer, const struct reply *reply)
     if (reply->bytes.len != STAMP_BYTES || !answer->replid)
         return NIGH_EREDIS;
     clock->home = hash_bytes(bytes_of(answer->replid, REPLID_BYTES));
-    clock->identity = clock_identity(answer->replid, at + STAMP_ID);
+    clock->identity = answer_clock_identity(answer->replid, at + STAMP_ID);
     clock->id = get_le64(at + STAMP_ID);
     clock->sequence = get_le64(at + STAMP_SEQ);
     clock->nonce = get_le64(at + STAMP_NONCE);

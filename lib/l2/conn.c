@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 
+#include "l2/answer.h"
 #include "l2/command.h"
 #include "l2/info.h"
 #include "l2/needs.h"
@@ -401,7 +402,12 @@ static int learn_role(struct conn *c, const struct reply *reply)
 static int learn_needs(struct conn *c, const struct reply *reply)
 {
     const char **advice = &c->server.advice[ADVICE_ON_COMMANDS];
+    const uint8_t *clock = needs_clock(reply);
     *advice = NULL;
+    if (clock)
+        c->mark = (struct l2_mark){.identity = answer_clock_identity(c->replid, clock),
+                                   .sequence = get_le64(clock + 8),
+                                   .after_ns = c->opened_ns};
     return needs_are_met(reply, c->problem, sizeof(c->problem), advice) ? 0 : NIGH_EOFFLINE;
 }
 
@@ -550,6 +556,7 @@ int conn_open(struct conn *c, struct place *place)
     c->asked = NULL;
     c->refused = false;
     c->limit = 0;
+    c->mark.identity = 0;
     c->opened_ns = c->heard_ns = c->wrote_ns = clock_now_ns(config->env->clock);
     c->place = place_hold(place);
     c->state = CONN_HANDSHAKE;

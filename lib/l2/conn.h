@@ -86,6 +86,7 @@ struct conn {
     bool says_hello;   /* it has answered in RESP3; the next handshakes ask for RESP2 */
     const char *asked; /* behind the handshake: the command whose answer makes it of use, or NULL */
     struct l2_server server; /* last told by the handshake */
+    struct l2_mark mark;     /* the same */
     char words[CONN_WORDS_BYTES];   /* text of the last reply, if it was an error; else "" */
     char problem[L2_PROBLEM_BYTES]; /* why it failed: one line, printable ASCII */
 };

@@ -57,6 +57,7 @@ static void went_up(struct link *link)
     link->online = link->connections;
     memcpy(link->replid, link->conn.replid, sizeof(link->replid));
     link->server = link->conn.server;
+    link->mark = link->conn.mark;
     link->tried = true;
     link->up_due = true;
     pthread_mutex_unlock(&link->lock);

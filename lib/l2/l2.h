@@ -617,6 +617,15 @@ enum l2_work {
     L2_BEATS = 16,
     L2_LOOKS = 32,  /* of people, l2_peek() */
 };
+/* Where the clock stood as the connection for requests was made: what comes behind this position
+ * Redis has executed after this time. Any thread. */
+struct l2_mark {
+    uint64_t identity; /* 0: it was not told */
+    uint64_t sequence;
+    uint64_t after_ns;
+};
+struct l2_mark l2_mark_read(struct l2 *l2);
+
 /* Why there is no connection, or what is wrong although there is one, as a line for people; the
  * listener's has one, too. Any thread. */
 #define L2_PROBLEM_BYTES 200

@@ -107,6 +107,7 @@ struct link {
     uint64_t online;           /* (q) number of the usable connection; 0: none */
     char replid[REPLID_BYTES]; /* (q) last told by that connection */
     struct l2_server server;   /* (q) the same */
+    struct l2_mark mark;       /* (q) the same */
     bool asleep;               /* (q) the I/O thread waits and wants to be woken for a request */
     enum driver driver;        /* (q) but the driver may read it without the lock */
     bool wanted;               /* (q) the I/O thread waits to be given the connection, and woken */

@@ -27,6 +27,7 @@ static const struct need {
     {"RENAME", CLOCK, FOR_OLD},
 };
 
+#define CLOCK_BYTES 16u /* id, position */
 #define HEAD_ARGS 4u /* EVAL, the text, how many keys, the clock */
 _Static_assert(HEAD_ARGS + 2 * ARRAY_COUNT(needs) <= NEEDS_ARGS_MAX, "NEEDS_ARGS_MAX is too low");
 
@@ -70,7 +71,8 @@ static const char *advice_on_old(const char *told)
 bool needs_are_met(const struct reply *reply, char *problem, size_t size, const char **ret_advice)
 {
     char lacks[L2_PROBLEM_BYTES], forbids[L2_PROBLEM_BYTES];
-    if (reply->type != REPLY_STRING || reply->bytes.len != ARRAY_COUNT(needs))
+    if (reply->type != REPLY_STRING ||
+        (reply->bytes.len != ARRAY_COUNT(needs) && !needs_clock(reply)))
         return true;
     const char *told = reply->bytes.data;
     bool some_lack = list(told, '-', lacks, sizeof(lacks));
@@ -85,6 +87,13 @@ bool needs_are_met(const struct reply *reply, char *problem, size_t size, const 
         snprintf(problem + len, size - len, "%sNOPERM for %s, or for our keys and channels",
                  some_lack ? "; " : "", forbids);
     return false;
+}
+
+const uint8_t *needs_clock(const struct reply *reply)
+{
+    const uint8_t *told = reply->bytes.data;
+    bool has = reply->type == REPLY_STRING && reply->bytes.len == ARRAY_COUNT(needs) + CLOCK_BYTES;
+    return has ? told + ARRAY_COUNT(needs) : NULL;
 }
 
 bool needs_lack(const char *problem, const char *command)

@@ -27,6 +27,9 @@ uint32_t needs_question(const struct keys *names, struct bytes args[NEEDS_ARGS_M
  * reason. `*ret_advice`: what the operator should know, if there is anything. A reply that tells
  * nothing will do: some servers cannot tell. */
 bool needs_are_met(const struct reply *reply, char *problem, size_t size, const char **ret_advice);
+/* Takes from such a reply where the clock stood: its id and position, of 8 bytes each. NULL: that
+ * is not told. */
+const uint8_t *needs_clock(const struct reply *reply);
 /* Whether such a reason has this command among those that are missing. */
 bool needs_lack(const char *problem, const char *command);
 

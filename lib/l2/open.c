@@ -345,6 +345,14 @@ void l2_server_read(struct l2 *l2, struct l2_server *ret)
     pthread_mutex_unlock(&l2->home->lock);
 }
 
+struct l2_mark l2_mark_read(struct l2 *l2)
+{
+    pthread_mutex_lock(&l2->home->lock);
+    struct l2_mark mark = l2->home->mark;
+    pthread_mutex_unlock(&l2->home->lock);
+    return mark;
+}
+
 void l2_problem_read(struct l2 *l2, struct l2_problem *ret)
 {
     uint64_t now_ns = clock_now_ns(l2->env->clock);

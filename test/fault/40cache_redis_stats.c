@@ -175,6 +175,24 @@ TEST(the_longest_lag_is_a_bound_if_the_listener_was_away_whatever_comes_then)
     redis_stop(&server);
 }
 
+/* What comes behind it Redis has executed after that time: bounds of lateness count from there. */
+TEST(a_new_connection_knows_where_the_clock_stood)
+{
+    begin();
+    for (int i = 0; i < 3; i++)
+        CHECK_EQ(nigh_invalidate(w.space, "k", 1, NULL), 0);
+    uint64_t before_ns = clock_now_ns(&w.cache->clock);
+    free(redis_command(&server, "CLIENT KILL TYPE normal"));
+    CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&w, "l2_connect") >= 2);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, nigh_invalidate(w.space, "k", 1, NULL) == 0);
+    struct l2_mark mark = l2_mark_read(w.cache->l2);
+    struct coherence_position now = coherence_position(w.cache->coherence);
+    CHECK_EQ(mark.identity, now.identity);
+    CHECK(mark.sequence >= 3 && mark.sequence <= now.sequence);
+    CHECK_GE(mark.after_ns, before_ns);
+    end();
+}
+
 static _Atomic uint64_t ahead_ns;
 
 static uint64_t read_ahead(void *arg)

@@ -66,7 +66,8 @@ TEST(the_question_names_the_clock_and_the_channel)
 /* What Redis 8 has in the place of acl_check_cmd(), for some commands. */
 #define COUNTS_ARGUMENTS                                                                        \
     "local takes = {TIME = {0, 0}, GET = {1, 1}, SETRANGE = {3, 3}, XADD = {4, 99}}\n"           \
-    "local redis = {acl_check_cmd = function(name, ...)\n"                                       \
+    "local pcall_of = redis.pcall\n"                                                            \
+    "local redis = {pcall = pcall_of, acl_check_cmd = function(name, ...)\n"                     \
     "    local range, count = takes[name], select('#', ...)\n"                                   \
     "    if not range then error('ERR Invalid command') end\n"                                   \
     "    if count < range[1] or count > range[2] then error('ERR Wrong number') end\n"           \

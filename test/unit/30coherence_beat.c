@@ -447,6 +447,30 @@ TEST(without_a_listener_changes_are_as_late_as_beats_are_apart)
     world_close(&w);
 }
 
+/* What nobody had told Redis when a new connection was made is no older than that. */
+TEST(after_an_outage_changes_are_as_late_as_since_the_connection)
+{
+    world w;
+    world_open(&w);
+    beat_in(&w, 0);
+    w.channel->config.down(w.c);
+    fake_env_advance(&w.fake, 6 * NS_PER_S);
+    struct coherence_position at = coherence_position(w.c);
+    w.mark = (struct l2_mark){at.identity, at.sequence, w.fake.now_ns};
+    world_other(&w, world_key("a"));
+    world_lose_one(&w);
+    beat_in(&w, 0);
+    CHECK_EQ(lag(&w).count, 1);
+    CHECK_LE(lag(&w).max_ns, 2 * WORLD_BEAT_MS * NS_PER_MS);
+    world_other(&w, world_key("a")); /* the next one was there before another connection */
+    world_lose_one(&w);
+    w.mark.sequence = at.sequence + 2;
+    w.mark.after_ns = w.fake.now_ns + WORLD_BEAT_MS * NS_PER_MS;
+    beat_in(&w, 0);
+    CHECK_GE(lag(&w).max_ns, WORLD_BEAT_MS * NS_PER_MS);
+    world_close(&w);
+}
+
 /* What it owed it will not bring any more. */
 TEST(a_listener_that_is_lost_was_as_late_as_it_was_known)
 {

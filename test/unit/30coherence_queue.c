@@ -819,6 +819,40 @@ static void send_in_vain(world *a)
     coherence_tick(a->c);
 }
 
+static uint64_t heard_ms(world *w)
+{
+    struct coherence_past past;
+    coherence_past_read(w->c, &past);
+    return past.late.heard_ms;
+}
+
+/* Both nodes had one outage. What had waited counts once if the new connection knows that Redis has
+ * executed it since; else it may have been there all the time. */
+TEST(an_outage_that_both_nodes_had_counted_twice)
+{
+    for (int knows = 0; knows < 2; knows++) {
+        world a, b;
+        world_open(&a);
+        world_open_beside(&b, &a);
+        a.connected = b.connected = false;
+        change_key(&a, "k", NIGH_QUEUED);
+        pass_both(&a, &b, 6 * NS_PER_S);
+        struct coherence_position at = coherence_position(b.c);
+        if (knows)
+            b.mark = (struct l2_mark){at.identity, at.sequence, b.fake.now_ns - NS_PER_S / 2};
+        world_connect(&a);
+        world_settle(&a);
+        world_hear(&b);
+        CHECK_GE(heard_ms(&b), 6000);
+        if (knows)
+            CHECK_LE(heard_ms(&b), 6000 + COHERENCE_LATE_MS + 700);
+        else
+            CHECK_GE(heard_ms(&b), 12000);
+        world_close(&b);
+        world_close(&a);
+    }
+}
+
 TEST(what_is_sent_again_is_late_once)
 {
     world a, b;

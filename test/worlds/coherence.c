@@ -569,6 +569,11 @@ void l2_problem_read(struct l2 *l2, struct l2_problem *ret)
     *ret = l2->problem;
 }
 
+struct l2_mark l2_mark_read(struct l2 *l2)
+{
+    return l2->mark;
+}
+
 size_t l2_argument_max(const struct l2 *l2)
 {
     (void)l2;

@@ -89,6 +89,7 @@ struct l2 {
     bool connected;
     struct l2_outage outage; /* the last one that is over, as it is told */
     struct l2_problem problem; /* what goes on, as it is told */
+    struct l2_mark mark;       /* where the clock stood as the connection was made */
     unsigned entries_max; /* limit of one beat's answer */
     char replid[40];
     uint64_t id; /* identity of clk; 0: there is none */

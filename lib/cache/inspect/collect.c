@@ -194,13 +194,14 @@ static void look_at_loads(struct explanation *x)
 
 /* ---- the surroundings ---- */
 
+#define HEARD_SOON_MS 1000u /* what is told with the end of doubt came by half a second behind it */
+
 static void look_back(struct explanation *x)
 {
     struct coherence_past past;
     coherence_past_read(x->space->cache->coherence, &past);
     x->doubt_ago_ns = past.doubt.ago_ms * NS_PER_MS;
-    x->heard_ns = (past.doubt.lasted_ms + x->space->cache->trust_ms /* counts from a beat */ +
-                   COHERENCE_LATE_MS) * NS_PER_MS;
+    x->heard_ns = (u64_max(past.doubt.heard_ms, HEARD_SOON_MS) + COHERENCE_LATE_MS) * NS_PER_MS;
     x->late = past.late;
 }
 
