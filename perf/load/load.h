@@ -33,8 +33,10 @@ enum load_tier { LOAD_L1, LOAD_L2, LOAD_LOADER, LOAD_WRITE, LOAD_INVALIDATE, LOA
 struct load_settings {
     struct shape shape;
     const char *shape_text;
+    const char *source;                    /* the option that says which keys; NULL: none did */
     const char *sizes_text;
-    const char *trace_sizes_text;          /* of a log or a trace, whatever --size says */
+    bool sized;                            /* by --size */
+    const char *trace_sizes_text;          /* of a log or a trace */
     uint64_t memory_bytes;                 /* of L1 */
     unsigned threads[LOAD_LEVELS_MAX + 1]; /* ends with 0 */
     unsigned nodes;
@@ -42,6 +44,7 @@ struct load_settings {
     double seconds;           /* of each number of threads, all rounds together */
     double rate;              /* requests a second of all nodes; 0: as fast as they are answered */
     bool poisson;             /* at such a rate: gaps are random, else all alike */
+    const char *arrivals;     /* which was said; NULL: none */
     double write, invalidate; /* shares of the requests, 0 .. 1 */
     uint64_t origin_ns;       /* what a load takes, asleep */
     const char *redis;        /* a URI; "none"; NULL: a private one */

@@ -12,6 +12,7 @@
 #include "support/fail.h"
 #include "support/options.h"
 #include "support/parse.h"
+#include "support/table.h"
 
 #define SIZE_USUAL   1024u /* where a trace has no sizes */
 #define RATE_THREADS 16u /* at a fixed rate: enough that requests seldom wait for a free one */
@@ -96,6 +97,28 @@ static void take_mix(struct load_settings *s, char *text)
     s->invalidate = percent[2] / 100;
 }
 
+/* Keys come from one of these, and one that is not heeded would be believed. */
+static void take_source(struct load_settings *s, const char *name)
+{
+    if (s->source)
+        fail("--%s and --%s: one of --shape, --log and --trace", s->source, name);
+    s->source = name;
+}
+
+/* Says of the sizes of a log or a trace how many are not as they were: larger than values here. */
+static char *sizes_of(const struct input *in)
+{
+    size_t cut = 0;
+    for (size_t i = 0; i < in->trace.count; i++)
+        cut += in->trace.requests[i].size > LOAD_VALUE_MAX;
+    if (!in->has_sizes)
+        return must_print("1k (none are recorded)");
+    if (!cut)
+        return must_print("as recorded");
+    return must_print("as recorded (%s of %s cut to 1 MiB)", table_count(cut),
+                      table_count(in->trace.count));
+}
+
 static void take_input(struct load_settings *s, enum input_kind kind, const char *path)
 {
     struct input in;
@@ -107,12 +130,13 @@ static void take_input(struct load_settings *s, enum input_kind kind, const char
     s->shape.kind = SHAPE_TRACE;
     s->shape.trace = in.trace;
     s->shape_text = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
-    s->trace_sizes_text = in.has_sizes ? "as recorded" : "1k (none are recorded)";
+    s->trace_sizes_text = sizes_of(&in);
     s->fill = false;
 }
 
 static void take_arrivals(struct load_settings *s, const char *text)
 {
+    s->arrivals = text;
     s->poisson = strcmp(text, "poisson") == 0;
     if (!s->poisson && strcmp(text, "even") != 0)
         fail("--arrivals %s: even or poisson is wanted", text);
@@ -123,6 +147,8 @@ static void add_set(struct load_settings *s, const char *from, const char *text)
     struct nigh_options probe = NIGH_OPTIONS_INIT;
     if (nigh_options_parse(&probe, text) != 0)
         fail("%s: %s", from, nigh_options_error());
+    if (probe.redis_uri && strcmp(from, "--set") == 0)
+        fail("--set redis.uri: which Redis is what --redis says");
     if (s->set_count == LOAD_SETS_MAX)
         fail("--set: %u at most", LOAD_SETS_MAX);
     s->sets[s->set_count++] = text;
@@ -133,14 +159,22 @@ static void take_shape(struct load_settings *s, int choice, const char *name, co
     switch (choice) {
     case OPT_KEYS: s->shape.keys = (uint32_t)parse_count(name, text, 1, 250000000); break;
     case OPT_SHAPE:
+        take_source(s, name);
         shape_parse(&s->shape, text);
         s->shape_text = text;
         break;
-    case OPT_LOG: take_input(s, INPUT_LOG, text); break;
-    case OPT_TRACE: take_input(s, INPUT_TRACE, text); break;
+    case OPT_LOG:
+        take_source(s, name);
+        take_input(s, INPUT_LOG, text);
+        break;
+    case OPT_TRACE:
+        take_source(s, name);
+        take_input(s, INPUT_TRACE, text);
+        break;
     case OPT_SIZE:
         shape_parse_sizes(&s->shape, text);
         s->sizes_text = text;
+        s->sized = true;
         break;
     default: s->shape.seed = parse_count(name, text, 0, 1ull << 52); break;
     }
@@ -232,6 +266,11 @@ static void parse(struct load_settings *s, struct output *ret_output, int argc, 
     int rest = options_read(&command, "load", s, ret_output, argc, argv);
     if (rest < argc)
         fail("'%s' is no option; see perf/run load --help", argv[rest]);
+    if (s->arrivals && s->rate == 0)
+        fail("--arrivals %s: at which --rate?", s->arrivals);
+    if (s->shape.kind == SHAPE_TRACE && (s->shape.keys || s->sized))
+        fail("--%s: which keys there are, and how large, is what --%s says",
+             s->sized ? "size" : "keys", s->source);
     if (!s->threads[0])
         usual_threads(s);
     if (!s->shape.keys)

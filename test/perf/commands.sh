@@ -56,6 +56,8 @@ try 2 '--seconds: a value is missing' load load --seconds
 try 2 'a number from' load load --seconds ten
 try 2 '--log: a value is missing' tune tune --cache "$folder/none" --log
 try 2 '--l1-memory 1k: from 4m to ' load load --l1-memory 1k
+# What would not be heeded is refused: its user would believe the figures.
+try 2 'is what --redis says' load load --set redis.uri=unix:///x.sock
 try 2 '--set: wrong=1: no option of this name' load load --set wrong=1
 
 perf=$(cd "$(dirname "$0")/../../perf" && pwd)
@@ -226,7 +228,7 @@ if [ -x "$programs/perf_bench" ]; then
     awk 'length > 100 { exit 1 }' "$folder/out" || fail "write: wider than 100 columns"
     # A name that JSON has to escape.
     head -c 8000 "$programs/perf_bench" >"$folder/a \"b\" \\c.t8"
-    measure 'belady' bench trace "$folder/a \"b\" \\c.t8" --objects 50 --json "$folder/trace.json"
+    measure 'capacity: objects' bench trace "$folder/a \"b\" \\c.t8" --objects 50 --json "$folder/trace.json"
     strict "$folder/trace.json"
     # By the same seed the hits are the same.
     for i in 1 2; do
@@ -317,6 +319,10 @@ has "$folder/out" '          lfu: o replayed   K the knee'
     fail "tune: wider than 80 columns"
 if [ "$build" != Debug ]; then
     try 2 'is it a log' tune tune access.log
+    # What would not be heeded is refused: its user would believe the figures.
+    try 2 '--log and --shape: one of' load load --log "$folder/access.log" --shape scan
+    try 2 'is what --log says' load load --log "$folder/access.log" --size 10k
+    try 2 'at which --rate?' load load --arrivals poisson
     try 2 'is empty' tune tune --log "$folder/empty.log"
     try 2 'is cut off' tune tune --trace "$folder/cut.oracleGeneral"
     try 2 'no access log' tune tune --log "$0"
@@ -327,6 +333,8 @@ if [ "$build" != Debug ]; then
     try 2 'is a device' tune tune --log /dev/zero
     sed 's/ [0-9]*$/ 3000000/' "$folder/access.log" >"$folder/films.log"
     try 2 'are for values above 1 MiB' tune tune --log "$folder/films.log"
+    try 0 'as recorded (2,000 of 2,000 cut to 1 MiB)' load load --log "$folder/films.log" --quick \
+        --redis none --threads 1 --rounds 1 --seconds 0.1
     try 0 ',space.value_max=4m' tune tune --log "$folder/films.log" --value-max 4m --rounds 1 \
         --round-time 5ms --memory-max 64m
 fi
