@@ -228,7 +228,8 @@ if [ -x "$programs/perf_bench" ]; then
     awk 'length > 100 { exit 1 }' "$folder/out" || fail "write: wider than 100 columns"
     # A name that JSON has to escape.
     head -c 8000 "$programs/perf_bench" >"$folder/a \"b\" \\c.t8"
-    measure 'capacity: objects' bench trace "$folder/a \"b\" \\c.t8" --objects 50 --json "$folder/trace.json"
+    measure 'capacity: objects' bench trace "$folder/a \"b\" \\c.t8" --objects 50 \
+        --json "$folder/trace.json"
     strict "$folder/trace.json"
     # By the same seed the hits are the same.
     for i in 1 2; do
