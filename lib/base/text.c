@@ -7,6 +7,10 @@
 
 #include <locale.h>
 #include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define PID_WORD "{pid}"
 
 /* Prints as vsnprintf() in the C locale: that of the host may have a comma in numbers, which JSON
  * has not. (This locale is a constant of the C library's: it takes no memory, and is not freed.) */
@@ -117,4 +121,11 @@ void text_add_json(struct text *w, struct bytes name)
         s += len ? len : 1;
     }
     text_add(w, "\"");
+}
+
+void text_add_path(struct text *w, const char *path)
+{
+    for (const char *at; (at = strstr(path, PID_WORD)); path = at + strlen(PID_WORD))
+        text_add(w, "%.*s%d", (int)(at - path), path, (int)getpid());
+    text_add(w, "%s", path);
 }

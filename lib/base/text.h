@@ -40,5 +40,7 @@ void text_add_json(struct text *w, struct bytes name);
 /* Add bytes as the value of a label in Prometheus' text format, quotes included: what
  * text_add_name() would add, with its backslashes doubled. */
 void text_add_label(struct text *w, struct bytes name);
+/* Add a path, with the number of this process in the place of each {pid}. */
+void text_add_path(struct text *w, const char *path);
 
 #endif

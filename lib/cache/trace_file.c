@@ -31,20 +31,9 @@ _Static_assert(sizeof(struct nigh_trace_header) == 64 && sizeof(struct nigh_trac
                "nigh/trace.h");
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "structs are written as they are");
 
-#define PID_WORD "{pid}"
-#define BESIDE   ".XXXXXX" /* mkostemp() */
+#define BESIDE ".XXXXXX" /* mkostemp() */
 
 /* ---- opening ---- */
-
-/* Write the path with this process in the place of {pid}. False: it is too long. */
-static bool expand(const char *path, char *text, size_t size)
-{
-    const char *at = strstr(path, PID_WORD);
-    if (!at)
-        return (size_t)snprintf(text, size, "%s", path) < size;
-    return (size_t)snprintf(text, size, "%.*s%ld%s", (int)(at - path), path, (long)getpid(),
-                            at + strlen(PID_WORD)) < size;
-}
 
 /* Where a file begins. */
 struct place {
@@ -248,7 +237,9 @@ int trace_file_open(struct trace_file *f, const char *path, uint64_t size_max, u
     memset(f, 0, sizeof(*f));
     f->size_max = size_max;
     f->last_us = now_us;
-    if (!expand(path, p.path, sizeof(p.path)))
+    struct text w = text_into(p.path, sizeof(p.path));
+    text_add_path(&w, path);
+    if (w.needed >= sizeof(p.path))
         return refuse(path, "is too long");
     const char *why = look_at(&p);
     if (!why)

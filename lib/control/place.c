@@ -44,22 +44,6 @@ enum state { DEAD, ALIVE, ABSENT, UNKNOWN };
 
 /* ---- names ---- */
 
-/* Writes the path with the process' number for {pid}. False: it does not fit. */
-static bool expand(const char *path, char *ret, size_t size)
-{
-    size_t len = 0;
-    while (*path) {
-        bool pid = strncmp(path, "{pid}", 5) == 0;
-        int n = pid ? snprintf(ret + len, size - len, "%d", (int)getpid())
-                    : snprintf(ret + len, size - len, "%c", *path);
-        if (n < 0 || (size_t)n >= size - len)
-            return false;
-        len += (size_t)n;
-        path += pid ? 5 : 1;
-    }
-    return true;
-}
-
 static size_t folder_of(const char *path)
 {
     return (size_t)(strrchr(path, '/') - path);
@@ -70,7 +54,9 @@ int place_init(struct place *p, const char *path)
     *p = (struct place){.ours = false};
     if (path[0] != '/')
         return error_note(NIGH_EOPTION, "control.socket=%.80s: a path from / is wanted", path);
-    if (!expand(path, p->path, sizeof(p->path)) ||
+    struct text w = text_into(p->path, sizeof(p->path));
+    text_add_path(&w, path);
+    if (w.needed >= sizeof(p->path) ||
         folder_of(p->path) + BESIDE_BYTES >= sizeof(p->beside))
         return error_note(NIGH_EOPTION, "control.socket=%.60s...: a socket's path has at most %zu "
                                         "bytes, its folder %zu", path, PLACE_BYTES - 1,

@@ -562,8 +562,9 @@ TEST(each_process_has_a_file_of_its_own)
     struct recorder r;
     char path[96], expected[96];
     make_folder();
-    snprintf(path, sizeof(path), "%s/{pid}.t", file.folder);
-    snprintf(expected, sizeof(expected), "%s/%ld.t", file.folder, (long)getpid());
+    snprintf(path, sizeof(path), "%s/{pid}.{pid}{x}.t", file.folder); /* each of them is replaced */
+    snprintf(expected, sizeof(expected), "%s/%ld.%ld{x}.t", file.folder, (long)getpid(),
+             (long)getpid());
     struct nigh_options o = options(1);
     o.trace_file = path;
     open_with(&r, &o);
