@@ -269,6 +269,11 @@ int ask_invalidate(const struct tool_args *args)
 int ask_send(const struct tool_args *args)
 {
     struct tool_args rest = *args;
+    if (strcmp(args->words[0], "prompt") == 0 || strcmp(args->words[0], "quit") == 0) {
+        fprintf(stderr, "nigh: %s is for a connection that stays, as nc -U has one: this asks for "
+                        "one answer\n", args->words[0]);
+        return TOOL_USAGE;
+    }
     rest.words++;
     rest.count--;
     return ask(&rest, args->words[0], NULL);

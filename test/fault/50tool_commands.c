@@ -48,6 +48,8 @@ TEST(a_process_is_asked_and_told)
     CHECK_EQ(tool_run("hot -S %s", p.path), 0);
     CHECK_EQ(tool_run("curve -S %s json", p.path), 0);
     CHECK(tool_says("{"));
+    CHECK_EQ(tool_run("send -S %s prompt", p.path), 64); /* it was "another program's socket" */
+    CHECK(tool_says("prompt is for a connection that stays"));
     CHECK_EQ(tool_run("send -S %s help", p.path), 0);
     CHECK(tool_says("invalidate key SPACE KEY..."));
     setenv("TZ", "LOCAL-5:30", 1);
