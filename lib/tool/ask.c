@@ -40,8 +40,12 @@ static void show(const struct tool_args *args, size_t i, const char *answer)
                 answer + strlen("error: "));
         return;
     }
-    if (several)
+    if (several && is_data(answer)) { /* a program reads one object after the other */
+        fflush(stdout);
+        fprintf(stderr, "nigh: %s:\n", args->sockets[i]);
+    } else if (several) {
         printf("%s%s:\n", i ? "\n" : "", args->sockets[i]);
+    }
     put_answer(answer);
 }
 

@@ -76,7 +76,9 @@ static const struct command commands[] = {
      "The exit status is 0 for ok, 1 for degraded, 2 for doubt (nothing stored is called fresh). "
      "Of L1 it says when it is full and evicts at present, and what twice the cap would bring; "
      "that is no fault."},
-    {"stats", "[text|json|prometheus]", "all counters and gauges", 0, 1, 0, 0, ask_stats, NULL},
+    {"stats", "[text|json|prometheus]", "all counters and gauges", 0, 1, 0, 0, ask_stats,
+     "The JSON of several processes, of any command, is one object after the other, in the order "
+     "of their sockets; a scraper of Prometheus asks one process."},
     {"explain", "SPACE KEY [text|json]", "where a key is, and why it misses", 2, 3, 0, 0,
      ask_explain, NULL},
     {"hot", "[SPACE] [text|json]", "keys that are hit, missed and changed most", 0, 2, 0, 0,

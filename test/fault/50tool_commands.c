@@ -196,6 +196,15 @@ TEST(several_processes_are_asked_by_a_pattern)
     ask_fetch(b.space, "k", NULL);
     CHECK_EQ(tool_run("get -S '%s/s.*' entries", p.folder), 0);
     CHECK(tool_says("s.1:\n1\n") && tool_says("s.2:\n1\n"));
+    CHECK_EQ(tool_run("stats json -S '%s/s.*' 2>/dev/null | python3 -c '"
+                      "import json, sys\n"
+                      "text, ends = sys.stdin.read(), []\n"
+                      "while text: ends.append(json.JSONDecoder().raw_decode(text)); "
+                      "text = text[ends[-1][1]:].lstrip()\n"
+                      "print(len(ends), \"of it\")'", p.folder), 0); /* paths stood in between */
+    CHECK(tool_says("2 of it\n"));
+    CHECK_EQ(tool_run("hot json -S '%s/s.*'", p.folder), 0);
+    CHECK(tool_says("s.1:\n{") && tool_says("s.2:\n{"));
     CHECK_EQ(tool_run("get -S '%s/s.*' nope", p.folder), 1);
     CHECK(tool_says("s.1: no option") && tool_says("s.2: no option")); /* whose answer it is */
     leave_dead(&p, "s.3");
