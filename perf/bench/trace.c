@@ -283,8 +283,8 @@ static void print_heading(const struct bench_settings *s)
     }
     printf("\ntrace: share of requests answered, %%; policy %s, %u shard%s\n", s->policy ? s->policy
            : "as by default", s->shards ? s->shards : 1, s->shards > 1 ? "s" : "");
-    printf("capacity: objects, or bytes (B) of payload; -lru: points above lru; share: nigh / belady;\n"
-           "gap: points below the best of --reference; bytes: share of the bytes that are asked for\n");
+    puts("capacity: objects, or bytes (B) of payload; -lru: points above lru; share: of belady;\n"
+         "gap: points below the best of --reference; bytes: share of the bytes asked for");
     printf("%-26s%11s%9s%9s%9s%9s%9s%9s%9s%9s\n", "", "capacity", "nigh", "lru", "-lru", "belady",
            "share", "gdsf", "gap", "bytes");
 }
