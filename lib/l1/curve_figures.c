@@ -126,8 +126,8 @@ static double doublings_to(uint32_t i)
 struct findings {
     double real;        /* hit now */
     struct shares more; /* hit more */
-    double fills;       /* missed by the mini cache, perhaps because it began late */
-    double gains[L1_CURVE_POINTS]; /* hit more than now by each point's mini cache */
+    double fills[L1_CURVE_POINTS]; /* half of each mini cache's misses that may be for it fills */
+    double gains[L1_CURVE_POINTS]; /* hit more than now by each, with these */
     uint32_t known;                /* a bit for each point whose gain says something */
 };
 
@@ -217,12 +217,6 @@ static double learning_at(const struct curve *c, const struct findings *f, uint3
     return c->ways < CURVE_WAYS ? 0 : doublings_to(i) * (off < 0 ? -off : off);
 }
 
-/* Whether a point's mini cache fills while the cache itself is full. */
-static bool is_filling(const struct curve *c, uint32_t i)
-{
-    return i > NOW && !c->points[i].settled && c->short_of_room;
-}
-
 /* Returns what is told of a cap. */
 static struct curve_figure figure(const struct curve *c, uint32_t i, const struct findings *f)
 {
@@ -230,11 +224,10 @@ static struct curve_figure figure(const struct curve *c, uint32_t i, const struc
         return (struct curve_figure){(float)f->real, 0, (float)f->real, NOW, c->last_ns};
     struct gain gain = sum_of(&f->more);
     double off = i == NOW ? 0 : f->gains[NOW] * (1 - part_off(c, f, i));
-    double filling = is_filling(c, i) ? f->fills / 2 : 0;
     double chance = chance_at(c, f, i, gain.deviation);
     return (struct curve_figure){
-        .ratio = (float)curve_within_0_1(f->real + gain.share + off + filling),
-        .error = (float)(chance + learning_at(c, f, i) + filling),
+        .ratio = (float)curve_within_0_1(f->real + gain.share + off + f->fills[i]),
+        .error = (float)(chance + learning_at(c, f, i) + f->fills[i]),
         .now = (float)f->real,
         .beside = NOW,
         .ns = c->last_ns,
@@ -246,13 +239,22 @@ static double real_of(const struct curve *c)
     return c->reads > 0 ? c->hits / c->reads : 0;
 }
 
+/* Returns half of what a mini cache misses because it fills, while the cache itself is full: as a
+ * share of so many reads. */
+static double half_of(const struct curve *c, uint32_t i, uint32_t fills, double reads)
+{
+    bool filling = i > NOW && !c->points[i].settled && c->short_of_room;
+    return filling ? fills / expected(c, reads, c->points[i].sample) / 2 : 0;
+}
+
 /* Note what a mini cache hits beyond the real hits, were it too small to be told. */
 static void find_gain(const struct curve *c, struct findings *f, uint32_t i)
 {
     struct shares shares = {.groups = CURVE_GROUPS};
     const struct curve_point *same = &c->points[curve_same_as(c, i)];
     add_point(c, &shares, 1, curve_same_as(c, i));
-    f->gains[i] = sum_of(&shares).share;
+    f->fills[i] = half_of(c, curve_same_as(c, i), same->fills, same->all);
+    f->gains[i] = sum_of(&shares).share + f->fills[i];
     bool known = same->seen >= CURVE_ENOUGH_READS && same->entries >= 1;
     f->known |= (uint32_t)known << i;
 }
@@ -260,10 +262,7 @@ static void find_gain(const struct curve *c, struct findings *f, uint32_t i)
 struct curve_figure curve_figure_of(const struct curve *c, uint32_t point)
 {
     uint32_t i = curve_same_as(c, point);
-    const struct curve_point *p = &c->points[i];
-    struct findings f = {.real = real_of(c),
-                         .more = {.groups = CURVE_GROUPS},
-                         .fills = p->fills / expected(c, p->all, p->sample)};
+    struct findings f = {.real = real_of(c), .more = {.groups = CURVE_GROUPS}};
     add_point(c, &f.more, 1, i);
     add_point(c, &f.more, -1, NOW);
     for (uint32_t at = 0; at < L1_CURVE_POINTS; at++)
@@ -292,7 +291,8 @@ static void find_part(const struct curve *c, struct findings *f, const struct cu
     struct shares shares = {.groups = CURVE_SPACE_GROUPS};
     uint32_t same = curve_same_as(c, i);
     add_part(c, &shares, 1, s, same);
-    f->gains[i] = sum_of(&shares).share;
+    f->fills[i] = half_of(c, same, s->parts[same].fills, all_of_space(c, s, same));
+    f->gains[i] = sum_of(&shares).share + f->fills[i];
     bool known = s->parts[same].seen >= ENOUGH_PART_READS && c->points[same].entries >= 1;
     f->known |= (uint32_t)known << i;
 }
@@ -301,10 +301,7 @@ struct curve_figure curve_figure_of_space(const struct curve *c, const struct cu
                                            uint32_t point)
 {
     uint32_t i = curve_same_as(c, point);
-    double reads = expected(c, all_of_space(c, s, i), c->points[i].sample);
-    struct findings f = {.real = s->hits / s->reads,
-                         .more = {.groups = CURVE_SPACE_GROUPS},
-                         .fills = s->parts[i].fills / reads};
+    struct findings f = {.real = s->hits / s->reads, .more = {.groups = CURVE_SPACE_GROUPS}};
     add_part(c, &f.more, 1, s, i);
     add_part(c, &f.more, -1, s, NOW);
     for (uint32_t at = 0; at < L1_CURVE_POINTS; at++)

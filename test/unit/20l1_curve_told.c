@@ -2,6 +2,7 @@
 // What the curve tells, when, and how sure it is ("+-"); what was told stays told while it learns
 // anew.
 
+#include "l1/curve_figures.h"
 #include "l1/curve_told.h"
 #include "support/l1_curve.h"
 
@@ -391,6 +392,38 @@ TEST(what_was_measured_of_a_cap_is_told_of_it_when_that_is_better)
         CHECK(seen == 2 ? retells(c, 3, 0.46, 0.58, 0.005) : retells(c, 3, 0.5, 0.6, 0.03));
         CHECK(retells(c, 4, 0.5, 0.7, 0.04));
     }
+}
+
+/* A point that has seen enough, and has hit so many points more than the real cache. */
+static void set_gain(struct curve_point *p, int points)
+{
+    p->sample = 1;
+    p->entries = 1000;
+    p->all = 320000;
+    p->seen = p->reads = 320000;
+    p->settled = p->enough = true;
+    for (uint32_t g = 0; g < CURVE_GROUPS; g++)
+        p->gained[g] = points * 100;
+}
+
+/* The mini cache of now is 10 points off, and so are larger ones as long as a doubling brings as
+ * much beyond them: also where that is seen by one that has hit it once it is full. */
+TEST(what_a_doubling_brings_is_seen_by_a_mini_cache_that_fills_too)
+{
+    struct curve *c = with_told(0);
+    c->reads = 320000;
+    c->hits = 160000;
+    c->seen = 1;
+    c->ways = 1;
+    c->short_of_room = true;
+    for (uint32_t i = 0; i < L1_CURVE_POINTS; i++)
+        set_gain(&c->points[i], (int)i * 20 - 50);
+    CHECK(is_near(curve_figure_of(c, 3).ratio, 0.7));
+    set_gain(&c->points[4], 10);
+    CHECK(is_near(curve_figure_of(c, 3).ratio, 0.6));
+    c->points[4].settled = false;
+    c->points[4].fills = 320000 * 4 / 10;
+    CHECK(is_near(curve_figure_of(c, 3).ratio, 0.7));
 }
 
 /* ---- is "+-" honest? ---- */
