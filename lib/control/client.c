@@ -75,12 +75,6 @@ void client_hold(struct control *c, struct client *client, uint64_t now_ns)
     watch(c, client, 0);
 }
 
-void client_go_on(struct control *c, struct client *client)
-{
-    client->held = false;
-    watch(c, client, EPOLLIN);
-}
-
 static void send_out(struct control *c, struct client *client, uint64_t now_ns)
 {
     if (client->prompts && !client->closes)
@@ -209,6 +203,14 @@ static void read_more(struct control *c, struct client *client, uint64_t now_ns)
     take_line(c, client, from, now_ns);
 }
 
+void client_go_on(struct control *c, struct client *client, uint64_t now_ns)
+{
+    client->held = false;
+    watch(c, client, EPOLLIN);
+    if (client->state == CLIENT_READS && client->in_len > 0)
+        take_line(c, client, 0, now_ns);
+}
+
 /* ---- sending ---- */
 
 static void sent_all(struct control *c, struct client *client, uint64_t now_ns)
@@ -219,7 +221,11 @@ static void sent_all(struct control *c, struct client *client, uint64_t now_ns)
     }
     control_reply_free(&client->out);
     reads_on(c, client, now_ns);
-    if (client->state == CLIENT_READS)
+    if (client->state != CLIENT_READS || client->in_len == 0)
+        return;
+    if (control_is_full(c))
+        client_hold(c, client, now_ns);
+    else
         take_line(c, client, 0, now_ns); /* one may have come with the last */
 }
 

@@ -7,7 +7,7 @@
  * and those who come wait in the kernel; idle ones have 1 s then, also behind a prompt.
  *
  * Answers of all clients together take at most one long answer, and what one more was that was
- * begun below it: no line is read while 64 MiB are waiting to be taken.
+ * begun below it: no line is answered while more than 64 MiB are waiting to be taken.
  *
  * What the host does to our descriptors shows within a second (server.h): the thread never sleeps
  * longer. From then on no number is used, and the socket is not there any more.
@@ -154,8 +154,7 @@ static bool waits_to_retry(struct control *c)
 
 /* ---- a step ---- */
 
-/* Whether too much is waiting to be taken for another line to be answered. */
-static bool is_full(const struct control *c)
+bool control_is_full(const struct control *c)
 {
     size_t waiting = 0;
     for (size_t i = 0; i < CONTROL_CLIENTS_MAX; i++)
@@ -165,7 +164,7 @@ static bool is_full(const struct control *c)
 
 static void step_client(struct control *c, struct client *client, uint32_t ready, uint64_t now_ns)
 {
-    if (ready == EPOLLIN && client->state == CLIENT_READS && is_full(c))
+    if (ready == EPOLLIN && client->state == CLIENT_READS && control_is_full(c))
         client_hold(c, client, now_ns);
     else
         client_step(c, client, ready, now_ns);
@@ -173,10 +172,9 @@ static void step_client(struct control *c, struct client *client, uint32_t ready
 
 static void step_clients(struct control *c, uint64_t now_ns)
 {
-    bool full = is_full(c);
     for (size_t i = 0; i < CONTROL_CLIENTS_MAX; i++) {
-        if (c->clients[i].held && !full)
-            client_go_on(c, &c->clients[i]);
+        if (c->clients[i].held && !control_is_full(c))
+            client_go_on(c, &c->clients[i], now_ns);
         client_step(c, &c->clients[i], 0, now_ns);
     }
 }

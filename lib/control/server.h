@@ -74,9 +74,12 @@ void control_fd_close(struct control_fd *f);
 
 /* Begin with a connection that was accepted. It is closed at once if there is no place for it. */
 void client_begin(struct control *c, struct client *client, int fd, uint64_t now_ns);
-/* Read nothing of it for now: its line has come. And go on, with a line's time. */
+/* Whether too much is waiting to be taken for another line to be answered. */
+bool control_is_full(const struct control *c);
+/* Read and answer nothing of it for now, and drop it if that takes as long as a line may. */
 void client_hold(struct control *c, struct client *client, uint64_t now_ns);
-void client_go_on(struct control *c, struct client *client);
+/* Go on, with the line that it may have sent behind the one before. */
+void client_go_on(struct control *c, struct client *client, uint64_t now_ns);
 /* Do what can be done for it: read, answer, send. `ready`: what epoll has told; 0: only look
  * whether its time is over. */
 void client_step(struct control *c, struct client *client, uint32_t ready, uint64_t now_ns);

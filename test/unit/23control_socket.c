@@ -18,6 +18,7 @@
 #include "support/dial.h"
 
 #define MUCH 20000u /* lines: more than a socket takes */
+#define HUGE 1000000u /* lines: more than half of the longest answer */
 #define SLOW 400u     /* clients: most of them wait in the kernel, some to get there */
 #define STARTS 50u    /* of which many are seen between two steps, were there two */
 #define PATIENCE_MS 60000 /* for what must come; never a verdict about speed */
@@ -40,6 +41,8 @@ static void answer(void *arg, const struct control_request *q, struct control_re
     if (strcmp(first, "empty") == 0)
         control_print(reply, "\na\n\n\nb\n");
     for (unsigned i = 0; strcmp(first, "much") == 0 && i < MUCH; i++)
+        control_print(reply, "%08u 0123456789abcdef0123456789abcdef\n", i);
+    for (unsigned i = 0; strcmp(first, "huge") == 0 && i < HUGE; i++)
         control_print(reply, "%08u 0123456789abcdef0123456789abcdef\n", i);
     for (unsigned i = 0; strcmp(first, "toomuch") == 0 && i < 2000000; i++)
         control_print(reply, "%08u 0123456789abcdef0123456789abcdef\n", i);
@@ -269,6 +272,42 @@ TEST(who_sends_or_takes_a_byte_at_a_time_gets_no_more_time)
     CHECK_WITHIN(PATIENCE_MS, drips_in_vain(drips));
     close(drips);
     CHECK_LT(s.lines, 2); /* what has dripped is no line */
+    stop(&s);
+}
+
+/* Takes so many bytes of what it is sent. */
+static bool takes(int fd, size_t len)
+{
+    static char more[1 << 16];
+    for (ssize_t n; len > 0; len -= (size_t)n)
+        if ((n = recv(fd, more, u64_min(len, sizeof(more)), 0)) <= 0)
+            return false;
+    return true;
+}
+
+/* Lines that came with the ones before were answered, however much was waiting to be taken. */
+TEST(lines_that_are_sent_at_once_fill_no_more_memory)
+{
+    static const char sent[] = "prompt\nmuch\nhuge\n";
+    const size_t much = strlen("> <much>\n\n> ") + MUCH * 42;
+    const size_t huge = strlen("<huge>\n\n> ") + HUGE * 42;
+    struct server s;
+    int fds[3];
+    start(&s, 3600 * NS_PER_S);
+    for (int i = 0; i < 3; i++) {
+        fds[i] = dial_open(s.path);
+        REQUIRE(fds[i] >= 0 && dial_send(fds[i], sent, sizeof(sent) - 1));
+    }
+    for (int i = 0; i < 3; i++)
+        CHECK(takes(fds[i], much));
+    CHECK(takes(fds[0], huge / 2));
+    CHECK_EQ(s.lines, 3 + 2); /* the third one waits */
+    CHECK(takes(fds[0], huge - huge / 2));
+    CHECK(takes(fds[1], huge));
+    CHECK(takes(fds[2], huge));
+    CHECK_EQ(s.lines, 3 + 3);
+    for (int i = 0; i < 3; i++)
+        close(fds[i]);
     stop(&s);
 }
 
