@@ -36,9 +36,6 @@ void answer_fini(struct answer *answer);
  * Take a reply that is no error into the answer. The reply stays with the caller, who hangs it into
  * the answer when the decoding has succeeded. 0; NIGH_EREDIS not what was asked for; NIGH_ENOMEM.
  */
-/* Returns hash(replid, id) of a clock; 0 is kept for "no clock". */
-uint64_t answer_clock_identity(const char *replid, const uint8_t *id);
-
 typedef int (*answer_decode_fn)(struct answer *answer, const struct reply *reply);
 
 int answer_decode_status(struct answer *answer, const struct reply *reply);
@@ -66,6 +63,9 @@ int answer_decode_resync(struct answer *answer, const struct reply *reply);
 int answer_decode_common(struct answer *answer, const struct reply *reply);
 /* Returns the array that `more` is; NULL: it is none. */
 const struct reply *answer_more(const struct reply *reply);
+
+/* Returns hash(replid, id) of a clock; 0 is kept for "no clock". */
+uint64_t answer_clock_identity(const char *replid, const uint8_t *id);
 
 /* Whether a script's reply is to the call of this number. */
 bool answer_is_to(const struct reply *reply, uint64_t number);

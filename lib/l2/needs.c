@@ -2,7 +2,8 @@
 // The commands, and what is said of those that are missing.
 //
 // The server itself answers (redis.acl_check_cmd, since 7.0): so what was renamed, what an ACL
-// forbids, and keys or a channel that it leaves out are all found by one request that runs nothing.
+// forbids, and keys or a channel that it leaves out are all found by one request, which runs none
+// of these commands but GETRANGE, to tell where the clock stands.
 
 #include "l2/needs.h"
 
