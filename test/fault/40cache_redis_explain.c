@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/fault.h"
 #include "cache/cache.h"
 #include "support/explain.h"
 #include "support/origin.h"
@@ -191,6 +192,26 @@ TEST(redis_has_what_nobody_can_read)
     CHECK_WHERE(a.space, "copy", "redis_bad");
     end();
 }
+
+#if NIGH_FAULTS
+/* It was said to be damaged. (Other threads allocate, too, so it may be theirs that fails.) */
+TEST(what_there_is_no_memory_for_is_not_called_damaged)
+{
+    begin(NULL);
+    load_in_b("k");
+    unsigned failed = 0;
+    for (uint64_t nth = 1; nth <= 12; nth++) {
+        CHECK_WITHIN(WORLD_PATIENCE_MS, is_where(&a, "k", "redis_fresh"));
+        fault_arm(FAULT_ALLOC, nth);
+        const char *json = explain_of(a.space, "k", NIGH_STATS_JSON);
+        fault_arm(FAULT_ALLOC, 0);
+        CHECK(!strstr(json, "\"redis_bad\""));
+        failed += strstr(json, "\"redis_error\"") != NULL;
+    }
+    CHECK_GT(failed, 0);
+    end();
+}
+#endif
 
 TEST(redis_does_not_hear_of_values)
 {

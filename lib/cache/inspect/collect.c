@@ -259,11 +259,13 @@ static void take_judged(struct explanation *x, const struct l2_peeked *p, uint64
     const struct lookup_of of = {p->verdict, p->value, home, false, true, NULL};
     struct l2_envelope e;
     struct lookup found;
-    if (!l2_envelope_decode(p->value, cache_name_hash(x->space, &x->key), &e) ||
-        lookup_judge(x->space, &x->key, ticket, &of, &found) != 0) {
+    if (!l2_envelope_decode(p->value, cache_name_hash(x->space, &x->key), &e)) {
         take_bad(x, p->value);
         return;
     }
+    x->l2_error = lookup_judge(x->space, &x->key, ticket, &of, &found);
+    if (x->l2_error != 0)
+        return;
     x->l2_bad = found.undone ? EXPLAIN_PACKED : EXPLAIN_GOOD;
     v->present = true;
     v->absent = e.flags & L2_ENVELOPE_ABSENT;
