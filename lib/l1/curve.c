@@ -58,9 +58,7 @@ static void follow_window(const struct l1 *l1, struct curve *c)
     c->large_window = large;
     for (uint32_t i = 0; i < L1_CURVE_POINTS; i++) {
         struct curve_point *p = &c->points[i];
-        struct mini otherwise = p->mini[CURVE_OTHERWISE];
-        p->mini[CURVE_OTHERWISE] = p->mini[CURVE_AS_NOW];
-        p->mini[CURVE_AS_NOW] = otherwise;
+        mini_swap(&p->mini[CURVE_AS_NOW], &p->mini[CURVE_OTHERWISE]);
         if (i != CURVE_NOW)
             p->way = p->way == CURVE_AS_NOW ? CURVE_OTHERWISE : CURVE_AS_NOW;
         for (uint32_t g = 0; g < CURVE_GROUPS; g++)

@@ -199,6 +199,15 @@ struct mini_node *mini_store(struct mini *s, const struct lfu_choice *choice,
     return node;
 }
 
+void mini_swap(struct mini *a, struct mini *b)
+{
+    struct mini was = *a;
+    *a = *b;
+    *b = was;
+    a->lfu.arg = a;
+    b->lfu.arg = b;
+}
+
 void mini_remove(struct mini *s, struct mini_node *node)
 {
     drop(s, (uint32_t)(node - s->nodes));

@@ -89,6 +89,8 @@ static inline bool mini_is_over(const struct mini_node *node, uint32_t now)
  * its node, or NULL. The owner's part of a new one is 0. */
 struct mini_node *mini_store(struct mini *s, const struct lfu_choice *choice,
                              const struct mini_value *v);
+/* Let two of them change places: the queues of each have to know where its nodes are. */
+void mini_swap(struct mini *a, struct mini *b);
 /* Remove a node. */
 void mini_remove(struct mini *s, struct mini_node *node);
 

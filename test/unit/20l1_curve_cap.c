@@ -248,6 +248,19 @@ TEST(the_window_that_leads_does_so_when_the_shards_take_the_other_one)
     l1_curve_drain(w.c.l1);
     CHECK(largest->way == CURVE_OTHERWISE && largest->mini[CURVE_OTHERWISE].nodes == large);
     CHECK(largest->lead[0] > 0);
+    for (unsigned second = 0; second < 20; second++) { /* each goes on with its own nodes */
+        atomic_store(&shadows->window_permille, second % 2 ? 800 : small);
+        ask_evenly(&w, 2000, 20000, 1000 + second % 3 * 1000);
+        end_second(&w);
+    }
+    for (enum curve_way way = CURVE_AS_NOW; way < CURVE_WAYS; way++) {
+        struct mini *mini = &now->mini[way];
+        uint64_t weight = 0;
+        for (uint32_t i = 0; i < mini->node_count; i++)
+            weight += mini->nodes[i].weight;
+        CHECK(mini->lfu.arg == mini);
+        CHECK_EQ(weight, lfu_weight(&mini->lfu));
+    }
     cache_close(&w.c);
 }
 
