@@ -83,8 +83,10 @@ static struct l1_entry *create_charged_locked(struct l1 *l1, struct l1_shard *s,
     bool replaces = table_word_of_key(shard_table_locked(s), key);
     struct l1_entry *e =
         enter_make_locked(l1, s, key->hash, replaces, value->flags & L1_ABSENT, size, bytes);
-    if (e)
+    if (NIGH_LIKELY(e))
         atomic_fetch_add_explicit(&s->unstored_bytes, bytes, memory_order_relaxed);
+    else
+        core_note_short(l1); /* a loose one of Redis is handed out, and not brought to l1_store() */
     return e;
 }
 

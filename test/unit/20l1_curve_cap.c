@@ -143,6 +143,25 @@ TEST(what_is_refused_for_a_table_that_cannot_grow_wants_room)
     }
 }
 
+/* What comes from Redis and finds no room is handed out, and nobody tries to store it. */
+TEST(what_finds_no_room_wants_it_though_nobody_tries_to_store_it)
+{
+    static const char zeros[CAP / 4];
+    struct world w;
+    struct name name;
+    struct l1_entry *e;
+    open_world(&w, NIGH_POLICY_LRU, CAP);
+    end_second(&w); /* the curve knows the cap */
+    struct l1_key key = cache_key(&w.c, &name, 1);
+    struct l1_value value = cache_value(&w.c, zeros, sizeof(zeros));
+    REQUIRE_EQ(l1_entry_create(w.c.l1, &key, &value, &e), 0);
+    CHECK(l1_entry_loose(e));
+    l1_entry_unref(e);
+    end_second(&w);
+    CHECK(w.c.l1->curve.short_of_room);
+    cache_close(&w.c);
+}
+
 /* What was told of a cap because a smaller one had room was not seen, also when that cap is set. */
 TEST(that_more_brings_nothing_is_taken_back_under_a_larger_cap_too)
 {
