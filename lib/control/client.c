@@ -61,6 +61,14 @@ void client_drop(struct control *c, struct client *client)
 
 /* ---- answering ---- */
 
+bool clients_are_full(const struct control *c)
+{
+    size_t waiting = 0;
+    for (size_t i = 0; i < CONTROL_CLIENTS_MAX; i++)
+        waiting += c->clients[i].out.size;
+    return waiting > CONTROL_REPLY_BYTES;
+}
+
 static void watch(struct control *c, struct client *client, uint32_t events)
 {
     struct epoll_event event = {.events = events, .data.u32 = (uint32_t)(client - c->clients)};
@@ -71,7 +79,7 @@ static void watch(struct control *c, struct client *client, uint32_t events)
 void client_hold(struct control *c, struct client *client, uint64_t now_ns)
 {
     client->held = true;
-    client->until_ns = now_ns + c->line_ns;
+    client->until_ns = now_ns + c->take_ns; /* by then who keeps it waiting is dropped */
     watch(c, client, 0);
 }
 
@@ -206,6 +214,7 @@ static void read_more(struct control *c, struct client *client, uint64_t now_ns)
 void client_go_on(struct control *c, struct client *client, uint64_t now_ns)
 {
     client->held = false;
+    client->until_ns = now_ns + c->line_ns;
     watch(c, client, EPOLLIN);
     if (client->state == CLIENT_READS && client->in_len > 0)
         take_line(c, client, 0, now_ns);
@@ -223,7 +232,7 @@ static void sent_all(struct control *c, struct client *client, uint64_t now_ns)
     reads_on(c, client, now_ns);
     if (client->state != CLIENT_READS || client->in_len == 0)
         return;
-    if (control_is_full(c))
+    if (clients_are_full(c))
         client_hold(c, client, now_ns);
     else
         take_line(c, client, 0, now_ns); /* one may have come with the last */

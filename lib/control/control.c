@@ -154,17 +154,9 @@ static bool waits_to_retry(struct control *c)
 
 /* ---- a step ---- */
 
-bool control_is_full(const struct control *c)
-{
-    size_t waiting = 0;
-    for (size_t i = 0; i < CONTROL_CLIENTS_MAX; i++)
-        waiting += c->clients[i].out.size;
-    return waiting > CONTROL_REPLY_BYTES;
-}
-
 static void step_client(struct control *c, struct client *client, uint32_t ready, uint64_t now_ns)
 {
-    if (ready == EPOLLIN && client->state == CLIENT_READS && control_is_full(c))
+    if (ready == EPOLLIN && client->state == CLIENT_READS && clients_are_full(c))
         client_hold(c, client, now_ns);
     else
         client_step(c, client, ready, now_ns);
@@ -173,7 +165,7 @@ static void step_client(struct control *c, struct client *client, uint32_t ready
 static void step_clients(struct control *c, uint64_t now_ns)
 {
     for (size_t i = 0; i < CONTROL_CLIENTS_MAX; i++) {
-        if (c->clients[i].held && !control_is_full(c))
+        if (c->clients[i].held && !clients_are_full(c))
             client_go_on(c, &c->clients[i], now_ns);
         client_step(c, &c->clients[i], 0, now_ns);
     }

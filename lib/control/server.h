@@ -75,8 +75,8 @@ void control_fd_close(struct control_fd *f);
 /* Begin with a connection that was accepted. It is closed at once if there is no place for it. */
 void client_begin(struct control *c, struct client *client, int fd, uint64_t now_ns);
 /* Whether too much is waiting to be taken for another line to be answered. */
-bool control_is_full(const struct control *c);
-/* Read and answer nothing of it for now, and drop it if that takes as long as a line may. */
+bool clients_are_full(const struct control *c);
+/* Read and answer nothing of it for now, and drop it if that takes as long as an answer may. */
 void client_hold(struct control *c, struct client *client, uint64_t now_ns);
 /* Go on, with the line that it may have sent behind the one before. */
 void client_go_on(struct control *c, struct client *client, uint64_t now_ns);
