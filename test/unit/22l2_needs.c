@@ -88,6 +88,29 @@ TEST(a_server_that_counts_arguments_has_what_it_has)
     redis_stop(&server);
 }
 
+/* The name of the clock may be another application's: what stands there is no clock then, and hides
+ * nothing of what is missing. */
+TEST(a_clock_that_is_none_is_left_out)
+{
+    static const char *const values[] = {"", "short", "0123456789abcdef", "0123456789abcdef, more"};
+    struct redis server;
+    redis_start(&server, NULL);
+    for (size_t i = 0; i < ARRAY_COUNT(values); i++) {
+        free(redis_command(&server, "SET k %s", values[i]));
+        char *told = redis_command(&server, "EVAL %b 1 k GET k", script_needs.data,
+                                   (size_t)script_needs.len);
+        CHECK_STR(told, strlen(values[i]) < 16 ? "+" : "+0123456789abcdef");
+        free(told);
+    }
+    free(redis_command(&server, "DEL k"));
+    free(redis_command(&server, "LPUSH k v"));
+    char *told = redis_command(&server, "EVAL %b 1 k GET k", script_needs.data,
+                               (size_t)script_needs.len);
+    CHECK_STR(told, "+");
+    free(told);
+    redis_stop(&server);
+}
+
 /* ---- answers ---- */
 
 static char problem[L2_PROBLEM_BYTES];

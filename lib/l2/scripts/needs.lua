@@ -26,4 +26,4 @@ for i = 1, #ARGV, 2 do
     told[#told + 1] = not there and '-' or allowed and '+' or '!'
 end
 local clock = redis.pcall('GETRANGE', KEYS[1], '0', '15')
-return table.concat(told) .. (type(clock) == 'string' and clock or '')
+return table.concat(told) .. (type(clock) == 'string' and #clock == 16 and clock or '')
