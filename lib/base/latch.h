@@ -7,7 +7,8 @@
  * A pthread mutex asks for its kind, notes owner and count, and is called: 62 instructions to enter
  * and leave when nobody is there, a fifteenth of a put. A latch takes ten, inlined. The price: it
  * does not know its holder, so a thread that locks twice sleeps for ever without any message, and
- * checkers of lock order do not know latches. (lib/README.md has the order.)
+ * checkers of lock order do not know latches. (l1/l1.h has the order within L1, and
+ * coherence/coherence.h that above it.)
  *
  * Ordering: entered with acquire, left with release (pair(latch.word)), so each holder sees what
  * those before it wrote. ThreadSanitizer needs no more than that.

@@ -20,7 +20,9 @@
  *   again  a clock that was left, or whose history is another, is given a new identity before it
  *          is followed; own changes of the last seconds are queued once more
  *
- * Lock order: apply lock -> whatever the sink takes (floors, shard). The sink never calls back.
+ * Lock order: apply lock -> whatever the sink takes (floors, shard), and the lock of what l2 knows
+ * of its server. The sink never calls back. Who asks for figures may hold a lock of its own
+ * (cache/trend.c does); no sink takes that.
  */
 #ifndef NIGH_COHERENCE_COHERENCE_H
 #define NIGH_COHERENCE_COHERENCE_H

@@ -241,7 +241,7 @@ static double real_of(const struct curve *c)
 
 /* Returns half of what a mini cache misses because it fills, while the cache itself is full: as a
  * share of so many reads. */
-static double half_of(const struct curve *c, uint32_t i, uint32_t fills, double reads)
+static double half_filling(const struct curve *c, uint32_t i, uint32_t fills, double reads)
 {
     bool filling = i > NOW && !c->points[i].settled && c->short_of_room;
     return filling ? fills / expected(c, reads, c->points[i].sample) / 2 : 0;
@@ -253,7 +253,7 @@ static void find_gain(const struct curve *c, struct findings *f, uint32_t i)
     struct shares shares = {.groups = CURVE_GROUPS};
     const struct curve_point *same = &c->points[curve_same_as(c, i)];
     add_point(c, &shares, 1, curve_same_as(c, i));
-    f->fills[i] = half_of(c, curve_same_as(c, i), same->fills, same->all);
+    f->fills[i] = half_filling(c, curve_same_as(c, i), same->fills, same->all);
     f->gains[i] = sum_of(&shares).share + f->fills[i];
     bool known = same->seen >= CURVE_ENOUGH_READS && same->entries >= 1;
     f->known |= (uint32_t)known << i;
@@ -291,7 +291,7 @@ static void find_part(const struct curve *c, struct findings *f, const struct cu
     struct shares shares = {.groups = CURVE_SPACE_GROUPS};
     uint32_t same = curve_same_as(c, i);
     add_part(c, &shares, 1, s, same);
-    f->fills[i] = half_of(c, same, s->parts[same].fills, all_of_space(c, s, same));
+    f->fills[i] = half_filling(c, same, s->parts[same].fills, all_of_space(c, s, same));
     f->gains[i] = sum_of(&shares).share + f->fills[i];
     bool known = s->parts[same].seen >= ENOUGH_PART_READS && c->points[same].entries >= 1;
     f->known |= (uint32_t)known << i;
