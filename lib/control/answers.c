@@ -132,13 +132,21 @@ static void fill_empty(struct control_reply *r)
     }
 }
 
-void control_reply_end(struct control_reply *r)
+/* Adds what an answer ends with; even that may find no room. */
+static void end_text(struct control_reply *r)
 {
-    if (r->failed)
-        control_error(r, "the answer is too long, or there is no memory for it");
     r->is_error = false;
     if (r->len > 0 && r->text[r->len - 1] != '\n')
         control_reply_add(r, bytes_of("\n", 1));
     fill_empty(r);
     control_reply_add(r, bytes_of("\n", 1));
+}
+
+void control_reply_end(struct control_reply *r)
+{
+    end_text(r);
+    if (!r->failed)
+        return;
+    control_error(r, "the answer is too long, or there is no memory for it");
+    end_text(r);
 }

@@ -14,7 +14,7 @@
 
 #include "base/base.h"
 #include "base/fault.h"
-#include "control/control.h"
+#include "control/server.h"
 #include "support/dial.h"
 
 #define MUCH 20000u /* lines: more than a socket takes */
@@ -38,6 +38,16 @@ static long write_huge(void *arg, char *buffer, size_t size)
     return HUGE;
 }
 
+/* Answers with empty lines that have just room, but not the blanks that they are sent with. */
+static void fill_up(struct control_reply *reply)
+{
+    size_t len = CONTROL_REPLY_BYTES - 8192;
+    char *text = malloc(len);
+    memset(text, '\n', len);
+    control_reply_add(reply, bytes_of(text, len));
+    free(text);
+}
+
 /* Answers with the words, and by their wish with much, or with empty lines. */
 static void answer(void *arg, const struct control_request *q, struct control_reply *reply)
 {
@@ -51,6 +61,8 @@ static void answer(void *arg, const struct control_request *q, struct control_re
         control_print(reply, "%08u 0123456789abcdef0123456789abcdef\n", i);
     if (strcmp(first, "huge") == 0)
         control_append(reply, write_huge, NULL);
+    if (strcmp(first, "brim") == 0)
+        fill_up(reply);
     for (unsigned i = 0; strcmp(first, "toomuch") == 0 && i < 2000000; i++)
         control_print(reply, "%08u 0123456789abcdef0123456789abcdef\n", i);
     for (uint32_t i = 0; i < q->count; i++)
@@ -180,6 +192,7 @@ TEST(a_long_answer_comes_whole_and_one_that_is_too_long_not_at_all)
     CHECK_EQ(len, MUCH * 42 + strlen("<much>\n\n"));
     CHECK_STR(ask(&s, "toomuch\n"),
               "error: the answer is too long, or there is no memory for it\n\n");
+    CHECK_STR(ask(&s, "brim\n"), "error: the answer is too long, or there is no memory for it\n\n");
     stop(&s);
 }
 
