@@ -309,7 +309,7 @@ TEST(top_takes_nothing_for_evicted_that_a_smaller_cap_has_shed)
     pthread_join(s.thread, NULL);
     const char *row = strstr(tool_out, "\ns ");
     CHECK(row && sscanf(row, "%*s %*s %*s %*s %*s %*s %*s %15s", evicted) == 1);
-    CHECK_GT(world_count(&w, "l1_shed"), 2000);
+    CHECK_GT(world_count(&w, "l1_shed"), 400); /* some before, and most while it was measured */
     CHECK(strtod(evicted, NULL) < 100 && !strchr(evicted, 'k')); /* while it sheds, a put may */
     world_close(&w);
     rmdir(p.folder);
