@@ -52,9 +52,11 @@ extern "C" {
  * fills L1 alone, which answers 0.) In a space whose values stay out of Redis a put without a
  * ticket keeps nothing in the background: the old value is deleted.
  *
- * A value that is put before the cache has heard from Redis for the first time (milliseconds after
- * nigh_open(); nigh_health() is NIGH_FRESH from then on) is in this node's L1 alone: what Redis has
- * of it names no time, and counts as too old. A program that opens, puts and closes waits for that.
+ * Before the cache has heard from Redis for the first time (milliseconds after nigh_open()) a value
+ * cannot be sent so that other nodes take it. A put waits for that, while the first connection is
+ * made: so a program that opens, puts, gets 0 and closes has warmed the others. If nothing is heard
+ * the value is not stored: NIGH_QUEUED (NIGH_REFUSED in a guest, coherence.guest, that is alone).
+ * In the background a put waits for nobody, and a value of that time is given up as told above.
  *
  * @param value  not NULL; for an empty value any pointer, and len 0
  * @param len    0 .. NIGH_VALUE_MAX

@@ -47,6 +47,7 @@
 #define RESYNC_JITTER_PERCENT 50u
 /* A frame that is too large for the log comes by the channel, if at all, within so long. */
 #define BEAT_LARGE_NS (250 * NS_PER_MS)
+#define FIRST_LOOK_NS (5 * NS_PER_MS) /* between looks of who waits for the first clock */
 #define BEAT_JITTER_PERCENT 10u /* parts nodes that were opened together */
 /* A listener that hears nothing on a new connection either. */
 #define DEAF_PAUSE_NS (10 * NS_PER_S)
@@ -65,6 +66,7 @@ static void want_another(struct coherence *c)
 
 void coherence_beat_anew(struct coherence *c)
 {
+    atomic_store_explicit(&c->beat->vain, false, memory_order_relaxed);
     /* before the wish, which orders it: pair(coherence.beat) */
     atomic_store_explicit(&c->beat->link_new, true, memory_order_relaxed);
     coherence_keeper_want_beat(c);
@@ -264,6 +266,7 @@ static bool usable(struct coherence *c, const struct l2_answer *a)
 {
     if (a->status == 0 && a->clock.identity != 0)
         return true;
+    atomic_store_explicit(&c->beat->vain, true, memory_order_relaxed);
     if (c->config.guest)
         c->beat->earliest_ns = c->beat->due_ns;
     fail(c);
@@ -377,6 +380,7 @@ static bool clk_fits(struct coherence *c, const struct l2_answer *a)
     atomic_store_explicit(&c->beat->slots_there, same ? 0 : a->slots, memory_order_relaxed);
     if (same)
         return true;
+    atomic_store_explicit(&c->beat->vain, true, memory_order_relaxed);
     LOG(c->config.env->log, NIGH_LOG_ERROR,
         "coherence.group_slots is %u here but %u in redis: until they agree no value is called "
         "fresh here, and no change of this node reaches others",
@@ -423,6 +427,7 @@ static void resync_answered(struct coherence *c, const struct l2_answer *a)
 {
     if (!usable(c, a) || !clk_fits(c, a))
         return;
+    coherence_trust_learn_time(c, &a->clock, c->beat->sent_ns); /* who has a position has a time */
     schemas_learn(c->schemas, c->config.env->mem, &a->clock, a->value);
     pthread_mutex_lock(&c->state->apply_lock);
     bool outdated = outdated_locked(c, a);
@@ -439,6 +444,22 @@ static void resync_answered(struct coherence *c, const struct l2_answer *a)
         clock_taken(c, a, why);
     else
         again_at_once(c, true);
+}
+
+/* Nobody tells who waits that no connection was made, or that an answer has brought nothing: he
+ * looks now and then. */
+bool coherence_wait_for_first(struct coherence *c, uint64_t deadline_ns)
+{
+    const struct env *env = c->config.env;
+    /* pair(coherence.rounds): what its answer has told is there once the first clock is taken */
+    while (atomic_load_explicit(&c->state->rounds, memory_order_acquire) == 0) {
+        uint64_t now_ns = clock_now_ns(env->clock);
+        bool vain = atomic_load_explicit(&c->beat->vain, memory_order_relaxed);
+        if (now_ns >= deadline_ns || vain || !l2_is_awaited(c->config.l2))
+            return false;
+        park_wait(env->park, &c->state->rounds, 0, u64_min(deadline_ns, now_ns + FIRST_LOOK_NS));
+    }
+    return true;
 }
 
 uint64_t coherence_beat_step(struct coherence *c)

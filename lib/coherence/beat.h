@@ -27,6 +27,7 @@ struct coherence_beat {
     uint64_t spacing_ns;  /* (k) least time between beats on demand, now */
     uint64_t resync_at_ns; /* (k) no resync is sent before */
     uint32_t resyncs;     /* (k) resyncs of late: without a pause of some seconds in between */
+    _Atomic bool vain;    /* (a) an answer has brought no clock: the next may be the same */
     _Atomic bool link_new; /* (a) the connection is another: no spacing holds */
     uint64_t checked_ns;  /* (k) when the listener was last looked after ... */
     uint64_t checked_seq; /* (k) ... and Redis' position then: to be heard by the next look */

@@ -124,6 +124,11 @@ struct coherence_position {
 };
 struct coherence_position coherence_position(struct coherence *c);
 
+/* Parks until the first clock is taken: a value that is sent before has neither a position nor a
+ * time of the server, and is too old for every other node. False: none was by the deadline, there
+ * is no connection, or its answers have brought no clock. */
+bool coherence_wait_for_first(struct coherence *c, uint64_t deadline_ns);
+
 /* Returns the home of the followed clock, for the envelope of a value that needs no lease. Read
  * apart from the position it may be another clock's: the value is then stale, never wrongly
  * fresh. */

@@ -662,6 +662,9 @@ struct l2_server {
 };
 void l2_server_read(struct l2 *l2, struct l2_server *ret);
 bool l2_connected(const struct l2 *l2);
+/* Whether the server that has the clock may be asked, or the first attempt to connect to it has not
+ * ended. Any thread. */
+bool l2_is_awaited(struct l2 *l2);
 /* Sets the hook that is called when the data connection is up (on the I/O thread, under a lock: it
  * must not call l2). */
 void l2_set_up_hook(struct l2 *l2, void (*up)(void *arg), void *arg);

@@ -290,6 +290,15 @@ bool l2_connected(const struct l2 *l2)
     return true;
 }
 
+bool l2_is_awaited(struct l2 *l2)
+{
+    struct link *link = l2->home;
+    pthread_mutex_lock(&link->lock);
+    bool awaited = !link->closing && (link->online || !link->tried);
+    pthread_mutex_unlock(&link->lock);
+    return awaited;
+}
+
 static void add_usage(struct link *link, struct l2_usage *sum)
 {
     pthread_mutex_lock(&link->lock);

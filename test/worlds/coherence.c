@@ -533,6 +533,11 @@ bool l2_connected(const struct l2 *w)
     return w->connected;
 }
 
+bool l2_is_awaited(struct l2 *w)
+{
+    return w->connected || w->connecting;
+}
+
 void l2_set_up_hook(struct l2 *w, void (*up)(void *arg), void *arg)
 {
     w->up = up;

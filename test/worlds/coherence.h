@@ -87,6 +87,7 @@ struct l2 {
     world *beside; /* the node that uses ours, too */
 
     bool connected;
+    bool connecting; /* for the first time */
     struct l2_outage outage; /* the last one that is over, as it is told */
     struct l2_problem problem; /* what goes on, as it is told */
     struct l2_mark mark;       /* where the clock stood as the connection was made */

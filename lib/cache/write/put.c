@@ -191,9 +191,15 @@ int put_behind(struct writing *w, const struct nigh_call *call, struct coherence
     return rc == NIGH_QUEUED && mode == L2_DELETE && !waiter ? NIGH_REFUSED : rc;
 }
 
-int put_in_front(struct writing *w, const struct nigh_call *call)
+bool put_may_send(const struct nigh_space *space, uint64_t deadline_ns)
 {
-    enum l2_change_mode mode = put_mode(w);
+    return !lookup_l2_has_values(space) ||
+           coherence_wait_for_first(space->cache->coherence, deadline_ns);
+}
+
+int put_in_front(struct writing *w, bool sends, const struct nigh_call *call)
+{
+    enum l2_change_mode mode = sends ? put_mode(w) : L2_DELETE;
     int rc = writing_change(w, mode, call);
     if (rc == NIGH_REFUSED || (rc == 0 && (mode == L2_DELETE || (w->keeps && w->outdated))))
         return put_refused(w);
@@ -202,12 +208,17 @@ int put_in_front(struct writing *w, const struct nigh_call *call)
 
 static int put_with_l2(struct writing *w, const struct nigh_call *call)
 {
-    if (call && call->miss)
-        return cache_in_background(call) ? put_fill_behind(w, call) : put_missed(w, call);
+    const struct nigh_space *space = w->draft.space;
+    bool misses = call && call->miss;
     if (cache_in_background(call))
-        return put_behind(w, call, NULL);
+        return misses ? put_fill_behind(w, call) : put_behind(w, call, NULL);
+    bool sends = put_may_send(space, cache_l2_deadline_ns(space->cache, call));
+    if (misses)
+        return put_missed(w, call);
+    if (w->draft.position.identity == 0)
+        writing_look_anew(w); /* it had to wait */
     put_name(w);
-    return put_in_front(w, call);
+    return put_in_front(w, sends, call);
 }
 
 /* Put with or without Redis. Without it no step can be cancelled, and the call is too short to pay

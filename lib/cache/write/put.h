@@ -28,12 +28,16 @@ int put_fill_behind(struct writing *w, const struct nigh_call *call);
 /* Put where there is no Redis. Returns what nigh_put() does. */
 int put_l1_only(struct writing *w);
 
+/* Wait for the first that Redis tells, if values of the space go there: one that is sent before is
+ * too old for other nodes. Returns whether a value may be sent. */
+bool put_may_send(const struct nigh_space *space, uint64_t deadline_ns);
 /* Give the value what names it in Redis, where no lease does. */
 void put_name(struct writing *w);
 /* Returns how a put without a ticket changes Redis; L2_DELETE: the value is too large. */
 enum l2_change_mode put_mode(const struct writing *w);
-/* Put a value that was named, and wait. Returns what nigh_put() does. */
-int put_in_front(struct writing *w, const struct nigh_call *call);
+/* Put a value that was named, and wait; `sends` as put_may_send() says. Returns what nigh_put()
+ * does. */
+int put_in_front(struct writing *w, bool sends, const struct nigh_call *call);
 /* Put in the background, without a ticket. Returns what nigh_put() does; with a waiter: as
  * writing_change_behind(). */
 int put_behind(struct writing *w, const struct nigh_call *call, struct coherence_waiter *waiter);

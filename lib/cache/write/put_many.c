@@ -36,6 +36,7 @@ struct step {
     int *outcomes;
     uint32_t count;
     uint64_t deadline_ns;
+    bool sends;                       /* put_may_send() */
     uint16_t last[STEP_PAIRS];        /* the last pair of the same key */
     uint16_t names[NAMES];            /* 1 + a pair; 0: empty */
     uint16_t changed[STEP_PAIRS];     /* the pairs that are items, in order */
@@ -110,7 +111,7 @@ static void drop_duplicates(struct step *s)
 static void add_item(struct step *s, uint32_t i)
 {
     struct writing *w = &s->ones[i].w;
-    enum l2_change_mode mode = put_mode(w);
+    enum l2_change_mode mode = s->sends ? put_mode(w) : L2_DELETE;
     uint32_t at = s->item_count;
     put_name(w);
     s->changed[at] = (uint16_t)i;
@@ -147,7 +148,7 @@ static void change_one_by_one(struct step *s)
     for (uint32_t i = 0; i < s->item_count; i++) {
         struct one *one = &s->ones[s->changed[i]];
         writing_value_free(&one->w, &s->writes[i]);
-        s->outcomes[s->changed[i]] = put_in_front(&one->w, &one->call);
+        s->outcomes[s->changed[i]] = put_in_front(&one->w, s->sends, &one->call);
     }
 }
 
@@ -224,6 +225,8 @@ static uint32_t pairs_of_step(const struct nigh_pair *pairs, size_t count)
 
 static void put_step(struct step *s, const struct nigh_call *call)
 {
+    s->sends = s->space->cache->coherence && !cache_in_background(call) &&
+               put_may_send(s->space, s->deadline_ns);
     for (uint32_t i = 0; i < s->count; i++)
         begin_one(s, i, call);
     drop_duplicates(s);
