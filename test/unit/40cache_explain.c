@@ -140,6 +140,24 @@ TEST(what_was_invalidated_is_named)
     world_close(&w);
 }
 
+/* Its slot is still known, by number. */
+TEST(a_tag_that_was_invalidated_long_ago_has_lost_its_name)
+{
+    struct world w;
+    world_open_exact(&w);
+    w.origin.script = tagged;
+    ask_fetch(w.space, "k", NULL);
+    invalidate_group(&w, NIGH_TARGET_TAG, false);
+    for (unsigned i = 0; i < BUMPS_KEPT; i++) {
+        struct nigh_target target = {.kind = NIGH_TARGET_TAG, .name = key_numbered(i)};
+        target.name_len = strlen(target.name);
+        CHECK_EQ(nigh_invalidate_many(w.cache, &target, 1, NULL), 0);
+    }
+    CHECK_REASON(w.space, "k", "invalidated_group", "A tag of slot ");
+    CHECK_REASON(w.space, "k", "invalidated_group", " (its own, or another) was invalidated");
+    world_close(&w);
+}
+
 static int tagged_often(struct origin *o, struct nigh_fill *fill)
 {
     char name[16];

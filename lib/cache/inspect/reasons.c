@@ -187,7 +187,8 @@ enum where where_of(const struct explanation *x)
     case EXPLAIN_L2_COVERED: return WHERE_REDIS_COVERED;
     case EXPLAIN_L2_AWAY: return WHERE_REDIS_AWAY;
     case EXPLAIN_L2_BREAKER: return WHERE_REDIS_BREAKER;
-    case EXPLAIN_L2_ERROR: return WHERE_REDIS_ERROR;
+    case EXPLAIN_L2_ERROR:
+        return x->l2_error == NIGH_ENOMEM ? WHERE_REDIS_NO_MEMORY : WHERE_REDIS_ERROR;
     case EXPLAIN_L2_LOOKED: return where_looked(x);
     case EXPLAIN_L2_NONE: break;
     }
@@ -351,7 +352,7 @@ static void say_floor(struct text *w, const struct explain_floor *f)
     else if (f->is_known && (f->of == FLOOR_TAG || f->own == OWN_NO))
         say_group(w, f);
     else if (f->of == FLOOR_TAG)
-        text_add(w, "tag of slot %u", f->slot);
+        text_add(w, "a tag of slot %u (its own, or another)", f->slot);
     else
         text_add(w, "the space");
 }

@@ -132,6 +132,8 @@
     X(REDIS_AWAY, "redis_away", "Redis is not connected ({problem})")                              \
     X(REDIS_BREAKER, "redis_breaker",                                                              \
       "Redis was slow or failing, so it is asked only now and then")                               \
+    X(REDIS_NO_MEMORY, "redis_no_memory",                                                          \
+      "whether Redis has it is not known: this process had no memory to look")                     \
     X(REDIS_ERROR, "redis_error", "Redis gave no answer ({redis error})")
 
 enum reason {
