@@ -10,6 +10,7 @@
 // - What was refused may not be asked for again: it is forgotten after FORGET_NS.
 // - A right that lacks is not there because something was served: of the fills only those publish
 //   for which somebody waits. It is over when the server says that the right is there (rights.c).
+//   And one that lacks is told before anything is refused for it.
 //
 // An error that ends the connection (is_fatal() in pipeline.c) is the reason of an outage. Where
 // the handshake does not meet it (a master that wants replicas to write) the next connection comes
@@ -75,12 +76,14 @@ void health_refused(struct link *link, uint32_t work)
 void health_lacks(struct link *link)
 {
     struct log_site own = {0}; /* the line of the refusal must not hold this one back */
-    if (!atomic_load_explicit(&link->refused, memory_order_relaxed))
-        return; /* it is over by now */
+    bool refuses = atomic_load_explicit(&link->refused, memory_order_relaxed);
     note(link, link->lacks);
+    outage_retell(&link->refusal, is_of_rights, link->lacks);
     if (!outage_is_news(&link->refusal, link->lacks))
         return;
-    log_write(link->env->log, NIGH_LOG_WARN, &own, "redis at %s refuses a request: %s",
+    log_write(link->env->log, NIGH_LOG_WARN, &own,
+              refuses ? "redis at %s refuses a request: %s"
+                      : "redis at %s would refuse requests: %s",
               link_shown(link), link->lacks);
     outage_told(&link->refusal, link->lacks);
 }
@@ -91,6 +94,13 @@ static bool forget_refused(struct link *link, uint64_t now_ns)
     atomic_store_explicit(&link->refused, 0, memory_order_relaxed);
     link->unserved = 0;
     return outage_end(&link->refusal, now_ns);
+}
+
+static void end_refusal(struct link *link)
+{
+    if (forget_refused(link, link->conn.heard_ns))
+        LOG(link->env->log, NIGH_LOG_WARN, "redis at %s takes all requests again",
+            link_shown(link));
 }
 
 void health_served(struct link *link, uint32_t work)
@@ -105,9 +115,19 @@ void health_served(struct link *link, uint32_t work)
         return;
     if (link->lacks[0])
         link->rights_doubted = true;
-    else if (forget_refused(link, link->conn.heard_ns))
-        LOG(link->env->log, NIGH_LOG_WARN, "redis at %s takes all requests again",
-            link_shown(link));
+    else
+        end_refusal(link);
+}
+
+void health_lacks_none(struct link *link)
+{
+    if (!link->lacks[0])
+        return;
+    link->lacks[0] = '\0';
+    if (atomic_load_explicit(&link->refused, memory_order_relaxed))
+        return; /* until that is served again */
+    outage_drop(&link->refusal);
+    end_refusal(link);
 }
 
 void health_turned_away(struct link *link, struct bytes words)
@@ -122,5 +142,6 @@ void health_begin(struct link *link, uint64_t now_ns)
         tell_connected(link, now_ns);
     forget_refused(link, now_ns);
     link->rights_doubted = false; /* the handshake has asked */
+    link->rights_look_ns = 0;
     link->lacks[0] = '\0';
 }

@@ -170,6 +170,7 @@ struct link {
     bool rights_doubted;         /* (i) one was, for a right, since rights.c has asked ... */
     bool asks_rights;            /* (i) ... which waits for an answer ... */
     uint64_t rights_next_ns;     /* (i) ... and asks no more before */
+    uint64_t rights_look_ns;     /* (i) when it asks anyhow; 0: the handshake has just asked */
     char lacks[L2_PROBLEM_BYTES]; /* (i) what that has named; "": nothing */
     const char *advised[L2_ADVICE]; /* (i) the last advice in the log */
 };
@@ -221,8 +222,10 @@ void health_judge(struct link *link, bool good, uint64_t now_ns);
 /* Notes that the server has refused work of this kind (enum l2_work) for reasons of its own, which
  * conn.words has. The log hears of it once, and l2_problem_read() tells it, until it is over. */
 void health_refused(struct link *link, uint32_t work);
-/* The same, behind that, of the rights that lack: `lacks` has them. */
+/* The same of rights that lack, behind that, or before anything is refused: `lacks` has them. */
 void health_lacks(struct link *link);
+/* No right lacks, or none any more. */
+void health_lacks_none(struct link *link);
 /* Whether something was refused, and the end of that is awaited. */
 static inline bool health_is_bad(const struct link *link)
 {

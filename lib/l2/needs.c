@@ -28,6 +28,9 @@ static const struct need {
     {"RENAME", CLOCK, FOR_OLD},
 };
 
+#define FORBIDDEN "NOPERM for "
+#define OURS ", or for our keys and channels"
+
 #define CLOCK_BYTES 16u /* id, position */
 #define HEAD_ARGS 4u /* EVAL, the text, how many keys, the clock */
 _Static_assert(HEAD_ARGS + 2 * ARRAY_COUNT(needs) <= NEEDS_ARGS_MAX, "NEEDS_ARGS_MAX is too low");
@@ -85,8 +88,8 @@ bool needs_are_met(const struct reply *reply, char *problem, size_t size, const 
     if (some_lack)
         len = (size_t)snprintf(problem, size, "the server has no %s (rename-command?)", lacks);
     if (some_forbidden && len < size)
-        snprintf(problem + len, size - len, "%sNOPERM for %s, or for our keys and channels",
-                 some_lack ? "; " : "", forbids);
+        snprintf(problem + len, size - len, "%s" FORBIDDEN "%s" OURS, some_lack ? "; " : "",
+                 forbids);
     return false;
 }
 
@@ -97,8 +100,12 @@ const uint8_t *needs_clock(const struct reply *reply)
     return has ? told + ARRAY_COUNT(needs) : NULL;
 }
 
-bool needs_lack(const char *problem, const char *command)
+bool needs_lack(const char *problem, const char *command, bool *ret_alone)
 {
-    return (strncmp(problem, "NOPERM for ", 11) == 0 || strstr(problem, "; NOPERM for ")) &&
-           strstr(problem, command);
+    size_t len = strlen(command), front = strlen(FORBIDDEN);
+    const char *from = strncmp(problem, FORBIDDEN, front) == 0 ? problem
+                                                               : strstr(problem, "; " FORBIDDEN);
+    const char *at = from ? strstr(from, command) : NULL;
+    *ret_alone = at == problem + front && strncmp(at + len, OURS, strlen(OURS)) == 0;
+    return at;
 }

@@ -32,6 +32,23 @@ void outage_note(struct outage *o, const char *reason, uint64_t since_ns)
     pthread_mutex_unlock(&o->lock);
 }
 
+void outage_retell(struct outage *o, bool (*is)(const char *reason), const char *reason)
+{
+    pthread_mutex_lock(&o->lock);
+    if (is(o->first))
+        snprintf(o->first, sizeof(o->first), "%s", reason);
+    if (is(o->now))
+        snprintf(o->now, sizeof(o->now), "%s", reason);
+    pthread_mutex_unlock(&o->lock);
+}
+
+void outage_drop(struct outage *o)
+{
+    pthread_mutex_lock(&o->lock);
+    o->failed = false;
+    pthread_mutex_unlock(&o->lock);
+}
+
 void outage_over(struct outage *o, uint64_t now_ns)
 {
     pthread_mutex_lock(&o->lock);

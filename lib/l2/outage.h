@@ -42,6 +42,11 @@ void outage_fini(struct outage *o);
 void outage_note(struct outage *o, const char *reason, uint64_t since_ns);
 /* The connection is up. Returns whether the log has been told that it was not. */
 bool outage_end(struct outage *o, uint64_t now_ns);
+/* Tells `reason` in the place of those reasons of the outage of which `is` says that they are the
+ * same, only not so well told. */
+void outage_retell(struct outage *o, bool (*is)(const char *reason), const char *reason);
+/* Nothing has come of the outage: once it is over it was none. */
+void outage_drop(struct outage *o);
 /* The outage is over for now: a reason that has been told is not told again before outage_end(). */
 void outage_over(struct outage *o, uint64_t now_ns);
 void outage_read(struct outage *o, uint64_t now_ns, struct l2_problem *ret);

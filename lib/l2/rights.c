@@ -7,11 +7,15 @@
 // lacks is told in the place of the server's words. The connection stays: what needs no such right
 // is served. The question is asked once in RIGHTS_NS, whatever is refused, and changes nothing; and
 // once a right lacks, again and again until it is there, for that ends the refusal (health.c).
+//
+// A right may be gone for long before anything is refused (who only loads publishes for those who
+// wait), and this node was said to be well. So it is asked each LOOK_NS, too.
 
 #include "l2/client.h"
 #include "l2/needs.h"
 
 #define RIGHTS_NS (5 * NS_PER_S)
+#define LOOK_NS (30 * NS_PER_S)
 
 /* An l2_done_fn. */
 static void answered(void *arg, struct l2_answer *answer)
@@ -19,12 +23,14 @@ static void answered(void *arg, struct l2_answer *answer)
     struct link *link = arg;
     const struct reply reply = {.type = REPLY_STRING, .bytes = answer->value};
     const char *advice;
+    char lacks[sizeof(link->lacks)];
     link->asks_rights = false;
-    if (answer->status == 0)
-        link->lacks[0] = '\0';
-    if (answer->status == 0 &&
-        !needs_are_met(&reply, link->lacks, sizeof(link->lacks), &advice))
+    if (answer->status == 0 && needs_are_met(&reply, lacks, sizeof(lacks), &advice)) {
+        health_lacks_none(link);
+    } else if (answer->status == 0) {
+        strcpy(link->lacks, lacks);
         health_lacks(link);
+    }
     l2_answer_free(answer);
 }
 
@@ -38,11 +44,16 @@ static int ask(struct link *link, uint64_t now_ns)
 
 int rights_step(struct link *link, uint64_t now_ns)
 {
-    bool due = link->rights_doubted && link->conn.state == CONN_UP && !link->asks_rights;
-    if (!due || now_ns < link->rights_next_ns)
+    bool wanted = link->rights_doubted || link->lacks[0];
+    if (link->conn.state != CONN_UP || link->asks_rights)
+        return 0;
+    if (link->rights_look_ns == 0)
+        link->rights_look_ns = now_ns + LOOK_NS;
+    if (now_ns < (wanted ? link->rights_next_ns : link->rights_look_ns))
         return 0;
     link->rights_doubted = false;
     link->rights_next_ns = now_ns + RIGHTS_NS;
+    link->rights_look_ns = now_ns + LOOK_NS;
     link->asks_rights = true;
     int failed = ask(link, now_ns);
     link->asks_rights = !failed;

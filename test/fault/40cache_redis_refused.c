@@ -6,6 +6,7 @@
 
 #include <sys/stat.h>
 
+#include "cache/cache.h"
 #include "support/dial.h"
 #include "support/ear.h"
 #include "support/peer.h"
@@ -203,8 +204,8 @@ TEST(a_server_that_takes_no_changes_is_told_so_and_what_waits)
     scene_close(&s);
 }
 
-/* Has another node wait for a load of this one. */
-static void be_waited_for(struct scene *s, struct world *other)
+/* Has another node wait for a load of this one, which loses a right meanwhile. */
+static void be_waited_for(struct scene *s, struct world *other, const char *command)
 {
     struct asker here, there;
     origin_hold(&s->w.origin);
@@ -212,26 +213,33 @@ static void be_waited_for(struct scene *s, struct world *other)
     CHECK_WITHIN(WORLD_PATIENCE_MS, s->w.origin.held_loads == 1);
     asker_start(&there, other->space, "awaited", NULL);
     CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(other, "lease_held") == 1);
+    run(s, command);
     origin_let_go(&s->w.origin);
     asker_join(&here);
     asker_join(&there);
     CHECK_EQ(there.answer.outcome, NIGH_FRESH);
 }
 
+static char *const app_args[] = {"--user", "app", "on", ">pw", "allkeys", "allchannels", "+@all",
+                                 NULL};
+
+/* A node whose rights may be taken, and another one. */
+static void open_app(struct scene *s, struct world *other)
+{
+    char uri[200];
+    redis_start(&s->server, app_args);
+    snprintf(uri, sizeof(uri), "unix://app:pw@%s", s->server.socket);
+    scene_open_at(s, uri, WORLD_PATIENCE_MS);
+    patient_open(other, &s->server, &s->w.origin, NULL);
+}
+
 /* A fill is published if somebody waits for it, and so refused; the others are none the worse. */
 TEST(a_reader_that_may_not_publish_flipped_between_ok_and_degraded)
 {
-    static char *const args[] = {"--user", "app", "on", ">pw", "allkeys", "allchannels", "+@all",
-                                 NULL};
     struct scene s;
     struct world other;
-    char uri[200];
-    redis_start(&s.server, args);
-    snprintf(uri, sizeof(uri), "unix://app:pw@%s", s.server.socket);
-    scene_open_at(&s, uri, WORLD_PATIENCE_MS);
-    patient_open(&other, &s.server, &s.w.origin, NULL);
-    run(&s, "ACL SETUSER app -publish");
-    be_waited_for(&s, &other);
+    open_app(&s, &other);
+    be_waited_for(&s, &other, "ACL SETUSER app -publish");
     CHECK_HEALTH(&s, "degraded: redis is connected, but refuses fills: NOPERM for PUBLISH",
                  "\nclients: where another node waits for a load of this one, it waits for all "
                  "of lease.time\n");
@@ -246,6 +254,66 @@ TEST(a_reader_that_may_not_publish_flipped_between_ok_and_degraded)
     CHECK_WITHIN(WORLD_PATIENCE_MS, said("takes all requests again") == 1);
     world_close(&other);
     scene_close(&s);
+}
+
+/* Redis' own words, with which it began, name none; and that a fill is refused for want of PUBLISH
+ * hid that all are. */
+TEST(each_right_that_lacks_is_told_and_what_that_means)
+{
+    struct scene s;
+    struct world other;
+    open_app(&s, &other);
+    be_waited_for(&s, &other, "ACL SETUSER app -publish -set");
+    CHECK_HEALTH(&s, "degraded: redis is connected, but refuses ", "NOPERM for SET, PUBLISH");
+    CHECK(health(&s, "", "\nclients: what L1 lacks each process may have to load for itself\n"));
+    CHECK(health(&s, "", "\nclients: where another node waits for a load of this one, it waits "));
+    CHECK(!health(&s, "", "it began with"));
+    world_close(&other);
+    scene_close(&s);
+}
+
+static bool is_told(struct world *w, const char *problem)
+{
+    struct l2_problem p;
+    world_advance(w, 500);
+    nigh_tick(w->cache);
+    l2_problem_read(w->cache->l2, &p);
+    return p.refused == 0 && strncmp(p.text, problem, strlen(problem)) == 0;
+}
+
+static bool is_well(struct world *w)
+{
+    struct l2_problem p;
+    struct l2_outage last;
+    world_advance(w, 500);
+    nigh_tick(w->cache);
+    l2_problem_read(w->cache->l2, &p);
+    l2_refusal_read(w->cache->l2, &last);
+    return !p.text[0] && !last.text[0];
+}
+
+/* Nothing needs it, and nothing is refused. */
+TEST(a_right_that_lacks_is_told_before_anything_is_refused)
+{
+    struct redis server;
+    struct world w;
+    char uri[200];
+    redis_start(&server, app_args);
+    snprintf(uri, sizeof(uri), "unix://app:pw@%s", server.socket);
+    struct nigh_options o = world_options(&w);
+    o.redis_uri = uri;
+    o.log = hear;
+    forget_said();
+    world_open(&w, &o, NULL);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, (world_tick(&w), nigh_health(w.cache) == NIGH_FRESH));
+    free(redis_command(&server, "ACL SETUSER app -publish"));
+    CHECK_WITHIN(WORLD_PATIENCE_MS, is_told(&w, "NOPERM for PUBLISH"));
+    CHECK_EQ(said("would refuse requests: NOPERM for PUBLISH"), 1);
+    free(redis_command(&server, "ACL SETUSER app +publish"));
+    CHECK_WITHIN(WORLD_PATIENCE_MS, is_well(&w));
+    CHECK_EQ(said("takes all requests again"), 1);
+    world_close(&w);
+    redis_stop(&server);
 }
 
 /* ---- all of it ---- */

@@ -68,6 +68,14 @@ static bool has_word_alone(const void *data, size_t size, const char *word)
     return memmem(data, size, alone, (size_t)len) != NULL;
 }
 
+/* Whether the first command is this one. */
+static bool begins_with(const void *data, size_t size, const char *word)
+{
+    const char *at = memchr(data, '$', size);
+    size_t left = at ? size - (size_t)(at - (const char *)data) : 0;
+    return left > 4 + strlen(word) && memcmp(at + 4, word, strlen(word)) == 0;
+}
+
 static long net_write(void *arg, int fd, const void *data, size_t size)
 {
     const char **say = &server.say[fd - FIRST_FD];
@@ -81,6 +89,8 @@ static long net_write(void *arg, int fd, const void *data, size_t size)
     else if (memmem(data, size, "SUBSCRIBE", 9))
         *say = server.forbids_subscribe ? "-NOPERM no\r\n"
                                         : "*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n";
+    else if (begins_with(data, size, "EVAL")) /* what there is, once more */
+        *say = "$-1\r\n";
     else if (memmem(data, size, "EVAL", 4)) /* asks what there is, INFO before it */
         *say = server.loads ? HELLO "$-1\r\n-LOADING yes\r\n" : HELLO "$-1\r\n+PONG\r\n";
     else if (memmem(data, size, "INFO", 4))

@@ -143,7 +143,7 @@ static bool say_wrong(struct command *c)
         say_refusal(c, "degraded", &p);
     else if (p.text[0])
         control_print(c->reply, "degraded: %s\n", p.text);
-    if (p.refused & (L2_LEASES | L2_READS | (p.unheard ? 0 : L2_FILLS)))
+    if (p.refused & (L2_LEASES | L2_READS | (p.only_unheard ? 0 : L2_FILLS)))
         control_print(c->reply, "clients: what L1 lacks each process may have to load for "
                                 "itself\n");
     if (p.unheard)
