@@ -468,6 +468,7 @@ TEST(what_is_wrong_is_said_and_does_nothing)
         {"invalidate tag\n", "error: key SPACE KEY"},
         {"invalidate all x\n", "error: key SPACE KEY"},
         {"invalidate door x\n", "error: key SPACE KEY"},
+        {"invalidate soft key s k\n", "error: soft is for tags, spaces and all"},
         {"invalidate tag \"\"\n", "error: "},
     };
     struct world w;

@@ -30,8 +30,9 @@ static void invalidate(struct command *c, const struct nigh_target *targets, uin
         command_fail(c, rc);
 }
 
-/* Fills in the targets that the words name. Returns how many; 0: an error has been answered. */
-static uint32_t read_targets(struct command *c, struct nigh_target *targets)
+/* Fills in the targets that the words name. Returns how many; 0: an error has been answered. Who
+ * says soft wants old values kept, and that of a key is not: that is refused. */
+static uint32_t read_targets(struct command *c, bool soft, struct nigh_target *targets)
 {
     static const char *const kinds[] = {"key", "tag", "space", "all"};
     uint32_t kind = 0;
@@ -39,6 +40,11 @@ static uint32_t read_targets(struct command *c, struct nigh_target *targets)
     while (kind < ARRAY_COUNT(kinds) && !command_is_word(c->words[0], kinds[kind]))
         kind++;
     struct nigh_target t = {.kind = (enum nigh_target_kind)(kind + NIGH_TARGET_KEY)};
+    if (soft && t.kind == NIGH_TARGET_KEY) {
+        control_error(c->reply, "soft is for tags, spaces and all: a key that is invalidated is "
+                                "gone");
+        return 0;
+    }
     bool of_space = t.kind == NIGH_TARGET_KEY && c->count > 2;
     if (of_space && !(t.space = command_space(c, c->words[first++])))
         return 0;
@@ -65,7 +71,7 @@ void command_invalidate(struct command *c)
     bool soft = c->count > 1 && command_is_word(c->words[0], "soft");
     c->words += soft;
     c->count -= soft;
-    uint32_t n = read_targets(c, targets);
+    uint32_t n = read_targets(c, soft, targets);
     if (n > 0)
         invalidate(c, targets, n, soft);
 }
