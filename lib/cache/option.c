@@ -49,14 +49,12 @@ void option_default_text(const struct option *o, char *text, size_t size)
     format(o, o->otherwise, text, size);
 }
 
-#define BY_DEFAULT "by default "
-
 /* Says what holds where nothing was said, as the table does. */
 static void show_unsaid(const struct option *o, struct text *w)
 {
-    const char *said = strstr(o->why, BY_DEFAULT);
+    const char *said = strstr(o->why, OPTION_BY_DEFAULT);
     size_t len = said ? strcspn(said, ";") : 0;
-    if (said && strcmp(said, BY_DEFAULT "none") != 0)
+    if (said && strcmp(said, OPTION_BY_DEFAULT "none") != 0)
         text_add(w, "%.*s", (int)len, said);
     else
         text_add(w, o->type == OPTION_STRING || said ? "none" : "0");
@@ -190,8 +188,11 @@ static const char *hint(const struct option *o, const char *rest)
 
 static int wrong_syntax(const struct option *o, const char *value, const char *rest)
 {
-    return error_note(NIGH_EOPTION, "%s=%.60s: %s%s%s", o->name, value, units[o->unit].wanted,
-                      option_may_be_none(o) ? ", or none" : "", hint(o, rest));
+    const char *word = option_may_be_none(o)   ? ", or none"
+                       : option_has_default(o) ? ", or default"
+                                               : "";
+    return error_note(NIGH_EOPTION, "%s=%.60s: %s%s%s", o->name, value, units[o->unit].wanted, word,
+                      hint(o, rest));
 }
 
 int option_out_of_range(const struct option *o, const char *value)
@@ -227,6 +228,10 @@ static int parse_number(const struct option *o, const char *value, uint64_t *ret
     uint64_t factor;
     if (option_may_be_none(o) && is_word(text, option_trimmed(text), "none")) {
         *ret = option_none(o);
+        return 0;
+    }
+    if (option_has_default(o) && is_word(text, option_trimmed(text), "default")) {
+        *ret = 0;
         return 0;
     }
     if (digits > 0 && unit_len == 0 && is_time(o))

@@ -5,6 +5,8 @@
 #ifndef NIGH_CACHE_OPTION_H
 #define NIGH_CACHE_OPTION_H
 
+#include <string.h>
+
 #include <nigh/options.h>
 
 #include "base/base.h"
@@ -32,6 +34,7 @@ struct option {
 };
 
 #define OPTION_DAY_MS (24u * 3600 * 1000)
+#define OPTION_BY_DEFAULT "by default " /* in `why`, before what an explained default is */
 #define OPTION_BLANKS " \t\r\n"
 #define OPTION_BYTES_MAX (1ull << 46) /* as good as none: its range is printed without an end */
 
@@ -43,6 +46,12 @@ static inline bool option_is_64(const struct option *o)
 static inline bool option_may_be_none(const struct option *o)
 {
     return o->type == OPTION_U32_OR_NONE || o->type == OPTION_U64_OR_NONE;
+}
+
+/* Whether a number may be given as the word "default": it has one, which is not a number. */
+static inline bool option_has_default(const struct option *o)
+{
+    return o->otherwise == 0 && !option_may_be_none(o) && strstr(o->why, OPTION_BY_DEFAULT);
 }
 
 /* Returns how the option's field holds "none". */

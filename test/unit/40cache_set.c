@@ -165,6 +165,22 @@ static void check_refused(struct nigh *cache, const char *name, const char *valu
         check_note("%s", nigh_options_error());
 }
 
+/* What was set once could not be put back: its default is a share of another cap. */
+TEST(a_default_without_a_number_is_put_back_by_name)
+{
+    struct nigh *cache = open_with(32 * (uint64_t)MIB, NIGH_THREADS_NONE);
+    CHECK_EQ(l1_limbo(cache->l1), 0);
+    CHECK_EQ(nigh_set(cache, "l1.limbo", "8MiB"), 0);
+    CHECK_EQ(l1_limbo(cache->l1), 8 * MIB);
+    check_refused(cache, "l1.limbo", "0", "out of range");
+    check_refused(cache, "l1.limbo", "much", ", or default");
+    CHECK_EQ(nigh_set(cache, "l1.limbo", " Default "), 0);
+    CHECK_EQ(l1_limbo(cache->l1), 0);
+    CHECK_EQ(nigh_set(cache, "l1.memory", "15MiB"), 0); /* 8 would be more than half */
+    check_refused(cache, "l1.memory", "default", "bytes");
+    nigh_close(cache);
+}
+
 TEST(what_cannot_change_says_so_and_nothing_changes)
 {
     struct nigh *cache = open_with(32 * (uint64_t)MIB, NIGH_THREADS_NONE);
