@@ -704,7 +704,8 @@ static void check_late(const struct world *idle, const struct place *p, uint64_t
     CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(idle, "late") == 2);
     CHECK_GE(world_count(idle, "late_wait_ms"), 2000);
     CHECK_EQ(world_count(idle, "frame_late"), 2);
-    CHECK(strstr(text = ask(p, "health\n"), "\nlate: 2 changes of other nodes came here late, "));
+    CHECK_WITHIN(WORLD_PATIENCE_MS, strstr(text = ask(p, "health\n"), /* it listens again */
+                                           "\nlate: 2 changes of other nodes came here late, "));
     CHECK(bound = strstr(text, "\nlate: at most "));
     CHECK(strstr(text, " s after the call; of that up to "));
     CHECK(strstr(text, "'s queue\n"));
