@@ -387,12 +387,8 @@ static int learn_role(struct conn *c, const struct reply *reply)
     }
     c->home = hash_bytes(replid);
     memcpy(c->replid, replid.data, REPLID_BYTES);
-    copy_words(c->server.evicts, sizeof(c->server.evicts), info_policy(info));
-    c->server.evicts_all = info_evicts_all(info_policy(info));
-    c->server.whole_info = c->whole_info;
-    c->server.usage = (struct l2_usage){.memory_bytes = 0};
-    info_usage(info, &c->server.usage);
-    c->server.advice[ADVICE_ON_MEMORY] = info_advice_on_memory(info);
+    c->server = (struct l2_server){.whole_info = c->whole_info};
+    info_memory(info, &c->server);
     c->server.advice[ADVICE_ON_REPLICAS] =
         c->config->may_move ? info_advice_on_replicas(info) : NULL;
     return 0;

@@ -41,11 +41,6 @@ const char *info_judge(struct bytes info, struct bytes *ret_replid)
     return NULL;
 }
 
-struct bytes info_policy(struct bytes info)
-{
-    return field(info, "maxmemory_policy");
-}
-
 static void take_number(struct bytes info, const char *name, uint64_t *number)
 {
     struct bytes value = field(info, name);
@@ -75,9 +70,8 @@ bool info_evicts_all(struct bytes policy)
 
 /* Advises against policies that lose more than values when memory is full, or stop everything: all
  * but volatile-*. */
-const char *info_advice_on_memory(struct bytes info)
+static const char *advice_on_memory(struct bytes info, struct bytes policy)
 {
-    struct bytes policy = field(info, "maxmemory_policy");
     bool bounded = field(info, "maxmemory").len > 0 && !field_is(info, "maxmemory", "0");
     if (bytes_equal(policy, bytes_of("noeviction", 10)) && bounded)
         return "with maxmemory-policy noeviction a full server takes no more values: volatile-lru "
@@ -86,6 +80,27 @@ const char *info_advice_on_memory(struct bytes info)
         return "its maxmemory-policy allkeys-* evicts not only values but the order of changes, "
                "and then all values turn stale: volatile-lru does not";
     return NULL;
+}
+
+/* Copies a word that goes into logs and reports of the host's: nothing but ASCII. */
+static void copy_word(char *text, size_t size, struct bytes word)
+{
+    const char *from = word.data;
+    size_t len = u64_min(word.len, size - 1);
+    for (size_t i = 0; i < len; i++)
+        text[i] = from[i] > ' ' && from[i] <= '~' ? from[i] : '?';
+    text[len] = '\0';
+}
+
+void info_memory(struct bytes info, struct l2_server *server)
+{
+    struct bytes policy = field(info, "maxmemory_policy");
+    info_usage(info, &server->usage);
+    if (!policy.data)
+        return;
+    copy_word(server->evicts, sizeof(server->evicts), policy);
+    server->evicts_all = info_evicts_all(policy);
+    server->advice[ADVICE_ON_MEMORY] = advice_on_memory(info, policy);
 }
 
 /* Advises to stop writing when it is alone. INFO has the line only where min-replicas-to-write is

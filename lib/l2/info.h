@@ -18,18 +18,16 @@ extern const char info_cluster_node[];
  * `*ret_replid` is its replication id, of REPLID_BYTES; else why it will not do. */
 const char *info_judge(struct bytes info, struct bytes *ret_replid);
 
-/* Find the maxmemory-policy; empty: it is not told. */
-struct bytes info_policy(struct bytes info);
-
 /* Take what it tells, of the sections "memory" and "stats"; the rest stays as it is. */
 void info_usage(struct bytes info, struct l2_usage *usage);
 
 /* Whether a policy of this name evicts keys that have no end, too: the order of changes. */
 bool info_evicts_all(struct bytes policy);
 
-/* NULL, or what the operator should change. */
-const char *info_advice_on_memory(struct bytes info);
-/* For a master that another may replace. */
+/* Take all that those sections tell: the usage, the maxmemory-policy, and what should be changed
+ * about that. What they do not tell stays as it is. */
+void info_memory(struct bytes info, struct l2_server *server);
+/* NULL, or what should be changed about a master that another may replace. */
 const char *info_advice_on_replicas(struct bytes info);
 
 #endif

@@ -37,14 +37,20 @@ void io_found(void *arg)
     wake_channel(arg);
 }
 
-/* Warns of a server's setup that will do harm: once, until the advice is another. */
+/* Warns once, until the advice is another. */
 static void advise(struct link *link, unsigned i)
 {
     struct log_site own = {0}; /* another cache's line must not hold this one back */
-    const char *advice = link->conn.server.advice[i];
+    const char *advice = link->server.advice[i];
     if (advice && advice != link->advised[i])
         log_write(link->env->log, NIGH_LOG_WARN, &own, "redis at %s: %s", link_shown(link), advice);
     link->advised[i] = advice;
+}
+
+void io_advise(struct link *link)
+{
+    for (unsigned i = 0; i < L2_ADVICE; i++)
+        advise(link, i);
 }
 
 static void went_up(struct link *link)
@@ -68,8 +74,7 @@ static void went_up(struct link *link)
     auth_logged_in(link, link->conn.login_number);
     if (link->conn.limit)
         atomic_store_explicit(&link->argument_max, link->conn.limit, memory_order_relaxed);
-    for (unsigned i = 0; i < L2_ADVICE; i++)
-        advise(link, i);
+    io_advise(link);
 }
 
 /* Tell the hook, once per connection, also when it was set after the connection came up. Under the

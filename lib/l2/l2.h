@@ -650,8 +650,8 @@ void l2_outage_read(struct l2 *l2, struct l2_outage *ret);
 /* The same of the last time for which a server that was connected refused requests. */
 void l2_refusal_read(struct l2 *l2, struct l2_outage *ret);
 void l2_channel_outage_read(struct l2_channel *ch, struct l2_outage *ret);
-/* What the server does when its memory is full, as it told at the last handshake; and what should
- * be changed there. Any thread. */
+/* What the server does when its memory is full, as it told some seconds ago; and what should be
+ * changed there. Any thread. */
 #define L2_POLICY_BYTES 24
 enum l2_advice { ADVICE_ON_MEMORY, ADVICE_ON_REPLICAS, ADVICE_ON_COMMANDS, L2_ADVICE };
 struct l2_server {

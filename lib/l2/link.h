@@ -302,6 +302,9 @@ static inline bool io_has_chores(const struct link *link)
 }
 /* Wakes whoever may wait for the address of the link's host. */
 void io_found(void *link);
+/* Warns of a server's setup that will do harm. Thread: whoever drives, who alone writes `server`,
+ * and so reads it without the lock. */
+void io_advise(struct link *link);
 
 /* ---- auth.c: whoever drives ---- */
 

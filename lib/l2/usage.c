@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// How full the server is and what it has evicted: told at the handshake, and asked for again every
-// USAGE_NS, for people alone.
+// How full the server is, what it has evicted, and what it will do when it is full: told at the
+// handshake, and asked for again every USAGE_NS, for people alone. (So an advice about its policy
+// ends when that is mended, and comes when somebody changes it under a connection that lives on.)
 //
 // INFO goes among the requests, as a reader's would: it is refused while the breaker is open, and a
 // server that is slow with it is slow. One that answers with an error (an ACL that allows the
@@ -27,8 +28,9 @@ static void answered(void *arg, struct l2_answer *answer)
     if (answer->status == 0) {
         pthread_mutex_lock(&link->lock);
         if (link->online == answer->connection)
-            info_usage(answer->value, &link->server.usage);
+            info_memory(answer->value, &link->server);
         pthread_mutex_unlock(&link->lock);
+        io_advise(link);
     }
     l2_answer_free(answer);
 }

@@ -3,6 +3,7 @@
 // to be accepted and to be heard, and how long trust was away.
 
 #include "cache/cache.h"
+#include "support/ear.h"
 #include "support/origin.h"
 #include "support/relay.h"
 
@@ -234,6 +235,54 @@ TEST(what_redis_evicts_is_seen)
     CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&w, "redis_evicted_keys") >= 2);
     CHECK_EQ(world_count(&w, "redis_memory_cap_bytes"), 0);
     end();
+}
+
+static const char *advice(void)
+{
+    struct l2_server told;
+    l2_server_read(w.cache->l2, &told);
+    return told.advice[ADVICE_ON_MEMORY];
+}
+
+/* Lets the time pass after which it is asked for again. */
+static void pass_on(void)
+{
+    int64_t beats = world_count(&w, "beat");
+    atomic_fetch_add(&ahead_ns, 11 * NS_PER_S);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&w, "beat") > beats + 2);
+}
+
+static void set_policy(const char *policy)
+{
+    char command[80];
+    snprintf(command, sizeof(command), "CONFIG SET maxmemory-policy %s", policy);
+    free(redis_command(&server, command));
+}
+
+/* An advice was found at the connection, and stood until the next one. */
+TEST(advice_follows_what_is_changed_under_a_connection)
+{
+    static char *const args[] = {"--maxmemory", "100mb", "--maxmemory-policy", "volatile-lru",
+                                 NULL};
+    redis_start(&server, args);
+    struct nigh_options o = patient_options(&server);
+    o.clock = read_ahead;
+    o.beat_ms = 50;
+    o.log = hear;
+    forget_said();
+    world_open(&w, &o, NULL);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&w, "beat") > 2);
+    CHECK(!advice());
+    for (int i = 0; i < 2; i++) {
+        set_policy("noeviction");
+        CHECK_WITHIN(WORLD_PATIENCE_MS, (pass_on(), advice() != NULL));
+        CHECK(strstr(advice(), "with maxmemory-policy noeviction a full server takes no more"));
+        set_policy("volatile-lru");
+        CHECK_WITHIN(WORLD_PATIENCE_MS, (pass_on(), !advice()));
+    }
+    CHECK_EQ(world_count(&w, "l2_connect"), 1);
+    end(); /* all is said then */
+    CHECK_EQ(said_with("redis at ", "maxmemory-policy noeviction"), 2);
 }
 
 /* A user who may ask for no more than scripts need. Nobody is told of it: all goes on. */
