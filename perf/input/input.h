@@ -33,6 +33,8 @@ struct input {
     uint64_t garbage;       /* lines that are no requests */
     uint64_t first_garbage; /* the number of the first of them ... */
     char shown[81];         /* ... and how it begins, in printable letters */
+    uint64_t sited;         /* requests that name their site, which is part of the key ... */
+    char site[65];          /* ... and what the first of them names */
     uint64_t unsized;       /* requests whose size no line tells: they got the mean */
 };
 

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: MIT
 /*
- * An access log as requests: the key is path and query, the size what was sent.
+ * An access log as requests: the key is path and query, behind the site where lines name one; the
+ * size is what was sent.
  *
  * A 304 sends nothing, so it gets the size that its key has in another line, or, where no line
  * tells, the mean of all. A larger answer counts for a smaller one of the same key (one that broke
  * off).
  */
+#include <stdio.h>
+
 #include "input/formats.h"
 #include "input/log_line.h"
 #include "support/fail.h"
@@ -31,6 +34,16 @@ static void show(struct input *in, struct text text)
     in->shown[len] = '\0';
 }
 
+static void take_request(struct builder *b, const struct log_line *line)
+{
+    struct input *in = b->in;
+    builder_add(b, hash_within(line->site, line->target), size_of(line),
+                line->has_time ? line->time_s * 1000000 : TIME_UNKNOWN);
+    b->key_bytes_sum += line->site.len + line->target.len;
+    if (line->site.len > 0 && in->sited++ == 0)
+        snprintf(in->site, sizeof(in->site), "%.*s", (int)line->site.len, line->site.data);
+}
+
 static void take_line(struct builder *b, struct text text)
 {
     struct input *in = b->in;
@@ -39,11 +52,7 @@ static void take_line(struct builder *b, struct text text)
     if (text.len == 0)
         return;
     switch (log_line_parse(text, &line)) {
-    case LOG_REQUEST:
-        builder_add(b, hash_text(line.target), size_of(&line),
-                    line.has_time ? line.time_s * 1000000 : TIME_UNKNOWN);
-        b->key_bytes_sum += line.target.len;
-        break;
+    case LOG_REQUEST: take_request(b, &line); break;
     case LOG_OTHER: in->others++; break;
     case LOG_GARBAGE:
         if (in->garbage++ == 0)

@@ -63,6 +63,47 @@ static bool take_quoted(struct text *rest, struct text *ret)
     return true;
 }
 
+/* ---- the site ---- */
+
+static bool is_letter(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+/* "www.example.com" or "www.example.com:80"; an IPv6 address has more colons, one of IPv4 no
+ * letters. */
+static bool is_name(struct text t)
+{
+    size_t letters = 0, port = t.len;
+    while (port > 0 && is_digit(t.data[port - 1]))
+        port--;
+    if (port > 0 && port < t.len && t.data[port - 1] == ':')
+        t.len = port - 1;
+    for (size_t i = 0; i < t.len; i++) {
+        letters += is_letter(t.data[i]);
+        if (!is_letter(t.data[i]) && !is_digit(t.data[i]) && !memchr(".-_", t.data[i], 3))
+            return false;
+    }
+    return letters > 0;
+}
+
+/* Takes the site out of what stands before the time. "host - user" has none, whatever blanks the
+ * user's name holds, for there the second word is "-". */
+static struct text site_of(struct text head)
+{
+    struct text first, host, ident, none = {head.data, 0};
+    if (!text_cut(&head, ' ', &first) || !text_cut(&head, ' ', &host) ||
+        !text_cut(&head, ' ', &ident) || head.len == 0)
+        return none;
+    bool is_site = is_name(first) && !text_is(host, "-") && text_is(ident, "-");
+    return is_site ? first : none;
+}
+
 /* ---- the time ---- */
 
 static int month_of(const char *name)
@@ -140,10 +181,12 @@ static bool take_answer(struct text rest, struct log_line *ret)
 enum log_verdict log_line_parse(struct text line, struct log_line *ret)
 {
     struct text time, request;
+    const char *begin = line.data;
     if (line.len && line.data[line.len - 1] == '\r')
         line.len--;
     if (!take_head(&line, &time) || !take_quoted(&line, &request) || !take_answer(line, ret))
         return LOG_GARBAGE;
+    ret->site = site_of((struct text){begin, (size_t)(time.data - 1 - begin)});
     take_time(time, ret);
     take_request(request, ret);
     if (!text_is(ret->method, "GET") || ret->target.len == 0)

@@ -5,8 +5,13 @@
  *
  *     host ident user [10/Oct/2000:13:55:36 -0700] "GET /a?b=1 HTTP/1.1" 200 2326 "referer" "agent"
  *
- * Text before the bracket and behind the size is not looked at, so that a virtual host in
- * front or times behind do no harm. Any bytes may come: a log has what strangers send.
+ * A name in front, with or without a port, before a host and "-", is the site that was asked:
+ *
+ *     www.example.com:80 host - user [10/Oct/2000:13:55:36 -0700] ...
+ *
+ * (Apache's vhost_combined, nginx with $host first). It is no address: some write their proxy's or
+ * their client's there, and each client were a site. No other text before the bracket, nor any
+ * behind the size, is looked at. Any bytes may come: a log has what strangers send.
  */
 #ifndef PERF_INPUT_LOG_LINE_H
 #define PERF_INPUT_LOG_LINE_H
@@ -22,6 +27,7 @@ enum log_verdict {
 };
 
 struct log_line {
+    struct text site; /* empty: none is named */
     struct text method;
     struct text target; /* path and query */
     unsigned status;

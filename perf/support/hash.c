@@ -18,6 +18,11 @@ uint64_t hash_text(struct text t)
     return XXH3_64bits(t.data, t.len);
 }
 
+uint64_t hash_within(struct text other, struct text t)
+{
+    return other.len ? XXH3_64bits_withSeed(t.data, t.len, hash_text(other)) : hash_text(t);
+}
+
 static uint8_t *put_le32(uint8_t *p, uint32_t v)
 {
     for (int i = 0; i < 4; i++)

@@ -14,6 +14,8 @@
 #include "support/text.h"
 
 uint64_t hash_text(struct text t);
+/* ... of one within another; that of `t` alone where there is no other. */
+uint64_t hash_within(struct text other, struct text t);
 
 /* The group slot of a tag among `slots` (a power of two): slots below 1024 are all and spaces. */
 uint32_t hash_tag_slot(struct text tag, uint32_t slots);

@@ -23,7 +23,9 @@ static const struct option_row options[OPTIONS + 1] = {
     [OPT_LOG] = {"log", "FILE",
                  "access log in the common or combined format (Apache, nginx):\n"
                  "GETs with status 200 or 304; the key is path and query, the\n"
-                 "size what was sent", NULL},
+                 "size what was sent. A site in front (\"www.example.com:80\n"
+                 "192.0.2.7 - - [...\", also without port) is part of the key;\n"
+                 "an address there is none", NULL},
     [OPT_TRACE] = {"trace", "FILE",
                    "a recording (trace.file), NAME.t8 or oracleGeneral, also\n"
                    ".zst. \"-\" in either: stdin", NULL},

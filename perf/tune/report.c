@@ -60,6 +60,10 @@ static void print_log(const struct input *in, FILE *out)
         return;
     fprintf(out, "  %s lines; %s are other requests: no GET, or no status 200 or 304\n",
             table_count(in->lines), table_count(in->others));
+    if (in->sited)
+        fprintf(out, "  %s of the requests name their site (%s),\n"
+                     "  which is part of the key\n",
+                table_count(in->sited), in->site);
     if (in->garbage)
         fprintf(out, "  %s of %s lines %s; first: line %s\n    \"%s\"\n",
                 table_count(in->garbage), table_count(in->lines),

@@ -19,8 +19,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     enum log_verdict verdict = log_line_parse((struct text){text, len}, &line);
     if (verdict == LOG_GARBAGE)
         return 0;
-    if (!is_inside(line.method, text, len) || !is_inside(line.target, text, len) ||
-        line.status < 100 || line.status > 999)
+    if (!is_inside(line.site, text, len) || !is_inside(line.method, text, len) ||
+        !is_inside(line.target, text, len) || line.status < 100 || line.status > 999)
         abort();
     if (verdict == LOG_REQUEST && (!text_is(line.method, "GET") || line.target.len == 0 ||
                                    (line.status != 200 && line.status != 304)))

@@ -332,11 +332,12 @@ if [ "$build" != Debug ]; then
         tune tune --log "$folder/access.log.gz"
     try 2 'none of 1 is for a key that was there before' tune tune --log "$folder/one.log"
     try 2 'is a device' tune tune --log /dev/zero
-    sed 's/ [0-9]*$/ 3000000/' "$folder/access.log" >"$folder/films.log"
+    sed 's/ [0-9]*$/ 3000000/; s/^h/films.example:80 h/' "$folder/access.log" >"$folder/films.log"
     try 2 'are for values above 1 MiB' tune tune --log "$folder/films.log"
     try 0 'as recorded (2,000 of 2,000 cut to 1 MiB)' load load --log "$folder/films.log" --quick \
         --redis none --threads 1 --rounds 1 --seconds 0.1
     try 0 ',space.value_max=4m' tune tune --log "$folder/films.log" --value-max 4m --rounds 1 \
         --round-time 5ms --memory-max 64m
+    has "$folder/out" '2,000 of the requests name their site (films.example:80),'
 fi
 [ "$failures" -eq 0 ]

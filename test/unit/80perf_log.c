@@ -82,6 +82,44 @@ TEST(brackets_before_the_time_do_no_harm)
     }
 }
 
+/* Those of two sites for the same path were one key. */
+TEST(a_site_in_front_is_told_from_clients)
+{
+    static const struct {
+        const char *head, *site;
+    } all[] = {
+        {"www.example.com:80 192.0.2.7 - - ", "www.example.com:80"}, /* vhost_combined */
+        {"www.example.com 2001:db8::7 - - ", "www.example.com"},     /* nginx, $host first */
+        {"localhost:8080 client.example.net - frank ", "localhost:8080"},
+        {"a_b-2.example:443 ::1 - frank m ", "a_b-2.example:443"},
+        {"192.0.2.7 - - ", ""},
+        {"client.example.net - frank ", ""},
+        {"client.example.net - frank m - ", ""},
+        {"client.example.net ident frank ", ""},
+        {"192.0.2.7 198.51.100.1 - - ", ""},    /* a client and its proxy */
+        {"192.0.2.7:4711 198.51.100.1 - - ", ""},
+        {"2001:db8::7 198.51.100.1 - - ", ""},
+        {"fe80::a:80 198.51.100.1 - - ", ""},
+        {"[2001:db8::7]:443 ::1 - - ", ""},
+        {"192.0.2.7, 198.51.100.1 - - ", ""},   /* X-Forwarded-For */
+        {"_ 192.0.2.7 - - ", ""},               /* nobody's */
+        {":80 192.0.2.7 - - ", ""},
+        {"www.example.com:80x 192.0.2.7 - - ", ""},
+        {"www.example.com", ""},
+        {"", ""},
+    };
+    struct log_line l;
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        char text[200];
+        snprintf(text, sizeof(text), "%s[10/Oct/2000:13:55:36 -0700] \"GET /a HTTP/1.1\" 200 7",
+                 all[i].head);
+        CHECK_EQ(parse(text, &l), LOG_REQUEST);
+        if (!CHECK(is(l.site, all[i].site)))
+            check_note("%s: %.*s", text, (int)l.site.len, l.site.data);
+        CHECK(is(l.target, "/a"));
+    }
+}
+
 TEST(other_requests_are_not_counted_as_garbage)
 {
     struct log_line l;
@@ -119,6 +157,24 @@ TEST(garbage_is_told_from_a_request)
 static const char *read_log(struct input *in, const char *text)
 {
     return given_read(in, INPUT_LOG, ".log", text, strlen(text));
+}
+
+TEST(the_same_path_of_two_sites_is_two_keys)
+{
+    struct input in;
+    CHECK_STR(read_log(&in, "a.example:80 192.0.2.7 - - [x] \"GET /a HTTP/1.1\" 200 100\n"
+                            "b.example:80 192.0.2.7 - - [x] \"GET /a HTTP/1.1\" 200 300\n"
+                            "a.example:80 192.0.2.8 - - [x] \"GET /a HTTP/1.1\" 200 100\n"
+                            "192.0.2.9 - - [x] \"GET /a HTTP/1.1\" 200 700\n"),
+              "");
+    CHECK_EQ(in.trace.count, 4);
+    CHECK_EQ(in.trace.unique, 3);
+    CHECK_EQ(in.trace.requests[0].key, in.trace.requests[2].key);
+    CHECK_EQ(in.trace.requests[1].size, 300);
+    CHECK_EQ(in.sited, 3);
+    CHECK_STR(in.site, "a.example:80");
+    CHECK_EQ(in.key_bytes, (3 * 14 + 2) / 4);
+    input_free(&in);
 }
 
 TEST(log_becomes_requests_with_sizes_and_times)
@@ -217,7 +273,9 @@ TEST(lines_in_other_clothes_are_the_same_requests)
     static const char *const texts[] = {
         "\xef\xbb\xbf" GIVEN_LINE GIVEN_LINE, /* UTF-8, and says so */
         "2001:db8::7 - - [29/Nov/2026:15:30:00 +0530] \"GET /a HTTP/2\" 200 100 \"-\" \"x\" 0.1\r\n"
-        "e.org:80 ::1 - \"a b\" [29/Nov/2026:10:00:00 +0000] \"GET /a HTTP/2.0\" 200 100\r\n",
+        "::1 - \"a b\" [29/Nov/2026:10:00:00 +0000] \"GET /a HTTP/2.0\" 200 100\r\n",
+        "e.org:80 " GIVEN_LINE "\ne.org:80 ::1 - \"a b\" "
+        "[29/Nov/2026:10:00:00 +0000] \"GET /a HTTP/2.0\" 200 100\n",
         "Nov 29 10:00:00 web nginx: " GIVEN_LINE "\n" GIVEN_LINE,
     };
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
