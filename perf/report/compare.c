@@ -66,7 +66,7 @@ static double change(const struct row *then, const struct row *now)
     double was = row_figure(then), is = row_figure(now);
     if (was == is)
         return 0;
-    return was != 0 ? is / was - 1 : INFINITY;
+    return was != 0 ? (is - was) / fabs(was) : is > was ? INFINITY : -INFINITY;
 }
 
 enum verdict compare_verdict(const struct row *then, const struct row *now)
@@ -111,14 +111,14 @@ static const char *number(double x)
     return table_print("%.*f", size < 9.995 ? 2 : size < 99.95 ? 1 : 0, x);
 }
 
-static const char *percent(double share)
+static const char *change_text(double share)
 {
     if (isnan(share))
         return "?";
     if (isinf(share))
         return "from 0";
     if (fabs(share) >= 99)
-        return "> 99x";
+        return share > 0 ? "> 99x" : "< -99x";
     return table_print("%+.1f %%", 100 * share);
 }
 
@@ -140,7 +140,7 @@ static enum verdict print_row(const struct row *then, const struct row *now, FIL
     unsigned rounds = fewer_rounds(then, now);
     print_label(now, out);
     fprintf(out, "%10s%10s%10s", number(row_figure(then)), number(row_figure(now)),
-            percent(change(then, now)));
+            change_text(change(then, now)));
     if (verdict == VERDICT_FEW)
         fprintf(out, "%*s\n", UNSURE_COLUMNS + VERDICT_COLUMNS,
                 compare_cannot_tell(rounds));
@@ -325,6 +325,33 @@ void compare_print(const struct rows *then, const struct rows *now, FILE *out)
     print_lonely(now, then, out);
     print_sum(counts, series_in(then) + series_in(now), out);
     table_end();
+}
+
+/* ---- what is worse ---- */
+
+size_t compare_print_worse(const struct rows *then, const struct rows *now, double percent,
+                           size_t *ret_judged, FILE *out)
+{
+    size_t worse = 0, judged = 0;
+    for (size_t i = 0; i < now->count; i++) {
+        const struct row *is = &now->all[i], *was = find(then, is);
+        if (!was || !is_compared(is) || compare_verdict(was, is) == VERDICT_FEW)
+            continue;
+        judged++;
+        if (compare_verdict(was, is) != VERDICT_WORSE || 100 * fabs(change(was, is)) <= percent)
+            continue;
+        if (worse++ == 0)
+            fprintf(out, "\nWorse by more than %g %%:\n", percent);
+        fprintf(out, "%10s  %s: %s: %s%s%s\n", change_text(change(was, is)), is->bench,
+                row_quantity(is), is->name, is->baseline ? " / " : "",
+                is->baseline ? is->baseline : "");
+    }
+    if (worse == 0 && judged > 0)
+        fprintf(out, "\nWorse by more than %g %%: none of %zu that could be told\n", percent,
+                judged);
+    *ret_judged = judged;
+    table_end();
+    return worse;
 }
 
 /* ---- JSON ---- */

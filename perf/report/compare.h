@@ -34,6 +34,10 @@ const char *compare_cannot_tell(unsigned rounds);
 bool compare_has_common(const struct rows *then, const struct rows *now);
 /* Print the table, at most 100 columns wide. */
 void compare_print(const struct rows *then, const struct rows *now, FILE *out);
+/* Print which figures are worse, and by more percent than these, and return how many. *ret_judged
+ * are those of which that can be told. */
+size_t compare_print_worse(const struct rows *then, const struct rows *now, double percent,
+                           size_t *ret_judged, FILE *out);
 /* Write the figures that both have as rows, beside what they were then, each with its verdict
  * ("better", "worse", "within", "cannot tell"). */
 void compare_json(const struct rows *then, const struct rows *now, const char *path);

@@ -91,11 +91,16 @@ char *output_sibling(const char *name)
     return must_print("%s/%s", self, name);
 }
 
+void output_flush(void)
+{
+    if (fflush(stdout) != 0 || ferror(stdout))
+        fail("cannot write all of the table: %m");
+}
+
 void output_page(const struct output *o)
 {
     int status = 0;
-    if (fflush(stdout) != 0 || ferror(stdout))
-        fail("cannot write all of the table: %m");
+    output_flush();
     if (!o->html)
         return;
     char *program = output_sibling(PAGE_PROGRAM);

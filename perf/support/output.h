@@ -22,8 +22,11 @@ const char *output_json(struct output *o);
 /* Close a file that was written; the end of the process if not all of it has got there. */
 void output_close(FILE *file, const char *path);
 
-/* Make the page, of what was written there. To be called at the end, whatever is wanted: a table
- * that did not get out is found here, too. */
+/* The end of the process if what was printed did not get out. */
+void output_flush(void);
+
+/* Make the page, of what was written there. To be called at the end, whatever is wanted: it is an
+ * output_flush(), too. */
 void output_page(const struct output *o);
 
 /* The path of a program that lies where this one does; the caller frees it. */

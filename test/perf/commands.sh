@@ -279,6 +279,24 @@ END'
     try 0 'worse by more than' report compare "$folder/peers/hit.json" "$folder/peers/more.json" \
         --json "$folder/verdicts.json"
     grep -q '"verdict": "within"' "$folder/verdicts.json" || fail 'compare: no verdicts in its JSON'
+    # A script learns by the status what is worse, and what nobody can tell is no success.
+    try 0 'none of 2 that could be told' report compare "$folder/peers/hit.json" \
+        "$folder/peers/more.json" --fail-if-worse 0
+    sed 's/"ratio": [0-9.]*/"ratio": 1.2/; s/"low": [0-9.]*/"low": 1.1/
+        s/"high": [0-9.]*/"high": 1.3/' "$folder/peers/hit.json" >"$folder/peers/less.json"
+    try 0 '0 better and 2 worse by more than' report compare "$folder/peers/hit.json" \
+        "$folder/peers/less.json"
+    try 1 '   -20.0 %  link: op/s: GET / hiredis' report compare --fail-if-worse 19 \
+        "$folder/peers/hit.json" "$folder/peers/less.json"
+    try 0 'none of 2 that could be told' report compare --fail-if-worse 21 \
+        "$folder/peers/hit.json" "$folder/peers/less.json"
+    sed 's/"rounds": 5/"rounds": 4/' "$folder/peers/less.json" >"$folder/peers/few.json"
+    try 2 'of no figure can be told' report compare --fail-if-worse 19 \
+        "$folder/peers/hit.json" "$folder/peers/few.json"
+    try 2 'than what?' report compare --fail-if-worse 5
+    "$programs/perf_report" compare "$folder/peers/hit.json" "$folder/peers/less.json" \
+        >/dev/full 2>"$folder/out"
+    [ $? -eq 2 ] || fail "compare: a table that did not get out is a success"
     sed 's/"GET"/"SET"/' "$folder/peers/hit.json" >"$folder/peers/more.json"
     try 2 'no figure in common' report compare "$folder/peers/hit.json" "$folder/peers/more.json"
     try 2 'nothing is measured' report compare --quick "$folder/peers/hit.json" \

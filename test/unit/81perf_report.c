@@ -230,6 +230,43 @@ TEST(files_are_compared)
     rows_free(&now);
 }
 
+/* For who fails if something is worse: by how much, of how many, and nothing of few rounds. */
+TEST(what_is_worse_by_more_than_a_limit_is_named)
+{
+    struct rows then, now;
+    size_t judged = 0;
+    read_rows(&then, "then.json");
+    read_rows(&now, "now.json");
+    FILE *out = begin_text();
+    CHECK_EQ(compare_print_worse(&then, &now, 24, &judged, out), 1);
+    fclose(out);
+    CHECK_EQ(judged, 4);
+    CHECK_STR(text, "\nWorse by more than 24 %:\n"
+                    "   +25.0 %  hit: get, cpu ns/lookup: 10k uniform, free, 1 thread / lfht\n");
+    out = begin_text();
+    CHECK_EQ(compare_print_worse(&then, &now, 26, &judged, out), 0);
+    fclose(out);
+    CHECK_STR(text, "\nWorse by more than 26 %: none of 4 that could be told\n");
+    out = begin_text();
+    CHECK_EQ(compare_print_worse(&then, &then, 0, &judged, out), 0);
+    fclose(out);
+    struct row was = figure(100, .1, 4, "ns"), is = figure(200, .1, 4, "ns");
+    was.at_s = is.at_s = NAN;
+    struct rows few = {.path = (char *)"a", .all = &was, .count = 1};
+    struct rows more = {.path = (char *)"b", .all = &is, .count = 1};
+    CHECK_EQ(compare_print_worse(&few, &more, 0, &judged, stdout), 0);
+    CHECK_EQ(judged, 0);
+    rows_free(&then);
+    rows_free(&now);
+}
+
+TEST(a_figure_below_zero_falls_when_there_is_less_of_it)
+{
+    CHECK_EQ(verdict(figure(-10, .1, 5, "ns"), figure(-20, .1, 5, "ns")), VERDICT_BETTER);
+    CHECK_EQ(verdict(figure(-10, .1, 5, "ns"), figure(-5, .1, 5, "ns")), VERDICT_WORSE);
+    CHECK_EQ(verdict(figure(0, .1, 5, "ns"), figure(-5, .1, 5, "ns")), VERDICT_BETTER);
+}
+
 /* A fixed rate beside a closed loop, say: a difference is the options', and the page names them. */
 TEST(files_that_were_not_asked_for_alike_are_told_apart)
 {
