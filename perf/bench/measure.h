@@ -68,6 +68,7 @@ struct result {
     double ratio_spread; /* of the rounds' own ratios; 0: no rounds, no baseline */
     double goal;         /* of the ratio or, without a baseline, of the value; 0: none */
     double at_s;         /* since the case began, where a figure is one of many; -1: it is not */
+    const char *text;    /* what is told in words, in place of a figure; NULL: it is one */
 };
 
 /* A comparison; baseline NULL: the figure alone. Of the names only `name` is copied. */
@@ -80,6 +81,8 @@ void result_add(const char *bench, const char *name, const char *metric, const c
 /* One of many figures over time; `limit` (NULL: none) is what they should stay below. */
 void result_add_at(const char *bench, const char *name, const char *metric, const char *unit,
                    double at_s, double value, const char *limit, double limit_value);
+/* What no figure says, of which the text is copied. */
+void result_add_text(const char *bench, const char *name, const char *metric, const char *text);
 /* NULL: not measured. `baseline` NULL: any. */
 const struct result *result_find(const char *bench, const char *name, const char *metric,
                                  const char *baseline);

@@ -62,6 +62,13 @@ void result_add_at(const char *bench, const char *name, const char *metric, cons
     results[result_count - 1].at_s = at_s;
 }
 
+void result_add_text(const char *bench, const char *name, const char *metric, const char *text)
+{
+    struct result *r = append(bench, name, metric, "text");
+    r->value = NAN;
+    r->text = must_print("%s", text);
+}
+
 const struct result *result_find(const char *bench, const char *name, const char *metric,
                                  const char *baseline)
 {
@@ -145,6 +152,8 @@ static void write_one(FILE *out, const struct result *r, const char *command)
     write_text(out, ", ", "metric", r->metric);
     write_text(out, ", ", "unit", r->unit);
     write_number(out, "value", r->value);
+    if (r->text)
+        write_text(out, ", ", "text", r->text);
     if (r->baseline) {
         write_text(out, ", ", "baseline", r->baseline);
         write_number(out, "baseline_value", r->baseline_value);

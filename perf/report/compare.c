@@ -170,10 +170,10 @@ static void print_name(const struct row *r, FILE *out)
     fprintf(out, "  %s%s%s\n", r->name, r->baseline ? " / " : "", r->baseline ? r->baseline : "");
 }
 
-/* Is it there to be compared? Figures over time are not. */
+/* Is it there to be compared? Figures over time are not, nor words. */
 static bool is_compared(const struct row *r)
 {
-    return isnan(r->at_s);
+    return isnan(r->at_s) && !r->text;
 }
 
 /* Names the rows of a heading that the other file has not. */
@@ -277,6 +277,17 @@ static void print_other_options(const struct rows *then, const struct rows *now,
     }
 }
 
+/* Says which answers are others; of one of several lines there are figures. */
+static void print_other_texts(const struct rows *then, const struct rows *now, FILE *out)
+{
+    for (size_t i = 0; i < now->count; i++) {
+        const struct row *is = &now->all[i], *was = is->text ? find(then, is) : NULL;
+        if (was && was->text && strcmp(was->text, is->text) != 0 && !strchr(is->text, '\n'))
+            fprintf(out, "\n%s: %s, %s:\n  then: %s\n  now:  %s\n", is->bench, is->name,
+                    is->metric, was->text, is->text);
+    }
+}
+
 /* Prints a file's name, and of what its figures are, as far as it says. */
 static void print_file(const char *before, const struct rows *r, FILE *out)
 {
@@ -321,6 +332,7 @@ void compare_print(const struct rows *then, const struct rows *now, FILE *out)
     for (size_t i = 0; i < now->count; i++)
         if (rows_is_first(now, i))
             print_common(then, now, i, counts, out);
+    print_other_texts(then, now, out);
     print_lonely(then, now, out);
     print_lonely(now, then, out);
     print_sum(counts, series_in(then) + series_in(now), out);

@@ -74,7 +74,8 @@ static void write_table(FILE *out, const struct rows *rows, size_t first)
         if (!rows_is_first(rows, i) || strcmp(rows->all[i].bench, bench) != 0)
             continue;
         for (size_t j = i; j < rows->count; j++)
-            if (row_is_headed_like(&rows->all[i], &rows->all[j]) && isnan(rows->all[j].at_s))
+            if (row_is_headed_like(&rows->all[i], &rows->all[j]) && isnan(rows->all[j].at_s) &&
+                !rows->all[j].text)
                 write_row(out, &rows->all[j]);
     }
     fputs("</table></div></details>\n", out);
@@ -114,6 +115,34 @@ static void write_commands(FILE *out, const struct rows *rows)
     fputs("</p>\n", out);
 }
 
+/* A word or a line to paste, or sentences, whose lines stay lines. */
+static void write_text(FILE *out, const char *text)
+{
+    bool is_line = !strchr(text, '\n');
+    fputs(is_line ? "<code>" : "", out);
+    for (const char *at = text; *at; at += strspn(at, "\n")) {
+        int len = (int)strcspn(at, "\n");
+        fputs(at > text ? "<br/>" : "", out);
+        page_text(out, table_print("%.*s", len, at));
+        at += len;
+    }
+    fputs(is_line ? "</code>" : "", out);
+}
+
+/* What was found, in words. */
+static void write_texts(FILE *out, const struct rows *rows)
+{
+    for (size_t i = 0; i < rows->count; i++) {
+        const struct row *r = &rows->all[i];
+        if (!r->text)
+            continue;
+        fputs("<p>", out);
+        page_text(out, table_print("%s, %s: ", r->name, r->metric));
+        write_text(out, r->text);
+        fputs("</p>\n", out);
+    }
+}
+
 static const char *name_of(const char *path)
 {
     const char *slash = strrchr(path, '/');
@@ -136,6 +165,7 @@ unsigned report_write(const struct rows *files, size_t count, FILE *out)
         page_text(out, name_of(files[i].path));
         fputs("</h2>\n", out);
         write_commands(out, &files[i]);
+        write_texts(out, &files[i]);
         write_goals(out, &files[i]);
         pictures += pictures_draw(&files[i], out);
         for (size_t r = 0; r < files[i].count; r++)

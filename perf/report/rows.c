@@ -208,6 +208,7 @@ static bool take(struct row *r, const json_t *j)
         .unit = text_in(j, "unit"),
         .baseline = text_in(j, "baseline"),
         .command = text_in(j, "command"),
+        .text = text_in(j, "text"),
         .machine = text_in(j, "machine"),
         .build = text_in(j, "build"),
         .date = text_in(j, "date"),

@@ -18,6 +18,7 @@ struct row {
     const char *bench, *name, *metric, *unit;
     const char *baseline; /* NULL: none */
     const char *command;  /* "load --rate 5k", which measured it; NULL: the file does not say */
+    const char *text;     /* in place of a figure; NULL: it is one */
     const char *machine, *build, *date; /* support/provenance.h; NULL: the same */
     double value, baseline_value, ratio;
     double spread, ratio_spread; /* (largest - smallest) / median of the rounds */

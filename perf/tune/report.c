@@ -397,11 +397,11 @@ static void print_lifetimes(const struct tune *t, FILE *out)
                 timed ? ";\n  --ttl 60s replays with values that live so long" : "");
 }
 
-static void print_certainty(const struct tune *t, FILE *out)
+/* Prints by what the verdict is. */
+static void print_doubts(const struct tune *t, FILE *out)
 {
     const struct replay_result *r = &knee_of(t)->by[t->policy];
     double cold = 1 - curve_top(&t->curve);
-    fprintf(out, "\nHow sure (of memory and policy, if traffic stays as it was): %s\n", verdict(t));
     fprintf(out,
             "  %.1f %% of the requests are the first of their key%s%s:\n"
             "  no memory saves those loads%s\n",
@@ -457,8 +457,26 @@ void tune_report(const struct tune *t, FILE *out)
     explain_shards(t, out);
     fprintf(out, "  a last replay, with all that the line says, answers %.1f %%\n",
             percent(t->check.hits));
-    print_certainty(t, out);
+    fprintf(out, "\nHow sure (of memory and policy, if traffic stays as it was): %s\n", verdict(t));
+    print_doubts(t, out);
     table_end();
+}
+
+/* The answer and how sure it is, in the words of the report. */
+static void add_texts(const struct tune *t)
+{
+    char line[128], *doubts = NULL;
+    size_t len;
+    FILE *out = open_memstream(&doubts, &len);
+    if (!out)
+        fail("out of memory");
+    print_doubts(t, out);
+    fclose(out);
+    tune_line(t, line, sizeof(line));
+    result_add_text("tune", "answer", "NIGH_CONF", line);
+    result_add_text("tune", "answer", "how sure", verdict(t));
+    result_add_text("tune", "answer", "why", doubts);
+    free(doubts);
 }
 
 void tune_results(const struct tune *t)
@@ -494,4 +512,5 @@ void tune_results(const struct tune *t)
                    "without L1", knee_of(t)->by[t->policy].all_s);
     result_add("tune", name, "first requests", "percent", percent(1 - curve_top(&t->curve)), NULL,
                0);
+    add_texts(t);
 }

@@ -328,7 +328,9 @@ done >"$folder/access.log"
 head -n 1 "$folder/access.log" >"$folder/one.log"
 head -c 1000 "$folder/access.log" | tr '[:print:]' '\001' >"$folder/cut.oracleGeneral"
 measure 'NIGH_CONF=l1.memory=4m' tune tune --log "$folder/access.log" --rounds 2 \
-    --round-time 5ms --ttl 60s
+    --round-time 5ms --ttl 60s --json "$folder/tune.json"
+has "$folder/tune.json" '"metric": "NIGH_CONF", "unit": "text", "value": null, "text": "l1.mem'
+strict "$folder/tune.json"
 has "$folder/out" '4 of 2,004 lines are no requests; first: line 8'
 has "$folder/out" '"no request at all"'
 has "$folder/out" 'values live 60 s; exact LRU: computed. The right two: of lfu.'

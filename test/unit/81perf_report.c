@@ -320,6 +320,34 @@ TEST(files_of_two_machines_are_told_apart)
           says("<p>&lt;b&gt;, 8 CPUs; nigh 0.1.0 (g1234567), 2026-11-30 19:00 UTC</p>"));
 }
 
+/* The page had the curve, and not the line that follows from it. */
+TEST(what_is_told_in_words_is_on_the_page_and_compared)
+{
+    struct row then = figure(NAN, NAN, 1, "text"), now = then;
+    struct rows was = {.path = (char *)"a", .all = &then, .count = 1};
+    struct rows is = {.path = (char *)"b", .all = &now, .count = 1};
+    then.at_s = now.at_s = then.goal = now.goal = NAN;
+    then.text = "l1.memory=96m";
+    now.text = "l1.memory=<b>";
+    FILE *out = begin_text();
+    compare_print(&was, &is, out);
+    fclose(out);
+    CHECK(says("\nb: n, m:\n  then: l1.memory=96m\n  now:  l1.memory=<b>\n"));
+    CHECK(!compare_has_common(&was, &is));
+    out = begin_text();
+    compare_print(&is, &is, out);
+    fclose(out);
+    CHECK(!says("l1.memory"));
+    now.text = "one\n  two\n";
+    out = begin_text();
+    report_write(&is, 1, out);
+    report_write(&was, 1, out);
+    fclose(out);
+    CHECK(says("<p>n, m: one<br/>  two</p>"));
+    CHECK(says("<p>n, m: <code>l1.memory=96m</code></p>"));
+    CHECK(!says("<td>n</td>")); /* no row of figures without any */
+}
+
 TEST(verdicts_are_rows_that_can_be_read_again)
 {
     struct rows then, now, both;

@@ -222,6 +222,27 @@ static void check_report(bool has_times)
     fclose(text);
 }
 
+/* A program, and the page, get the answer and its certainty, too, not figures alone. */
+static void check_texts(const char *path, const char *answer)
+{
+    char want[3][256], line[4096];
+    unsigned found = 0;
+    snprintf(want[0], sizeof(want[0]), "\"NIGH_CONF\", \"unit\": \"text\", \"value\": null, "
+                                       "\"text\": \"%s\"", answer);
+    snprintf(want[1], sizeof(want[1]), "\"how sure\", \"unit\": \"text\"");
+    snprintf(want[2], sizeof(want[2]), " are the first of their key");
+    tune_results(&tuned);
+    results_write(path, "tune");
+    FILE *in = fopen(path, "r");
+    REQUIRE(in);
+    while (fgets(line, sizeof(line), in))
+        for (unsigned i = 0; i < 3; i++)
+            found += strstr(line, want[i]) != NULL;
+    fclose(in);
+    unlink(path);
+    CHECK_EQ(found, 3);
+}
+
 TEST(log_becomes_a_line_that_nigh_takes)
 {
     struct tune_settings s;
@@ -251,6 +272,7 @@ TEST(log_becomes_a_line_that_nigh_takes)
     CHECK(options.l1_policy == NIGH_POLICY_LFU || options.l1_policy == NIGH_POLICY_LRU);
 
     check_report(false);
+    check_texts(path, line);
     for (unsigned i = 0; i < tuned.size_count; i++) /* as if the log told it */
         for (unsigned p = 0; p < tuned.policy_count; p++) {
             struct replay_result *r = &tuned.sizes[i].by[p];
