@@ -2,7 +2,8 @@
 /*
  * Pictures of bars: limits and how near they came, ratios beside others, and values. A bar is the
  * median, the thin line on it between which figures that lies, the red line the goal. A ratio is
- * coloured as better or worse where `compare` would say so: not where it may be 1.
+ * coloured as better or worse where `compare` would say so: not where it may be 1. Values of which
+ * one is many times another are dots on a logarithmic scale, where a bar's length says nothing.
  */
 #include <math.h>
 #include <string.h>
@@ -16,11 +17,12 @@
 #define BARS_MAX   28u /* of a picture; a group is not torn for it */
 #define BARS_ROOM  64u
 #define NAME_SHORT 20u
+#define SPAN_LOG   50 /* so many times the least is the most, and the scale is logarithmic */
 
 struct bars {
     struct chart_bar all[BARS_ROOM];
     size_t count;
-    double from;
+    struct chart_scale scale;
     const struct row *first;
     const char *what, *unit, *how;
     unsigned drawn;
@@ -47,7 +49,7 @@ static void draw(struct bars *b, FILE *out)
     if (b->count == 0)
         return;
     card_begin(out, b->first->bench, b->what, b->unit, b->how);
-    chart_bars(out, b->what, b->all, b->count, b->from);
+    chart_bars(out, b->what, b->all, b->count, &b->scale);
     card_end(out);
     b->count = 0;
     b->drawn++;
@@ -183,7 +185,7 @@ static void add_ratio(struct bars *b, const struct row *r, bool plain, FILE *out
 
 unsigned pictures_of_ratios(const struct rows *rows, FILE *out)
 {
-    struct bars b = {.from = 1};
+    struct bars b = {.scale = {.from = 1}};
     for (size_t i = 0; i < rows->count; i++) {
         const struct row *first = &rows->all[i];
         bool seen = false;
@@ -212,16 +214,46 @@ static bool is_value(const struct rows *rows, const struct row *r)
            !picture_is_of_latency(rows, r);
 }
 
-static size_t values_like(const struct rows *rows, size_t first, bool *ret_short)
+/* The values under one heading. */
+struct values {
+    size_t count;
+    bool is_short; /* their names are */
+    double least, most;
+};
+
+static struct values values_like(const struct rows *rows, size_t first)
 {
-    size_t count = 0;
-    *ret_short = true;
-    for (size_t i = first; i < rows->count; i++)
-        if (is_value(rows, &rows->all[i]) && row_is_headed_like(&rows->all[i], &rows->all[first])) {
-            count++;
-            *ret_short = *ret_short && strlen(rows->all[i].name) <= NAME_SHORT;
-        }
-    return count;
+    struct values v = {.is_short = true, .least = INFINITY, .most = -INFINITY};
+    for (size_t i = first; i < rows->count; i++) {
+        const struct row *r = &rows->all[i];
+        if (!is_value(rows, r) || !row_is_headed_like(r, &rows->all[first]))
+            continue;
+        v.count++;
+        v.is_short &= strlen(r->name) <= NAME_SHORT;
+        v.least = fmin(v.least, r->value);
+        v.most = fmax(v.most, r->value);
+    }
+    return v;
+}
+
+/* A hit beside a load that takes milliseconds would be a bar of no length. */
+static bool spans_decades(const struct values *v)
+{
+    return v->least > 0 && v->most >= SPAN_LOG * v->least;
+}
+
+static struct chart_scale scale_of(const struct row *first, const struct values *v)
+{
+    bool is_log = spans_decades(v);
+    return (struct chart_scale){.has_dots = is_log, .unit_ns = is_log ? row_unit_ns(first) : 0};
+}
+
+static const char *value_text(const struct bars *b, const struct row *r)
+{
+    char time[16];
+    if (b->scale.unit_ns > 0)
+        return table_print("%s", chart_time(r->value * b->scale.unit_ns, time));
+    return strcmp(r->unit, "count") == 0 ? table_print("%.0f", r->value) : figure_text(r->value);
 }
 
 static void add_value(struct bars *b, const struct row *r, bool is_short, FILE *out)
@@ -229,10 +261,11 @@ static void add_value(struct bars *b, const struct row *r, bool is_short, FILE *
     struct row_range range = {NAN, NAN}; /* that of a row with a baseline is the ratio's */
     if (!r->baseline)
         range = row_range(r);
+    if (b->scale.has_dots && range.low <= 0)
+        range.low = r->value;
     add(b,
         &(struct chart_bar){.group = is_short ? NULL : r->name, .name = is_short ? r->name : "",
-                            .text = strcmp(r->unit, "count") == 0 ? table_print("%.0f", r->value)
-                                                                  : figure_text(r->value),
+                            .text = value_text(b, r),
                             .value = r->value,
                             .low = range.low, .high = range.high, .goal = r->goal,
                             .tone = tone_of_goal(r)},
@@ -241,20 +274,25 @@ static void add_value(struct bars *b, const struct row *r, bool is_short, FILE *
 
 unsigned pictures_of_values(const struct rows *rows, FILE *out)
 {
-    struct bars b = {.how = "The figures as they are: only those of one run compare."};
+    struct bars b = {.count = 0};
     for (size_t i = 0; i < rows->count; i++) {
         const struct row *first = &rows->all[i];
-        bool seen = false, is_short;
+        bool seen = false;
         for (size_t j = 0; j < i; j++)
             seen |= is_value(rows, &rows->all[j]) && row_is_headed_like(&rows->all[j], first);
-        if (seen || !is_value(rows, first) || values_like(rows, i, &is_short) < 2)
+        struct values values = values_like(rows, i);
+        if (seen || !is_value(rows, first) || values.count < 2)
             continue;
         b.first = first;
+        b.scale = scale_of(first, &values);
         b.what = first->metric;
-        b.unit = first->unit;
+        b.unit = b.scale.unit_ns > 0 ? NULL : first->unit;
+        b.how = b.scale.has_dots ? "The figures as they are, on a logarithmic scale: only those of "
+                                   "one run compare."
+                                 : "The figures as they are: only those of one run compare.";
         for (size_t j = i; j < rows->count; j++)
             if (is_value(rows, &rows->all[j]) && row_is_headed_like(&rows->all[j], first))
-                add_value(&b, &rows->all[j], is_short, out);
+                add_value(&b, &rows->all[j], values.is_short, out);
         draw(&b, out);
     }
     return b.drawn;

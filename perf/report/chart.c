@@ -19,6 +19,7 @@ struct scale {
     double from, to;  /* of the picture */
     bool is_log;
     double unit_ns; /* its numbers are times, in this; 0: they are not */
+    double decades; /* so many have room for a label each */
 };
 
 static double on(const struct scale *s, double value)
@@ -56,7 +57,7 @@ static void widen(struct scale *s)
 
 static struct scale scale_of(bool is_log, double from, double to)
 {
-    return (struct scale){INFINITY, -INFINITY, from, to, is_log, 0};
+    return (struct scale){INFINITY, -INFINITY, from, to, is_log, 0, 6};
 }
 
 /* "12", "0.05", "3k", "1.2M" */
@@ -70,8 +71,7 @@ static const char *short_number(double x, char ret[16])
     return ret;
 }
 
-/* "200 ns", "10 ms": as people say it, and not "10M" of them. */
-static const char *short_time(double ns, char ret[16])
+const char *chart_time(double ns, char ret[16])
 {
     static const char *const units[] = {"ns", "us", "ms", "s"};
     unsigned unit = 0;
@@ -79,6 +79,11 @@ static const char *short_time(double ns, char ret[16])
         ns /= 1000;
     snprintf(ret, 16, "%.3g %s", ns, units[unit]);
     return ret;
+}
+
+static const char *tick_text(const struct scale *s, double at, char ret[16])
+{
+    return s->unit_ns > 0 ? chart_time(at * s->unit_ns, ret) : short_number(at, ret);
 }
 
 typedef void tick_fn(FILE *out, const struct scale *s, double at);
@@ -98,7 +103,7 @@ static void linear_ticks(FILE *out, const struct scale *s, tick_fn *tick)
 static void log_ticks(FILE *out, const struct scale *s, tick_fn *tick)
 {
     double decades = s->high - s->low;
-    int every = (int)fmax(1, ceil(decades / 6));
+    int every = (int)fmax(1, ceil(decades / s->decades));
     for (int power = (int)floor(s->low); power <= (int)ceil(s->high); power++)
         for (int m = 1; m <= 5; m += m == 1 ? 1 : 3) {
             double at = m * pow(10, power), v = log10(at);
@@ -116,7 +121,8 @@ static void ticks(FILE *out, const struct scale *s, tick_fn *tick)
     } else if (s->high - s->low > 0.7) {
         log_ticks(out, s, tick);
     } else {
-        struct scale plain = {pow(10, s->low), pow(10, s->high), s->from, s->to, false, s->unit_ns};
+        struct scale plain = {pow(10, s->low), pow(10, s->high), s->from,   s->to,
+                              false,           s->unit_ns,       s->decades};
         double step = plain.high - plain.low > 1 ? 0.5 : plain.high - plain.low > 0.5 ? 0.2 : 0.1;
         while ((plain.high - plain.low) / step > 6)
             step *= 2;
@@ -156,6 +162,7 @@ static void line(FILE *out, const char *class, double x, double y, double x2, do
 #define GROUP      20.0
 #define NAME_MOST  20u
 #define GROUP_MOST 62u
+#define BARS_DECADES 5
 
 static double bars_bottom; /* of the chart that is drawn */
 
@@ -164,7 +171,7 @@ static void bars_tick(FILE *out, const struct scale *s, double at)
     char text[16];
     double x = on(s, at);
     line(out, "grid", x, BARS_TOP, x, bars_bottom);
-    text_at(out, "quiet", "middle", x, BARS_TOP - 6, short_number(at, text), 8);
+    text_at(out, "quiet", "middle", x, BARS_TOP - 6, tick_text(s, at, text), 8);
 }
 
 static bool opens_group(const struct chart_bar *bars, size_t i)
@@ -181,10 +188,13 @@ static double bars_height(const struct chart_bar *bars, size_t count)
     return height;
 }
 
-static struct scale bars_scale(const struct chart_bar *bars, size_t count, double from)
+static struct scale bars_scale(const struct chart_bar *bars, size_t count,
+                               const struct chart_scale *of)
 {
-    struct scale s = scale_of(from > 0, BARS_FROM, BARS_TO);
-    include(&s, from);
+    struct scale s = scale_of(of->from > 0 || of->has_dots, BARS_FROM, BARS_TO);
+    s.unit_ns = of->unit_ns;
+    s.decades = BARS_DECADES;
+    include(&s, of->has_dots ? NAN : of->from);
     for (size_t i = 0; i < count; i++) {
         include(&s, bars[i].value);
         include(&s, bars[i].low);
@@ -194,18 +204,34 @@ static struct scale bars_scale(const struct chart_bar *bars, size_t count, doubl
     widen(&s);
     if (!s.is_log)
         s.low = fmin(0, s.low);
+    if (of->has_dots) {
+        s.low = floor(s.low + 1e-9);
+        s.high = ceil(s.high - 1e-9);
+    }
     return s;
 }
 
-static void draw_bar(FILE *out, const struct scale *s, const struct chart_bar *b, double from,
-                     double y)
+static void draw_value(FILE *out, const struct scale *s, const struct chart_bar *b,
+                       const struct chart_scale *of, double y)
 {
     static const char *const tones[] = {"plain", "good", "bad", "unsure"};
-    double zero = on(s, from), x = on(s, b->value), middle = y + LANE / 2;
-    text_at(out, "quiet", "start", 0, y + 12.5, b->name, NAME_MOST);
-    if (isfinite(b->value) && (b->value > 0 || !s->is_log))
+    double zero = on(s, of->from), x = on(s, b->value);
+    if (!isfinite(b->value) || (b->value <= 0 && s->is_log))
+        return;
+    if (of->has_dots)
+        fprintf(out, "<circle class=\"%s\" cx=\"%.1f\" cy=\"%.1f\" r=\"4.5\"/>\n", tones[b->tone],
+                x, y + LANE / 2);
+    else
         fprintf(out, "<rect class=\"%s\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\"/>\n",
                 tones[b->tone], fmin(zero, x), y + 3.5, fmax(fabs(x - zero), 1.5), LANE - 7);
+}
+
+static void draw_bar(FILE *out, const struct scale *s, const struct chart_bar *b,
+                     const struct chart_scale *of, double y)
+{
+    double middle = y + LANE / 2;
+    text_at(out, "quiet", "start", 0, y + 12.5, b->name, NAME_MOST);
+    draw_value(out, s, b, of, y);
     if (isfinite(b->low) && isfinite(b->high) && b->high > b->low) {
         double low = on(s, b->low), high = on(s, b->high);
         line(out, "spread", low, middle, high, middle);
@@ -218,14 +244,15 @@ static void draw_bar(FILE *out, const struct scale *s, const struct chart_bar *b
 }
 
 void chart_bars(FILE *out, const char *what, const struct chart_bar *bars, size_t count,
-                double from)
+                const struct chart_scale *scale)
 {
-    struct scale s = bars_scale(bars, count, from);
+    struct scale s = bars_scale(bars, count, scale);
     double y = BARS_TOP + 2;
     bars_bottom = bars_height(bars, count) - 4;
     begin(out, what, bars_bottom + 4);
     ticks(out, &s, bars_tick);
-    line(out, "from", on(&s, from), BARS_TOP, on(&s, from), bars_bottom);
+    if (!scale->has_dots)
+        line(out, "from", on(&s, scale->from), BARS_TOP, on(&s, scale->from), bars_bottom);
     for (size_t i = 0; i < count; i++) {
         if (opens_group(bars, i)) {
             /* over the grid, so that its lines do not run through the letters */
@@ -236,7 +263,7 @@ void chart_bars(FILE *out, const char *what, const struct chart_bar *bars, size_
             text_at(out, "group", "start", 0, y + 14, bars[i].group, GROUP_MOST);
             y += GROUP;
         }
-        draw_bar(out, &s, &bars[i], from, y);
+        draw_bar(out, &s, &bars[i], scale, y);
         y += LANE;
     }
     fputs("</svg>\n", out);
@@ -265,8 +292,7 @@ static void y_tick(FILE *out, const struct scale *s, double at)
     char text[16];
     double y = on(s, at);
     line(out, "grid", PLOT_LEFT, y, PLOT_RIGHT, y);
-    text_at(out, "quiet", "end", PLOT_LEFT - 6, y + 4,
-            s->unit_ns > 0 ? short_time(at * s->unit_ns, text) : short_number(at, text), 7);
+    text_at(out, "quiet", "end", PLOT_LEFT - 6, y + 4, tick_text(s, at, text), 7);
 }
 
 static void draw_line(FILE *out, const struct scale *x, const struct scale *y,

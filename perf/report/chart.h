@@ -24,9 +24,18 @@ struct chart_bar {
     enum tone tone;
 };
 
-/* Bars from `from`, on a logarithmic axis unless that is 0. `what` is for who cannot see it. */
+struct chart_scale {
+    double from;    /* where bars begin; unless it is 0 the axis is logarithmic */
+    bool has_dots;  /* in place of bars, on an axis of whole decades: from nowhere in particular */
+    double unit_ns; /* of times, that ticks say in ns to s; 0: numbers */
+};
+
+/* `what` is for who cannot see it. */
 void chart_bars(FILE *out, const char *what, const struct chart_bar *bars, size_t count,
-                double from);
+                const struct chart_scale *scale);
+
+/* "200 ns", "10 ms": as people say it, and not "10M" of them. */
+const char *chart_time(double ns, char ret[16]);
 
 struct chart_line {
     const char *name;

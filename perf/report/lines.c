@@ -205,15 +205,6 @@ static void add_quantiles(const struct rows *rows, size_t first, const bool ther
     }
 }
 
-/* Says how many ns there are in a unit; 0: it is none of time. */
-static double unit_ns(const char *unit)
-{
-    return strcmp(unit, "ns") == 0   ? 1
-           : strcmp(unit, "us") == 0 ? 1e3
-           : strcmp(unit, "ms") == 0 ? 1e6
-                                     : 0;
-}
-
 /* The letters up to the first ", ", "1 thread, ", if all lines begin with them: they are the
  * picture's, and tell it from the next one. */
 static size_t shared_letters(void)
@@ -239,13 +230,13 @@ static void draw_quantiles(const struct row *f, const bool there[QUANTILES], FIL
              shared ? ", " : "", shared ? (int)shared - 2 : 0, plot.lines[0].name);
     for (size_t i = 0; i < plot.count; i++)
         plot.lines[i].name += shared;
-    bool is_time = unit_ns(f->unit) > 0;
+    bool is_time = row_unit_ns(f) > 0;
     card_begin(out, f->bench, what, is_time ? NULL : f->unit,
                "So many of the calls took no longer. The scale is logarithmic.");
     chart_lines(out,
                 &(struct chart_axes){.what = what, .x_title = "share of the calls",
                                      .y_title = is_time ? "" : f->unit, .y_log = true,
-                                     .y_unit_ns = unit_ns(f->unit), .x_names = names,
+                                     .y_unit_ns = row_unit_ns(f), .x_names = names,
                                      .x_mark = {NAN, NULL}, .y_mark = {NAN, NULL}},
                 plot.lines, plot.count);
     card_end(out);

@@ -153,12 +153,11 @@ unsigned report_write(const struct rows *files, size_t count, FILE *out)
 {
     unsigned pictures = 0;
     page_begin(out, "nigh: measurements");
-    fputs("<p>A bar is the median of the rounds, the thin line on it between which figures that "
-          "lies (14 times of 15, of 5 rounds or more), a red line a goal or a limit; blue is "
-          "better than what it stands beside, orange worse, grey neither for sure; violet is not "
-          "judged. Ratios were measured side by side in one run and hold on a busy machine; "
-          "absolute figures do not. "
-          "The tables are below the pictures.</p>\n",
+    fputs("<p>A bar or a dot is the median of the rounds, the thin line on it between which "
+          "figures that lies (14 times of 15, of 5 rounds or more), a red line a goal or a limit; "
+          "blue is better than what it stands beside, orange worse, grey neither for sure; violet "
+          "is not judged. Ratios were measured side by side in one run and hold on a busy machine; "
+          "absolute figures do not. The tables are below the pictures.</p>\n",
           out);
     for (size_t i = 0; i < count; i++) {
         fputs("<h2>", out);

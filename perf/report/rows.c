@@ -287,6 +287,14 @@ const char *row_quantity(const struct row *r)
     return says_unit ? r->metric : table_print("%s, %s", r->metric, r->unit);
 }
 
+double row_unit_ns(const struct row *r)
+{
+    return strcmp(r->unit, "ns") == 0   ? 1
+           : strcmp(r->unit, "us") == 0 ? 1e3
+           : strcmp(r->unit, "ms") == 0 ? 1e6
+                                        : 0;
+}
+
 bool row_rises(const struct row *r)
 {
     static const char *const units[] = {"op/s", "1/s", "percent", "times"};

@@ -51,6 +51,8 @@ struct row_range {
 struct row_range row_range(const struct row *r);
 /* What was measured and in what unit, where its name does not say that; until table_end(). */
 const char *row_quantity(const struct row *r);
+/* How many ns there are in its unit; 0: it is none of time. */
+double row_unit_ns(const struct row *r);
 /* Is more of it better? By its unit. */
 bool row_rises(const struct row *r);
 /* Is what stands beside it a limit, and no other candidate? */

@@ -579,6 +579,42 @@ TEST(what_all_lines_begin_with_is_in_the_title)
     CHECK(says("</svg>L1</li>") && says("</svg>write</li>"));
 }
 
+static void draw_three(const char *unit, double first, double second, double third)
+{
+    double values[] = {first, second, third};
+    struct row all[3];
+    for (unsigned i = 0; i < 3; i++) {
+        all[i] = figure(values[i], .1, 5, unit);
+        all[i].name = i == 0 ? "hit" : i == 1 ? "fetch" : "load";
+        all[i].at_s = all[i].goal = NAN;
+    }
+    struct rows rows = {.path = (char *)"x", .all = all, .count = 3};
+    FILE *out = begin_text();
+    CHECK_EQ(report_write(&rows, 1, out), 1);
+    fclose(out);
+    check_tags();
+}
+
+/* Beside loads of milliseconds hits were bars of no length. */
+TEST(values_of_many_decades_are_dots_on_a_logarithmic_scale)
+{
+    draw_three("ns", 400, 90000, 1.2e6);
+    CHECK_EQ(count_of("<circle class=\"plain\""), 3);
+    CHECK_EQ(count_of("<rect class=\"plain\""), 0);
+    CHECK(says("<h3>b: m</h3>") && says("on a logarithmic scale"));
+    CHECK(says(">100 ns<") && says(">1 us<") && says(">10 us<") && says(">100 us<") &&
+          says(">1 ms<") && says(">10 ms<"));
+    CHECK(says(">400 ns<") && says(">90 us<") && says(">1.2 ms<"));
+    draw_three("ns", 400, 500, 600); /* what compares by its length stays bars */
+    CHECK_EQ(count_of("<rect class=\"plain\""), 3);
+    CHECK(says("<h3>b: m, ns</h3>") && !says("logarithmic"));
+    draw_three("count", 0, 5, 90000); /* 0 has no place on a logarithmic scale */
+    CHECK_EQ(count_of("<rect class=\"plain\""), 3);
+    draw_three("bytes", 10, 100, 900);
+    CHECK_EQ(count_of("<circle class=\"plain\""), 3);
+    CHECK(says("<h3>b: m, bytes</h3>") && says(">1k<"));
+}
+
 TEST(page_of_a_benchmark_has_bars_and_goals)
 {
     CHECK_GE(write_page("then.json"), 3);
