@@ -20,6 +20,7 @@
 #include "bench/trace_file.h"
 #include "bench/trace_make.h"
 #include "support/fail.h"
+#include "support/table.h"
 
 #define PAYLOAD_MIN_BYTES (16ull << 20)
 #define OBJECTS_LEAST 16u /* that the memory is found with, if mean ones are larger */
@@ -227,11 +228,12 @@ static void run_one(const struct bench_settings *s, const char *name, const stru
     if (c.by_bytes)
         printf("%9.2f", percent(o.hit_bytes, requested_bytes(t)));
     if (o.dropped)
-        printf("  (%lu puts dropped)", (unsigned long)o.dropped);
+        printf("  (%s dropped)", table_some(o.dropped, "put"));
     if (r.too_large)
-        printf("  (%lu requests for values above %u MiB, never stored)",
-               (unsigned long)r.too_large, NIGH_VALUE_MAX >> 20);
+        printf("  (%s for values above %u MiB, never stored)",
+               table_some(r.too_large, "request"), NIGH_VALUE_MAX >> 20);
     printf("\n");
+    table_end();
     fflush(stdout);
     add_results(label, nigh, &others);
     result_add("trace", label, "puts dropped", "count", (double)o.dropped, NULL, 0);

@@ -198,13 +198,14 @@ static void print_case(const char *name, const struct subject *subjects, size_t 
            "nigh's / theirs", "between");
     for (size_t i = 0; i < count; i++)
         print_one(&subjects[0], &subjects[i], rounds);
-    table_end();
     for (size_t i = 0; i < count; i++) {
         const struct writing *w = subjects[i].arg;
         if (w->missed || w->wrong)
-            printf("  %s: %lu lookups found nothing%s\n", w->entrant->title,
-                   (unsigned long)w->missed, w->wrong ? ", some met what was being written" : "");
+            printf("  %s: %s found nothing%s\n", w->entrant->title,
+                   table_some(w->missed, "lookup"),
+                   w->wrong ? ", some met what was being written" : "");
     }
+    table_end();
     fflush(stdout);
 }
 

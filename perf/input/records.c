@@ -45,8 +45,8 @@ static char *read_records(struct builder *b, struct stream *s, size_t bytes,
     if (input_stream_why(s))
         return must_print("%s", input_stream_why(s));
     if (got && got < bytes)
-        return must_print("%s is cut off: after %zu requests of %zu bytes there are %zu more bytes",
-                          input_stream_path(s), b->in->trace.count, bytes, got);
+        return must_print("%s is cut off: its request %zu has %zu of %zu bytes",
+                          input_stream_path(s), b->in->trace.count + 1, got, bytes);
     return NULL;
 }
 

@@ -14,6 +14,7 @@
 #include "support/folder.h"
 #include "support/options.h"
 #include "support/parse.h"
+#include "support/table.h"
 
 #define EVICT_SAMPLES_PER_S 40.0
 
@@ -277,7 +278,7 @@ int main(int argc, char **argv)
     if (!is_suite("compress"))
         printf(", values of %u B", LINK_VALUE_BYTES);
     if (link_world.suite->row_count > 0)
-        printf(", medians of %u rounds of %.2f s", link_world.rounds,
+        printf(", medians of %s of %.2f s", table_some(link_world.rounds, "round"),
                (double)link_world.round_ns / 1e9);
     printf("\n");
     run(&settings);

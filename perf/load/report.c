@@ -36,9 +36,9 @@ static void print_load(const struct load_result *r, FILE *out)
 {
     const struct load_settings *s = r->settings;
     double reads = 1 - s->write - s->invalidate;
-    fprintf(out, "%u node%s, %s over %s keys, values %s, L1 %.0f MiB, redis: %s\n", s->nodes,
-            s->nodes > 1 ? "s" : "", s->shape_text, table_count(s->shape.keys), s->sizes_text,
-            (double)s->memory_bytes / 0x1p20, s->redis ? s->redis : "a private one");
+    fprintf(out, "%s, %s over %s, values %s, L1 %.0f MiB, redis: %s\n",
+            table_some(s->nodes, "node"), s->shape_text, table_some(s->shape.keys, "key"),
+            s->sizes_text, (double)s->memory_bytes / 0x1p20, s->redis ? s->redis : "a private one");
     fprintf(out, "%g %% reads, %g %% writes, %g %% invalidations; a load takes %s; ", 100 * reads,
             100 * s->write, 100 * s->invalidate, table_time(s->origin_ns));
     fprintf(out, "%s\n", s->rate > 0 ? "at a fixed rate" : "as fast as they are answered");
@@ -57,7 +57,7 @@ static void print_scaling(const struct load_result *r, FILE *out)
     const struct load_settings *s = r->settings;
     const struct load_level *first = &r->levels[0];
     fprintf(out, "\n%8s%13s%8s%14s%9s%16s%15s%16s\n", "threads", "requests/s", "spread",
-            table_print("x %u thread%s", first->threads, first->threads > 1 ? "s" : ""), "control",
+            table_print("x %s", table_some(first->threads, "thread")), "control",
             "of the control", "between", "answered by L1");
     for (unsigned i = 0; i < r->count; i++) {
         const struct load_level *l = &r->levels[i];
@@ -147,7 +147,7 @@ static void print_latency(const struct load_result *r, FILE *out)
 
 static const char *threads_of(const struct load_level *l)
 {
-    return table_print("%u thread%s", l->threads, l->threads > 1 ? "s" : "");
+    return table_some(l->threads, "thread");
 }
 
 static uint64_t clock_ns(void)
@@ -165,9 +165,8 @@ static void print_troubles(const struct load_result *r, FILE *out)
         const struct load_level *l = &r->levels[i];
         double got = median(l->ops.figures, r->rounds);
         if (l->all.failed)
-            fprintf(out, "%s: %s request%s failed; first: %s\n", threads_of(l),
-                    table_count(l->all.failed), l->all.failed > 1 ? "s" : "",
-                    nigh_strerror(l->all.failure));
+            fprintf(out, "%s: %s failed; first: %s\n", threads_of(l),
+                    table_some(l->all.failed, "request"), nigh_strerror(l->all.failure));
         if (l->all.stale)
             fprintf(out, "%s: %s answer%s stale\n", threads_of(l), table_count(l->all.stale),
                     l->all.stale > 1 ? "s were" : " was");
@@ -190,9 +189,9 @@ static void print_troubles(const struct load_result *r, FILE *out)
 static void print_method(const struct load_result *r, FILE *out)
 {
     fprintf(out,
-            "Requests/s and ratios: medians of %u round%s; a ratio is made in each, so it is no "
+            "Requests/s and ratios: medians of %s; a ratio is made in each, so it is no "
             "quotient of\ntwo columns. spread: (most - least) / median of the requests/s.\n",
-            r->rounds, r->rounds > 1 ? "s" : "");
+            table_some(r->rounds, "round"));
     if (!r->settings->control)
         return;
     fprintf(out,
@@ -218,7 +217,7 @@ void load_report(const struct load_result *r, FILE *out)
     fputc('\n', out);
     print_troubles(r, out);
     if (r->rounds < r->settings->rounds)
-        fprintf(out, "stopped: %u of %u rounds were made\n", r->rounds, r->settings->rounds);
+        fprintf(out, "stopped: after %u of %u rounds\n", r->rounds, r->settings->rounds);
     print_method(r, out);
     fprintf(out, "Times include one look at the clock, %s.\n", table_time(clock_ns()));
     table_end();

@@ -283,9 +283,9 @@ void report_table(const struct result *const runs[], int count)
     struct table t = {stdout, count};
     const struct result *r = runs[0];
     const struct plan *p = &r->plan;
-    printf("\n%u nodes x %u threads, L1 %s each, %g updates/s, %g s, seed %llu%s\n", p->nodes,
-           p->threads, p->memory, p->updates_per_second, p->seconds,
-           (unsigned long long)p->seed,
+    printf("\n%s x %s, L1 %s each, %g updates/s, %g s, seed %llu%s\n",
+           table_some(p->nodes, "node"), table_some(p->threads, "thread"), p->memory,
+           p->updates_per_second, p->seconds, (unsigned long long)p->seed,
            r->fault.kind ? table_print(", %s at %g s", r->fault.kind->name, p->fault_at) : "");
     printf("bound: a fresh read is at most %.1f ms late (trust %u ms + drift + clock step%s)\n\n",
            (double)r->bound_ns / 1e6, p->trust_ms,
@@ -396,8 +396,8 @@ int report_verdict(const struct result *r)
     if (count)
         print_examples(r);
     if (r->failure)
-        printf("note: reads ended with an error %s times, at last with %d\n",
-               table_count(r->outcomes[OUTCOME_FAILED]), r->failure);
+        printf("note: reads ended with an error %s, at last with %d\n",
+               table_some(r->outcomes[OUTCOME_FAILED], "time"), r->failure);
     if (r->fault.kind && r->plan.check && !felt_how(r))
         printf("note: nothing was felt of %s: the run does not show what it is for\n",
                r->fault.kind->name);

@@ -98,7 +98,7 @@ enum verdict compare_beside(const struct row *r)
 
 const char *compare_cannot_tell(unsigned rounds)
 {
-    return table_print("cannot tell (%u round%s)", rounds, rounds == 1 ? "" : "s");
+    return table_print("cannot tell (%s)", table_some(rounds, "round"));
 }
 
 static const char *number(double x)
@@ -233,8 +233,8 @@ static void print_sum(const size_t counts[VERDICTS], size_t series, FILE *out)
                 "tell.\n",
                 counts[VERDICT_FEW], COMPARE_ROUNDS, COMPARE_ROUNDS);
     if (series)
-        fprintf(out, "figures over time are not compared: %zu rows (see perf/run report)\n",
-                series);
+        fprintf(out, "figures over time are not compared: %s (see perf/run report)\n",
+                table_some(series, "row"));
 }
 
 /* Prints what both have under one heading. */

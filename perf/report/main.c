@@ -13,6 +13,7 @@
 #include "support/fail.h"
 #include "support/options.h"
 #include "support/parse.h"
+#include "support/table.h"
 
 #define PAGE_DEFAULT    "nigh-report.html"
 #define PERF_EXIT_WORSE 1
@@ -110,7 +111,8 @@ static void report(const struct settings *s, const struct rows *files)
         fail("cannot write %s: %s", s->output.html, strerror(errno));
     unsigned pictures = report_write(files, s->file_count, out);
     output_close(out, s->output.html);
-    printf("%s: %u picture%s\n", s->output.html, pictures, pictures == 1 ? "" : "s");
+    printf("%s: %s\n", s->output.html, table_some(pictures, "picture"));
+    table_end();
 }
 
 /* Returns the exit status. */

@@ -91,6 +91,11 @@ const char *table_count(uint64_t n)
     return keep(text);
 }
 
+const char *table_some(uint64_t n, const char *noun)
+{
+    return table_print("%s %s%s", table_count(n), noun, n == 1 ? "" : "s");
+}
+
 /* Three significant digits. */
 static const char *scaled(double value, const char *unit)
 {

@@ -37,6 +37,8 @@ void table_end(void);
 __attribute__((format(printf, 1, 2))) const char *table_print(const char *fmt, ...);
 /* "1,234,567" */
 const char *table_count(uint64_t n);
+/* "1 key", "2,004 keys": a noun whose plural ends with s. */
+const char *table_some(uint64_t n, const char *noun);
 /* "0.21 us", "12.3 us", "1.25 ms", "3.01 s" */
 const char *table_time(uint64_t ns);
 /* "12.3 %", "0.002 %" */

@@ -58,20 +58,20 @@ static void print_log(const struct input *in, FILE *out)
 {
     if (in->lines == 0)
         return;
-    fprintf(out, "  %s lines; %s are other requests: no GET, or no status 200 or 304\n",
-            table_count(in->lines), table_count(in->others));
+    fprintf(out, "  %s; %s %s: no GET, or no status 200 or 304\n", table_some(in->lines, "line"),
+            table_count(in->others), in->others == 1 ? "is another request" : "are other requests");
     if (in->sited)
-        fprintf(out, "  %s of the requests name their site (%s),\n"
-                     "  which is part of the key\n",
-                table_count(in->sited), in->site);
+        fprintf(out, "  %s of the requests %s (%s),\n  which is part of the key\n",
+                table_count(in->sited), in->sited == 1 ? "names its site" : "name their site",
+                in->site);
     if (in->garbage)
-        fprintf(out, "  %s of %s lines %s; first: line %s\n    \"%s\"\n",
-                table_count(in->garbage), table_count(in->lines),
+        fprintf(out, "  %s of %s %s; first: line %s\n    \"%s\"\n", table_count(in->garbage),
+                table_some(in->lines, "line"),
                 in->garbage == 1 ? "is no request" : "are no requests",
                 table_count(in->first_garbage), in->shown);
     if (in->unsized)
-        fprintf(out, "  %s requests are for keys whose size no line tells: the mean was taken\n",
-                table_count(in->unsized));
+        fprintf(out, "  %s for keys whose size no line tells: the mean was taken\n",
+                table_some(in->unsized, "request"));
 }
 
 /* Says of which part of the keys a recording is, and how far its reads are from that part. */
@@ -83,10 +83,10 @@ static void print_rate(const struct input *in, FILE *out)
     fprintf(out, "  it is a sample itself: one key in %.0f", 1 / in->rate);
     if (in->reads)
         fprintf(out,
-                ", of %s reads;\n"
+                ", of %s;\n"
                 "  by the chance of which popular keys are in it, it has %.0f %% %s than its part\n"
                 "  of them: the difference is %s the hits",
-                table_count(in->reads), percent(fabs(off)), off < 0 ? "fewer" : "more",
+                table_some(in->reads, "read"), percent(fabs(off)), off < 0 ? "fewer" : "more",
                 off < 0 ? "added to" : "taken from");
     fputc('\n', out);
 }
@@ -97,8 +97,8 @@ static void print_input(const struct tune *t, FILE *out)
     const char *path = t->settings->path;
     fprintf(out, "%s: %s", strcmp(path, "-") == 0 ? "stdin" : path, in->format);
     print_span(t, out);
-    fprintf(out, "\n  %s requests of %s keys; values of %s B in the mean, keys of %u B\n",
-            table_count(in->trace.count), table_count(in->trace.unique),
+    fprintf(out, "\n  %s of %s; values of %s B in the mean, keys of %u B\n",
+            table_some(in->trace.count, "request"), table_some(in->trace.unique, "key"),
             table_count((uint64_t)(mean_bytes(t) + 0.5)), t->source.key_bytes);
     print_log(in, out);
     if (in->turned)
@@ -107,21 +107,21 @@ static void print_input(const struct tune *t, FILE *out)
         fprintf(out, "  it says nothing about sizes: %u B for each value (--value-size)\n",
                 t->settings->value_bytes);
     if (in->trace.change_count)
-        fprintf(out, "  %s puts and %s invalidations between them are replayed, too\n",
-                table_count(in->trace.change_count - in->invalidations),
-                table_count(in->invalidations));
+        fprintf(out, "  %s and %s between them are replayed, too\n",
+                table_some(in->trace.change_count - in->invalidations, "put"),
+                table_some(in->invalidations, "invalidation"));
     if (in->cut)
         fprintf(out, "  its last record is cut off: it is being written, or who wrote it was "
                      "killed\n");
     if (in->dropped)
-        fprintf(out, "  %s requests are missing in it: they came too fast to record\n",
-                table_count(in->dropped));
+        fprintf(out, "  it lacks %s that came too fast to record\n",
+                table_some(in->dropped, "request"));
     print_rate(in, out);
     if (t->too_large)
         fprintf(out,
-                "  %s requests are for values above %s, which space.value_max does not\n"
-                "  let in: they are loads here (--value-max SIZE replays with a larger one)\n",
-                table_count(t->too_large), tune_size(t->settings->value_max));
+                "  %s for values above %s, which space.value_max does not let in,\n"
+                "  count as loads (--value-max SIZE replays with a larger one)\n",
+                table_some(t->too_large, "request"), tune_size(t->settings->value_max));
     fprintf(out, "  all of it takes %s in L1\n", tune_size(t->curve.footprint));
 }
 
@@ -202,8 +202,9 @@ static void print_times(const struct tune *t, FILE *out)
 
 static void print_shards(const struct shards_result *r, FILE *out)
 {
-    fprintf(out, "\nThe same requests by %u thread%s, misses are put: %u round%s in turn%s\n",
-            r->threads, r->threads > 1 ? "s at once" : "", r->rounds, r->rounds > 1 ? "s" : "",
+    fprintf(out, "\nThe same requests by %s%s, misses are put: %s in turn%s\n",
+            table_some(r->threads, "thread"), r->threads > 1 ? " at once" : "",
+            table_some(r->rounds, "round"),
             r->count > 1 && r->rounds > 1 ? ",\nhalf of which lie within +-" : "");
     fprintf(out, "%10s%16s%22s\n", "l1.shards", "requests/s", "of the best");
     for (unsigned i = 0; i < r->count; i++) {
@@ -226,7 +227,7 @@ static void explain_memory(const struct tune *t, FILE *out)
         fprintf(out, ";\n             the most that was allowed: the curve still rises here\n");
     else
         fprintf(out,
-                ";\n             %s no doubling%s saves %.0f of 1,000%s\n"
+                ";\n             %s no doubling%s saves %.3g of 1,000%s\n"
                 "             (--worth) or a fifth of what is left\n",
                 t->knee == 0 ? "it is the least that nigh takes:\n            " : "from here on",
                 t->cut ? " that is allowed" : "", 1000 * t->settings->worth,
@@ -319,8 +320,8 @@ static void explain_no_shards(const struct shards_result *r, FILE *out)
         fprintf(out, "             one round cannot tell; try --rounds 9\n");
     else if (r->noise > SHARDS_TOLERANCE_MOST)
         fprintf(out, "             this machine is too busy to tell: the middle one of the +- is "
-                     "%.2f,\n             and may be %.2f; try --round-time 500ms, or when it is "
-                     "idle\n",
+                     "%.2f,\n             and may be %.2f at most; try --round-time 500ms, or when "
+                     "it is idle\n",
                 r->noise, SHARDS_TOLERANCE_MOST);
     else
         fprintf(out, "             none from %u to %u differs from the best by more than rounds "
@@ -339,15 +340,14 @@ static void explain_shards(const struct tune *t, FILE *out)
         explain_no_shards(r, out);
     else
         fprintf(out,
-                "  l1.shards  with %u thread%s %u shard%s %.2f of what the best does;\n"
+                "  l1.shards  with %s %s %s %.2f of what the best does;\n"
                 "             rounds differ by +- %.2f\n",
-                r->threads, r->threads > 1 ? "s" : "", one->shards,
-                one->shards > 1 ? "s reach" : " reaches", one->of_best, r->noise);
+                table_some(r->threads, "thread"), table_some(one->shards, "shard"),
+                one->shards > 1 ? "reach" : "reaches", one->of_best, r->noise);
     if ((long)r->threads > cpus)
         fprintf(out,
-                "             this machine has %ld CPUs for %u threads: measure again where "
-                "it runs\n",
-                cpus, r->threads);
+                "             this machine has %s for %s: measure again where it runs\n",
+                table_some((uint64_t)cpus, "CPU"), table_some(r->threads, "thread"));
 }
 
 /* ---- how sure ---- */
@@ -496,8 +496,8 @@ void tune_results(const struct tune *t)
     for (unsigned i = 0; i < t->shards_count; i++)
         for (unsigned j = 0; j < t->shards[i].count; j++) {
             const struct shards_result *r = &t->shards[i];
-            snprintf(name, sizeof(name), "%u thread%s, %u shard%s", r->threads,
-                     r->threads > 1 ? "s" : "", r->all[j].shards, r->all[j].shards > 1 ? "s" : "");
+            snprintf(name, sizeof(name), "%s, %s", table_some(r->threads, "thread"),
+                     table_some(r->all[j].shards, "shard"));
             result_add("tune", name, "requests", "1/s", r->all[j].ops, "the best",
                        r->all[j].of_best > 0 ? r->all[j].ops / r->all[j].of_best : 0);
         }

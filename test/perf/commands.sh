@@ -155,6 +155,7 @@ value() {
 }
 measure 'all, since due' load load --redis none --rate 200 --threads 1 --rounds 1 --seconds 1 \
     --keys 1 --mix read=96,invalidate=4 --origin 100ms --json "$folder/stall.json"
+has "$folder/out" '1 node, zipf:0.99 over 1 key, '
 [ "$build" = Debug ] || [ "$(value "$folder/stall.json" '1 thread, L1' max)" -gt 50000000 ] ||
     fail "load: a stall of 100 ms is not in the latency of those behind it"
 measure 'had not begun' load load --redis none --rate 200 --threads 1 --rounds 1 --seconds 0.2 \

@@ -172,7 +172,7 @@ TEST(trace_is_read_compressed_or_not)
 TEST(trace_that_is_cut_off_is_said)
 {
     CHECK(given_refused(INPUT_TRACE, ".t8", t8, sizeof(t8) - 3,
-                        "is cut off: after 2 requests of 8 bytes there are 5 more"));
+                        "is cut off: its request 3 has 5 of 8 bytes"));
     CHECK(given_refused(INPUT_TRACE, ".t8", t8, 0, "is empty"));
 }
 

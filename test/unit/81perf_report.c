@@ -17,6 +17,7 @@
 #include "report/peers.h"
 #include "report/report.h"
 #include "support/random.h"
+#include "support/table.h"
 
 #define LINE_COLUMNS 100u
 
@@ -436,6 +437,14 @@ TEST(bad_files_are_refused_in_words)
     check_refused("[7]", "entry 1 is no row");
     check_refused("[{\"bench\": 7, \"case\": \"c\", \"metric\": \"m\", \"unit\": \"u\"}]",
                   "entry 1 is no row");
+}
+
+TEST(one_is_no_plural)
+{
+    CHECK_STR(table_some(0, "key"), "0 keys");
+    CHECK_STR(table_some(1, "key"), "1 key");
+    CHECK_STR(table_some(2004, "key"), "2,004 keys");
+    table_end();
 }
 
 TEST(missing_numbers_are_no_zeros)
