@@ -27,6 +27,7 @@
 #include <nigh/error.h>
 
 #include "base/base.h"
+#include "base/text.h"
 
 #define LINES 128u
 
@@ -167,8 +168,8 @@ static bool take_line(struct log_queue *q, struct handing *h, uint32_t *lost)
     *lost = l->lost + q->unsaid;
     int len = snprintf(h->text, sizeof(h->text), "%s", l->text);
     if (*lost)
-        snprintf(h->text + len, sizeof(h->text) - (size_t)len, " (%u lines before it were lost)",
-                 *lost);
+        snprintf(h->text + len, sizeof(h->text) - (size_t)len, " (%u line%s before it %s lost)",
+                 *lost, plural(*lost), *lost == 1 ? "was" : "were");
     /* pair(log.line): the line is out, its place is free */
     atomic_store_explicit(&l->turn, q->head + LINES, memory_order_release);
     q->head++;

@@ -26,6 +26,12 @@ static inline struct text text_into(char *buffer, size_t size)
     return (struct text){buffer, buffer ? size : 0, 0};
 }
 
+/* The ending of a noun of which there are so many. */
+static inline const char *plural(uint64_t n)
+{
+    return n == 1 ? "" : "s";
+}
+
 /* Print, whatever the host's locale. */
 __attribute__((format(printf, 2, 3))) void text_add(struct text *w, const char *fmt, ...);
 __attribute__((format(printf, 2, 0))) void text_add_args(struct text *w, const char *fmt,

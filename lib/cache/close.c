@@ -179,7 +179,7 @@ static void check_released(struct nigh *cache)
     uint64_t bytes;
     l1_pins_read(cache->l1, &pins, &bytes);
     if (pins > 0)
-        LOG(cache->env.log, NIGH_LOG_ERROR, "closed while %" PRIu64 " values are held", pins);
+        LOG(cache->env.log, NIGH_LOG_ERROR, "closed while values are held: %" PRIu64, pins);
 }
 
 /* Refuses the calls that a log hook makes from here on. Its earlier calls find the tiers whole: the

@@ -140,7 +140,8 @@ static bool write_waiting(void)
     waiting.left_out = 0;
     pthread_mutex_unlock(&waiting.lock);
     if (left_out > 0)
-        sprintf(more, "%" PRIu64 " changes are left out: the output was too slow\n", left_out);
+        sprintf(more, "%" PRIu64 " change%s left out: the output was too slow\n", left_out,
+                left_out == 1 ? " is" : "s are");
     return write_out(text, len) && write_out(more, strlen(more));
 }
 

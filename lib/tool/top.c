@@ -314,7 +314,7 @@ static void show_memory(struct screen *s)
     row(s, 2, "memory   %.1f of %.1f %s (%.0f %%): values %.1f, tables %.1f, other %.1f",
         used / unit, cap / unit, large ? "GiB" : "MiB", cap > 0 ? 100 * used / cap : 0,
         (values > 0 ? values : 0) / unit, tables / unit, (limbo + unstored) / unit);
-    row(s, 2, "entries  %s, resident %s; loading %s keys, %s deferred, %s calls pending",
+    row(s, 2, "entries  %s, resident %s; loading %s, deferred %s, calls pending %s",
         count_text(gauge(s, "entries")), bytes_text(gauge(s, "resident_bytes")),
         count_text(gauge(s, "flights")), count_text(gauge(s, "deferred")),
         count_text(gauge(s, "async")));

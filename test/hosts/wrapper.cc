@@ -39,7 +39,7 @@ static_assert(std::is_trivially_copyable<nighpp::space>::value, "a space is a na
 
 static void note_held(void *arg, nigh_log_level, const char *message)
 {
-    sscanf(message, "closed while %d values are held", static_cast<int *>(arg));
+    sscanf(message, "closed while values are held: %d", static_cast<int *>(arg));
 }
 
 /* One is kept on purpose: of a value that was released twice none would seem to be left. */

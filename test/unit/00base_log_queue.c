@@ -99,24 +99,32 @@ TEST(lines_are_handed_out_in_order_on_a_thread_of_their_own)
     CHECK_EQ(ear.count, 101);
 }
 
-TEST(what_finds_no_place_is_lost_and_the_next_line_says_so)
+static void lose(int count, const char *next_line)
 {
     struct log log;
+    int last = 128 + count;
     ear_open(&ear, &log, true);
     atomic_store(&ear.blocked, true);
     push(&log, 0);
     CHECK_WITHIN(PATIENCE_MS, atomic_load(&ear.inside));
-    for (int i = 1; i <= 300; i++)
+    for (int i = 1; i <= last; i++)
         push(&log, i);
-    CHECK_EQ(log_lost(&log), 300 - 128);
+    CHECK_EQ(log_lost(&log), count);
     atomic_store(&ear.blocked, false);
     CHECK_WITHIN(PATIENCE_MS, heard_count(&ear) == 129);
     CHECK_STR(ear.heard[128], "line 128");
-    push(&log, 301);
-    push(&log, 302);
+    push(&log, last + 1);
+    push(&log, last + 2);
     log_close(&log);
-    CHECK_STR(ear.heard[129], "line 301 (172 lines before it were lost)");
+    CHECK_STR(ear.heard[129], next_line);
+    CHECK_EQ(ear.count, 131);
+}
+
+TEST(what_finds_no_place_is_lost_and_the_next_line_says_so)
+{
+    lose(172, "line 301 (172 lines before it were lost)");
     CHECK_STR(ear.heard[130], "line 302");
+    lose(1, "line 130 (1 line before it was lost)");
 }
 
 TEST(closing_leaves_a_hook_that_blocks_after_a_second)

@@ -85,7 +85,7 @@ static void say_queued(struct command *c)
     int64_t queued = nigh_stats_value(c->cache, NULL, "queued");
     if (queued > 0)
         control_print(c->reply, "queued: %" PRId64 " change%s, of which other nodes know nothing "
-                                "until redis accepts %s\n", queued, queued == 1 ? "" : "s",
+                                "until redis accepts %s\n", queued, plural((uint64_t)queued),
                       queued == 1 ? "it" : "them");
 }
 

@@ -132,7 +132,7 @@ static void text_value(struct text *w, const char *label, const struct explain_v
     if (v->version)
         text_add(t, ", version %" PRIu64, v->version);
     if (v->tag_count)
-        text_add(t, ", %u tag%s", v->tag_count, v->tag_count == 1 ? "" : "s");
+        text_add(t, ", %u tag%s", v->tag_count, plural(v->tag_count));
     if (v->has_times)
         add_times(t, v, cost_us, unused || demoted);
     add_kept(t, v);
@@ -216,8 +216,8 @@ static void text_flight(struct text *w, const struct explanation *x)
     struct text *t = begin(&l);
     if (!x->flies || !x->l1.present) /* else the reason says it */
         return;
-    text_add(t, "this process %s; %u wait, %u calls are pending on it, it ", say_state(&x->flight),
-             x->flight.waiters, x->flight.watches);
+    text_add(t, "this process %s; %u wait, %u call%s pending on it, it ", say_state(&x->flight),
+             x->flight.waiters, x->flight.watches, x->flight.watches == 1 ? " is" : "s are");
     say_flight_end(t, x);
     end(w, "flight", &l);
 }
@@ -322,7 +322,7 @@ static void text_notes(struct text *w, const struct explanation *x)
     }
     if (x->coherence.queued) {
         text_add(begin(&l), "%u change%s of this process wait%s for Redis", x->coherence.queued,
-                 x->coherence.queued == 1 ? "" : "s", x->coherence.queued == 1 ? "s" : "");
+                 plural(x->coherence.queued), x->coherence.queued == 1 ? "s" : "");
         end(w, "note", &l);
     }
     if (x->space->rules.invalidations_only)

@@ -363,7 +363,7 @@ static void say_waiters(struct text *w, const struct flight_seen *flight)
     if (callers == 0)
         text_add(w, "nobody who waits");
     else
-        text_add(w, "%u caller%s", callers, callers == 1 ? "" : "s");
+        text_add(w, "%u caller%s", callers, plural(callers));
 }
 
 void say_trust(struct text *w, const struct explanation *x)
@@ -379,7 +379,7 @@ void say_trust(struct text *w, const struct explanation *x)
 
 static void say_failures(struct text *w, const struct explanation *x)
 {
-    text_add(w, "%u time%s in a row", x->failures, x->failures == 1 ? "" : "s");
+    text_add(w, "%u time%s in a row", x->failures, plural(x->failures));
 }
 
 static void say_outdating(struct text *w, const struct explanation *x)
