@@ -12,9 +12,9 @@
 #include "bench/settings.h"
 #include "support/ending.h"
 #include "support/fail.h"
+#include "support/options.h"
 
 #define PAGES_VARIABLE "MALLOC_CONF"
-#define NIGH_VARIABLE "NIGH_CONF"
 
 static const struct {
     const char *name;
@@ -36,8 +36,9 @@ static void choose_pages(const struct settings *s, char **argv)
     setenv(PAGES_VARIABLE,
            s->huge_pages ? "thp:always,metadata_thp:auto" : "thp:never,metadata_thp:disabled", 1);
     /* nigh's tables and blocks are not the allocator's: the same pages for all alike */
-    const char *own = getenv(NIGH_VARIABLE); /* goes behind ours: it may say otherwise */
-    setenv(NIGH_VARIABLE,
+    const char *own = getenv(OPTIONS_CONF); /* goes behind ours: it may say otherwise */
+    setenv(OPTIONS_CONF_SAID, own ? own : "", 1);
+    setenv(OPTIONS_CONF,
            must_print("l1.huge_pages=%s%s%s",
                       !s->huge_tables ? "none" : !s->huge_pages ? "tables" : "all",
                       own && *own ? "," : "", own ? own : ""),

@@ -216,6 +216,7 @@ static const struct command_line command = {
     .options = options,
     .take = take,
     .measures = true,
+    .conf = CONF_TAKEN,
 };
 
 /* ---- defaults ---- */

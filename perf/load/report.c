@@ -7,6 +7,7 @@
 
 #include "load/load.h"
 #include "support/fail.h"
+#include "support/options.h"
 #include "support/table.h"
 
 static const char *const tier_names[LOAD_TIERS] = {"L1", "L2", "load", "write", "invalidate"};
@@ -32,13 +33,22 @@ static struct scaling scaling_of(const struct load_result *r, const struct load_
 
 /* ---- what was asked ---- */
 
+static const char *shown(const char *text)
+{
+    char *without = options_without_secrets(text);
+    const char *kept = table_print("%s", without);
+    free(without);
+    return kept;
+}
+
 static void print_load(const struct load_result *r, FILE *out)
 {
     const struct load_settings *s = r->settings;
     double reads = 1 - s->write - s->invalidate;
     fprintf(out, "%s, %s over %s, values %s, L1 %.0f MiB, redis: %s\n",
             table_some(s->nodes, "node"), s->shape_text, table_some(s->shape.keys, "key"),
-            s->sizes_text, (double)s->memory_bytes / 0x1p20, s->redis ? s->redis : "a private one");
+            s->sizes_text, (double)s->memory_bytes / 0x1p20,
+            s->redis ? shown(s->redis) : "a private one");
     fprintf(out, "%g %% reads, %g %% writes, %g %% invalidations; a load takes %s; ", 100 * reads,
             100 * s->write, 100 * s->invalidate, table_time(s->origin_ns));
     fprintf(out, "%s\n", s->rate > 0 ? "at a fixed rate" : "as fast as they are answered");
@@ -47,7 +57,7 @@ static void print_load(const struct load_result *r, FILE *out)
                 table_count((uint64_t)s->rate),
                 s->poisson ? "at random (Poisson)" : "at even gaps");
     for (unsigned i = 0; i < s->set_count; i++)
-        fprintf(out, "set: %s\n", s->sets[i]);
+        fprintf(out, "set: %s\n", shown(s->sets[i]));
 }
 
 /* ---- how it scales ---- */

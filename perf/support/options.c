@@ -164,7 +164,7 @@ static int words_of_common(const char *word)
 }
 
 /* What was asked for, in words: figures of two runs compare if that is the same. */
-static const char *make_line(const char *command, char **words, int count)
+static char *make_line(const char *command, char **words, int count)
 {
     char *line = must_print("%s", command);
     for (int i = 0; i < count;) {
@@ -179,6 +179,49 @@ static const char *make_line(const char *command, char **words, int count)
     return line;
 }
 
+/* How many letters from here on are a secret, up to the end of the option's value. */
+static size_t secret_at(const char *text, const char *at)
+{
+    static const char uri[] = "://", password[] = "password=";
+    size_t len = strcspn(at, " ,");
+    const char *sign = memrchr(at, '@', len);
+    if (at - text >= (long)strlen(uri) && strncmp(at - strlen(uri), uri, strlen(uri)) == 0)
+        return sign ? (size_t)(sign - at) + 1 : 0;
+    bool is_password = at - text >= (long)strlen(password) &&
+                       strncmp(at - strlen(password), password, strlen(password)) == 0;
+    return is_password ? len : 0;
+}
+
+char *options_without_secrets(const char *text)
+{
+    char *ret = must_print("%s", text), *to = ret;
+    for (const char *at = text; *at;) {
+        at += secret_at(text, at);
+        if (*at)
+            *to++ = *at++;
+    }
+    *to = '\0';
+    return ret;
+}
+
+/* What the environment says of nigh is part of what is measured. A server in it is somebody's: what
+ * we measure we write to, empty, and kill. */
+static const char *with_conf(const struct command_line *c, char *line)
+{
+    const char *said = getenv(OPTIONS_CONF_SAID), *conf = said ? said : getenv(OPTIONS_CONF);
+    char *longer = line;
+    if (c->measures && c->conf == CONF_COUNTS && conf && strstr(conf, "redis."))
+        fail(OPTIONS_CONF " has options of a Redis, and what is measured has one of its own: try\n"
+             "env -u " OPTIONS_CONF " perf/run %s", line);
+    if (c->measures && c->conf != CONF_IGNORED && conf && *conf) {
+        longer = must_print("%s (" OPTIONS_CONF "=%s)", line, conf);
+        free(line);
+    }
+    char *shown = options_without_secrets(longer);
+    free(longer);
+    return shown;
+}
+
 int options_read(const struct command_line *c, const char *name, void *settings,
                  struct output *ret_output, int argc, char **argv)
 {
@@ -186,8 +229,8 @@ int options_read(const struct command_line *c, const char *name, void *settings,
     int choice, index = 0;
     make_table(c, name, table);
     optind = argc > 1 && strcmp(argv[1], name) == 0 ? 2 : 1;
-    *ret_output = (struct output){
-        .command = name, .line = make_line(name, argv + optind, argc > optind ? argc - optind : 0)};
+    char *line = make_line(name, argv + optind, argc > optind ? argc - optind : 0);
+    *ret_output = (struct output){.command = name};
     opterr = 0;
     while ((choice = getopt_long(argc, argv, ":", table, &index)) != -1) {
         if (choice == ':')
@@ -202,6 +245,7 @@ int options_read(const struct command_line *c, const char *name, void *settings,
     }
     if (c->measures && IS_DEBUG_BUILD)
         fail("this is a Debug build: it refuses to measure (build with CMAKE_BUILD_TYPE=Release)");
+    ret_output->line = with_conf(c, line);
     if (c->measures)
         output_check(ret_output);
     return optind;

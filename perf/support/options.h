@@ -20,6 +20,16 @@ struct option_row {
     const char *commands; /* "hit write": it belongs to these alone; NULL: to all */
 };
 
+/* Options of the user's servers, which may be in the environment. */
+#define OPTIONS_CONF      "NIGH_CONF"
+#define OPTIONS_CONF_SAID "NIGH_PERF_CONF" /* what they were, where a program has added its own */
+
+enum command_conf {
+    CONF_COUNTS,  /* as for any program, and figures say so; but no server in it is measured */
+    CONF_TAKEN,   /* the command takes what it wants of them */
+    CONF_IGNORED,
+};
+
 struct command_line {
     const char *usage;  /* lines of "perf/run NAME [OPTION...]", without a first "Usage:" */
     const char *about;  /* what question it answers; ends with a newline */
@@ -28,6 +38,7 @@ struct command_line {
     /* Takes row number `row`; `text` is NULL where it has no value. */
     void (*take)(void *settings, int row, const char *name, char *text);
     bool measures;      /* --json, --html; a Debug build refuses */
+    enum command_conf conf;
 };
 
 /*
@@ -37,5 +48,9 @@ struct command_line {
  */
 int options_read(const struct command_line *c, const char *name, void *settings,
                  struct output *ret_output, int argc, char **argv);
+
+/* A copy without passwords, nor the users before them in a URI: for who reads figures later. The
+ * caller frees it. */
+char *options_without_secrets(const char *text);
 
 #endif

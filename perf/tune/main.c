@@ -128,6 +128,7 @@ static const struct command_line command = {
     .options = options,
     .take = take,
     .measures = true,
+    .conf = CONF_IGNORED,
 };
 
 static void parse(struct tune_settings *s, struct output *ret_output, int argc, char **argv)

@@ -141,8 +141,8 @@ measure 'a smoke run; its figures mean nothing' load load --quick --seconds 0.1 
 has "$folder/out" ' 5,000 keys'
 has "$folder/out" 'medians of 5 rounds'
 if [ -x "$programs/perf_report" ]; then
-    measure 'pictures' load load --redis none --threads 1 --rounds 1 --seconds 0.1 --keys 100 \
-        --mix read=100 --html "$folder/load.html"
+    measure 'load.html: 1 picture' load load --redis none --threads 1 --rounds 1 --seconds 0.1 \
+        --keys 100 --mix read=100 --html "$folder/load.html"
     has "$folder/load.html" '<svg'
 fi
 
@@ -196,6 +196,24 @@ stopped() {
 if [ "$build" != Debug ]; then
     stopped link link --seconds 60
     stopped load load --seconds 60
+fi
+
+# What the environment says of nigh is in the figures, so these say it; nobody's Redis is measured,
+# and passwords are no figures.
+NIGH_CONF=l1.policy=lru measure 'set: l1.policy=lru' load load --redis none --threads 1 --rounds 1 \
+    --seconds 0.1 --keys 100 --json "$folder/conf.json"
+has "$folder/conf.json" ' --keys 100 (NIGH_CONF=l1.policy=lru)", "machine"'
+if [ "$build" != Debug ]; then
+    for command in 'link link' 'nodes nodes' 'bench hit'; do
+        read -r program name <<<"$command"
+        [ -x "$programs/perf_$program" ] || continue
+        NIGH_CONF=l1.policy=lru,redis.uri=unix:///nobody try 2 'env -u NIGH_CONF' "$program" "$name"
+    done
+fi
+if [ -x "$programs/perf_bench" ]; then
+    NIGH_CONF=l1.policy=lru measure 'capacity: objects' bench trace \
+        --generate keys=2000,requests=9000 --objects 500 --json "$folder/conf.json"
+    has "$folder/conf.json" ' --objects 500 (NIGH_CONF=l1.policy=lru)", "machine"'
 fi
 
 # A case that is not there was not measured: those that are there are named.

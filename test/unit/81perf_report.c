@@ -16,6 +16,7 @@
 #include "report/page.h"
 #include "report/peers.h"
 #include "report/report.h"
+#include "support/options.h"
 #include "support/random.h"
 #include "support/table.h"
 
@@ -437,6 +438,28 @@ TEST(bad_files_are_refused_in_words)
     check_refused("[7]", "entry 1 is no row");
     check_refused("[{\"bench\": 7, \"case\": \"c\", \"metric\": \"m\", \"unit\": \"u\"}]",
                   "entry 1 is no row");
+}
+
+TEST(passwords_do_not_stay_in_figures)
+{
+    static const char *const all[][2] = {
+        {"load --redis redis://me:secret@h:1/0 --keys 5", "load --redis redis://h:1/0 --keys 5"},
+        {"(NIGH_CONF=redis.uri=rediss://:p@ss@h,l1.policy=lru)",
+         "(NIGH_CONF=redis.uri=rediss://h,l1.policy=lru)"},
+        {"--set redis.sentinel_password=secret,l1.shards=4", "--set redis.sentinel_password=,"
+                                                             "l1.shards=4"},
+        {"redis://me:secret@h", "redis://h"},
+        {"unix:///run/redis.sock a@b", "unix:///run/redis.sock a@b"},
+        {"redis.password_file=/a", "redis.password_file=/a"},
+        {"password=", "password="},
+        {"://", "://"},
+        {"", ""},
+    };
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        char *without = options_without_secrets(all[i][0]);
+        CHECK_STR(without, all[i][1]);
+        free(without);
+    }
 }
 
 TEST(one_is_no_plural)
