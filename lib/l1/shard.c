@@ -194,6 +194,10 @@ static bool extend_chain_locked(struct l1 *l1, struct l1_shard *s, uint64_t hash
     return true;
 }
 
+/* Evict the coldest of a chain that can get no longer. That wants no room, which core_note_short()
+ * would say: with a larger cap, too, keys that collide drive one another out. Where room is short
+ * for a larger table or one more bucket, room_take_locked() has evicted, and that was noted; or
+ * limbo is full, and who stores notes that he is refused. */
 static bool evict_from_chain_locked(struct l1 *l1, struct l1_shard *s, uint64_t hash)
     REQUIRES(s->lock)
 {

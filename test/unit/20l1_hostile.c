@@ -126,6 +126,42 @@ TEST(what_collides_without_a_seed_scatters_with_ours)
     scatters(HASH_SIPHASH);
 }
 
+/* Store all of them, in a cache with ordinary ones. Returns how many are there. */
+static unsigned store_hostile(struct cache *c, const struct hostile *keys, uint64_t cap)
+{
+    unsigned there = 0;
+    cache_open(c, cap, 1);
+    c->l1->hash = guessed(c->l1->hash.kind); /* before anything is stored */
+    fill_ordinary(c);
+    for (unsigned i = 0; i < HOSTILE; i++) {
+        struct l1_key key = key_of(c, &keys[i]);
+        CHECK_EQ(store(c, &key), L1_STORED);
+        if (i % 64 == 63)
+            cache_reclaim(c);
+    }
+    for (unsigned i = 0; i < HOSTILE; i++) {
+        struct l1_key key = key_of(c, &keys[i]);
+        there += is_there(c, &key);
+    }
+    return there;
+}
+
+/* Chains evict, and the curve says that more memory brings nothing: so it is. */
+TEST(what_collides_would_under_a_larger_cap)
+{
+    unsigned there[2];
+    struct hostile *keys = craft(HASH_XXH3);
+    for (unsigned i = 0; i < 2; i++) {
+        struct cache c;
+        there[i] = store_hostile(&c, keys, UINT64_C(8) << (20 + 3 * i));
+        CHECK_GE(stats_read(&c.stats, STATS_L1_EVICT), HOSTILE - CHAIN_ENTRIES);
+        CHECK(!atomic_load(&c.l1->short_of_room));
+        cache_close(&c);
+    }
+    CHECK_EQ(there[0], there[1]);
+    free(keys);
+}
+
 static void stays_bounded(enum hash_kind kind)
 {
     struct cache c;
