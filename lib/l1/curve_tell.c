@@ -88,6 +88,13 @@ static double rate_promised(const struct curve *c)
     return rate < RATE_LEAST ? 0 : rate;
 }
 
+/* Whether a point says something: what it has seen enough for, or what was told before, unless the
+ * mini cache that would tell is too small now. */
+static bool says(const struct curve *c, uint32_t i, bool enough, const struct curve_figure *told)
+{
+    return enough || (told && !c->points[curve_same_as(c, i)].few);
+}
+
 static struct l1_curve_point tell_point(struct l1 *l1, const struct curve *c, uint32_t i)
 {
     const struct curve_point *p = &c->points[curve_same_as(c, i)];
@@ -102,7 +109,7 @@ static struct l1_curve_point tell_point(struct l1 *l1, const struct curve *c, ui
         .error = figure.error,
         .reads = p->seen,
         .sample = p->sample,
-        .enough = enough || (told && !p->few),
+        .enough = says(c, i, enough, told),
         .few = p->few,
         .possible = is_possible(l1, curve_sizes[i]),
         .lacks = p->sample ? lacks_reads(c, curve_same_as(c, i)) : 0,
@@ -207,7 +214,7 @@ static void tell_space(const struct curve *c, const struct curve_space *s,
                                             : nothing;
         said.of[i].ratio = figure.ratio;
         said.of[i].error = figure.error;
-        said.of[i].known = enough || (told && !c->points[i].few);
+        said.of[i].known = says(c, i, enough, told);
     }
     make_rising(&said);
     for (uint32_t i = 0; i < L1_CURVE_POINTS; i++) {

@@ -2,6 +2,8 @@
 // What the curve makes of a cap that has room, is short of it without an eviction, or is moved; and
 // of reads that become fewer.
 
+#include "l1/budget.h"
+#include "l1/curve_told.h"
 #include "l1/family.h"
 #include "l1/limbo.h"
 #include "l1/shadow.h"
@@ -139,6 +141,63 @@ TEST(what_is_refused_for_a_table_that_cannot_grow_wants_room)
         CHECK_EQ(stats_read(&w.c.stats, STATS_L1_EVICT), 0);
         end_second(&w);
         CHECK(w.c.l1->curve.short_of_room);
+        cache_close(&w.c);
+    }
+}
+
+/* Bytes that a value for the only shard may take before something has to be evicted. */
+static uint64_t room_of(struct l1 *l1)
+{
+    uint64_t live = l1_limit(&l1->live_max_bytes) - budget_live_bytes(l1);
+    return u64_min(live, l1_limit(&l1->cap_bytes) - l1_limit(&l1->used)) +
+           l1->shards[0].spare_bytes;
+}
+
+/* Take room, all but some 600 bytes, by values that are not stored yet. Returns how many. */
+static unsigned take_room(struct cache *c, struct l1_entry *taken[], unsigned most)
+{
+    static const char zeros[100000];
+    unsigned count = 0;
+    for (uint64_t room; (room = room_of(c->l1)) > 700; count++) {
+        struct name name;
+        struct l1_key key = cache_key(c, &name, KEYS + count);
+        size_t size = room > 2 * sizeof(zeros) ? sizeof(zeros) : room > 5000 ? 1000 : 100;
+        struct l1_value value = cache_value(c, zeros, size);
+        REQUIRE(count < most);
+        REQUIRE_EQ(l1_entry_create(c->l1, &key, &value, &taken[count]), 0);
+    }
+    return count;
+}
+
+/* ... nor may the ring, for which there is no room, while there is some for the value. */
+TEST(what_is_refused_for_a_ring_that_cannot_grow_wants_room)
+{
+    enum l1_store_result (*stores[])(struct cache *, unsigned) = {store_small, put_small,
+                                                                  write_small};
+    for (size_t i = 0; i < ARRAY_COUNT(stores); i++) {
+        struct world w;
+        unsigned number = 0;
+        static struct l1_entry *taken[1000];
+        open_world(&w, NIGH_POLICY_LRU, CAP);
+        end_second(&w); /* the curve knows the cap */
+        const struct l1_ring *ring = &w.c.l1->shards[0].ring;
+        for (; !limbo_is_full(w.c.l1); number++) {
+            REQUIRE_EQ(cache_put_size(&w.c, number, 3000), L1_STORED);
+            cache_remove(&w.c, number);
+        }
+        while (ring->free.head != RING_NONE)
+            REQUIRE_EQ(store_small(&w.c, number++), L1_STORED);
+        unsigned count = take_room(&w.c, taken, ARRAY_COUNT(taken));
+        CHECK_GT(room_of(w.c.l1), 400);
+        CHECK_LT(room_of(w.c.l1), ring_words_size(ring->capacity));
+        CHECK(!atomic_load(&w.c.l1->short_of_room));
+        CHECK_EQ(stores[i](&w.c, number), L1_REFUSED_FULL);
+        CHECK_EQ(ring->free.head, RING_NONE);
+        CHECK_EQ(stats_read(&w.c.stats, STATS_L1_EVICT), 0);
+        end_second(&w);
+        CHECK(w.c.l1->curve.short_of_room);
+        while (count)
+            l1_entry_unref(taken[--count]);
         cache_close(&w.c);
     }
 }
@@ -374,6 +433,34 @@ TEST(equal_caps_are_told_alike)
     check_limited(NIGH_POLICY_LRU, 10000);
     check_limited(NIGH_POLICY_LFU, 2500);
     check_limited(NIGH_POLICY_LRU, 2500);
+}
+
+/* ... and a space is told what all are: of each cap, or not, by the mini cache that would tell. */
+TEST(a_space_is_told_of_a_cap_when_all_are)
+{
+    struct world w;
+    struct l1_curve_space part;
+    make_trace();
+    open_values(&w, NIGH_POLICY_LRU, 10000);
+    while (w.second < 60)
+        ask_on(&w, 1000);
+    struct curve_point *points = w.c.l1->curve.points;
+    CHECK(points[CURVE_NOW].limited && tells(&w, L1_CURVE_POINTS - 1));
+    pthread_mutex_lock(&w.c.l1->curve.lock);
+    curve_hold_locked(&w.c.l1->curve);
+    pthread_mutex_unlock(&w.c.l1->curve.lock);
+    for (unsigned few = 0; few < 4; few++) { /* from now on nothing but what was told */
+        for (uint32_t i = 0; i < L1_CURVE_POINTS; i++)
+            points[i].enough = points[i].few = false;
+        w.c.l1->curve.reads = w.c.l1->curve.spaces[1].reads = 0;
+        points[CURVE_NOW].few = few & 1;
+        points[L1_CURVE_POINTS - 1].few = few & 2;
+        REQUIRE(l1_curve_read(w.c.l1, &w.curve));
+        REQUIRE(l1_curve_read_space(w.c.l1, 1, &part));
+        for (uint32_t i = CURVE_NOW + 1; i < L1_CURVE_POINTS; i++)
+            CHECK(tells(&w, i) == !(few & 1) && part.points[i].enough == tells(&w, i));
+    }
+    cache_close(&w.c);
 }
 
 /* What was told of so many values was told of what l1.memory had room for. */
