@@ -73,14 +73,21 @@ static bool keeps(const struct mini_node *node, const struct window_event *e)
     return node->answered && !mini_has_come(node->until - e->stale, e->at);
 }
 
+static uint32_t *stamp_of(const struct mini *mini, const struct mini_node *node)
+{
+    return &mini->stamps[node - mini->nodes];
+}
+
 static void store_in(const struct l1 *l1, struct curve_point *p, enum curve_way way,
                      const struct window_event *e)
 {
     struct lfu_choice choice = choice_of(l1, way);
     struct mini_value v = {e->hash, weight_of(l1, e->bytes), e->at, e->life};
     struct mini_node *node = mini_store(&p->mini[way], &choice, &v);
-    if (node && !keeps(node, e))
+    if (node && !keeps(node, e)) {
         node->until = e->at + v.life;
+        *stamp_of(&p->mini[way], node) = l1->curve.position;
+    }
     if (node)
         node->answered = false;
     const struct lfu *lfu = &p->mini[CURVE_AS_NOW].lfu;
@@ -230,14 +237,48 @@ static void store_locked(const struct l1 *l1, struct curve *c, const struct wind
     }
 }
 
+/* Whether a mini cache has answered a read by what was below a floor: 1, or 0. What is older than
+ * 2^31 changes is not judged. */
+static int answered_below(struct mini *mini, const struct window_event *floor)
+{
+    struct mini_node *node = mini_look(mini, floor->hash);
+    if (!node || !node->answered || mini_has_come(floor->at, *stamp_of(mini, node)))
+        return 0;
+    node->answered = false; /* it is loaded, by the STORE that follows */
+    return 1;
+}
+
+/* Take back such hits of a point. */
+static void unread_point(const struct curve *c, struct curve_point *p, struct curve_part *part,
+                         const struct window_event *e)
+{
+    uint32_t group = e->hash % CURVE_GROUPS;
+    int below[CURVE_WAYS] = {0};
+    for (enum curve_way way = CURVE_AS_NOW; way < c->ways; way++)
+        below[way] = answered_below(&p->mini[way], e);
+    p->gained[group] -= below[p->way];
+    p->lead[group] -= p->warm ? below[CURVE_OTHERWISE] - below[CURVE_AS_NOW] : 0;
+    if (part)
+        part->gained[group % CURVE_SPACE_GROUPS] -= below[p->way];
+}
+
+static void unread_locked(struct curve *c, const struct window_event *e)
+{
+    for (uint32_t i = 0; i < L1_CURVE_POINTS; i++)
+        if (sees(&c->points[i], e))
+            unread_point(c, &c->points[i], part_of(c, i, e), e);
+}
+
 static void feed_locked(const struct l1 *l1, struct curve *c, const struct window_event *e)
 {
     if (e->what == WINDOW_OUTDATED || e->what == WINDOW_REMOVE)
         remove_locked(c, e);
-    if (e->what == WINDOW_STORE)
-        store_locked(l1, c, e);
-    else if (e->what != WINDOW_REMOVE)
-        read_locked(l1, c, e);
+    switch (e->what) {
+    case WINDOW_STORE: store_locked(l1, c, e); return;
+    case WINDOW_FLOOR: unread_locked(c, e); return;
+    case WINDOW_REMOVE: return;
+    default: read_locked(l1, c, e);
+    }
 }
 
 /* Count the reads that were lost since the last drain, of `lost` ever: none where that is less than
@@ -253,6 +294,7 @@ uint64_t curve_drain_locked(const struct l1 *l1, struct curve *c)
     struct window_packed events[WINDOW_EVENTS];
     uint64_t lost = 0;
     follow_window(l1, c);
+    c->position = (uint32_t)floors_now(l1->floors);
     for (uint32_t stripe = 0; stripe < THREAD_STRIPES; stripe++) {
         uint32_t count = window_take(&c->window, stripe, events, &lost);
         for (uint32_t i = 0; i < count; i++) {
@@ -387,24 +429,48 @@ void l1_curve_miss(struct l1 *l1, const struct l1_key *key)
 void curve_store(struct l1 *l1, uint64_t hash, uint32_t space, const struct curve_value *v)
 {
     uint64_t left_ns = v->until_ns > v->now_ns ? v->until_ns - v->now_ns : 0;
-    if (takes(l1))
+    if (!takes(l1))
+        return;
+    if (v->floor)
         add(l1, hash,
-            (struct window_event){.what = WINDOW_STORE,
-                                  .space = space,
-                                  .bytes = v->bytes,
-                                  .at = window_tick(v->now_ns),
-                                  .life = window_life(left_ns >> WINDOW_TICK_SHIFT),
-                                  .stale = window_life(v->stale_ns >> WINDOW_TICK_SHIFT)});
+            (struct window_event){
+                .what = WINDOW_FLOOR, .space = space, .at = (uint32_t)v->floor});
+    add(l1, hash,
+        (struct window_event){.what = WINDOW_STORE,
+                              .space = space,
+                              .bytes = v->bytes,
+                              .at = window_tick(v->now_ns),
+                              .life = window_life(left_ns >> WINDOW_TICK_SHIFT),
+                              .stale = window_life(v->stale_ns >> WINDOW_TICK_SHIFT)});
+}
+
+static uint64_t hard_floor(const struct l1 *l1, uint16_t slot)
+{
+    uint64_t any, hard;
+    floors_of_group(l1->floors, slot, &any, &hard);
+    return hard;
+}
+
+uint64_t curve_floor(const struct l1 *l1, const struct l1_entry *e)
+{
+    const uint16_t *groups;
+    uint32_t count = l1_entry_groups(e, &groups);
+    uint64_t newest = u64_max(hard_floor(l1, GROUP_SLOT_ALL),
+                              hard_floor(l1, l1->space_slots[entry_space(e)]));
+    for (uint32_t i = 0; i < count; i++)
+        newest = u64_max(newest, hard_floor(l1, groups[i]));
+    return newest;
 }
 
 void curve_store_entry(struct l1 *l1, uint64_t hash, const struct l1_entry *e, uint64_t bytes,
-                       uint64_t now_ns, bool refreshes)
+                       uint64_t now_ns, bool loaded)
 {
     curve_store(l1, hash, entry_space(e),
                 &(struct curve_value){.bytes = bytes,
                                       .now_ns = now_ns,
                                       .until_ns = l1_entry_stale_until_ns(e),
-                                      .stale_ns = refreshes ? l1_ticks_ns(stale_ticks(e)) : 0});
+                                      .stale_ns = loaded ? l1_ticks_ns(stale_ticks(e)) : 0,
+                                      .floor = loaded ? curve_floor(l1, e) : 0});
 }
 
 void curve_remove(struct l1 *l1, uint64_t hash)

@@ -33,12 +33,16 @@
  * whether it is one.
  *
  *     miss     asked of each mini cache, before the value is there
+ *     floor    before the next one, of what was loaded: where its tags, its space, or all was
+ *              invalidated last
  *     store    when L1 stores a value, or refuses it: with its charge, and how long it lives
  *     hit      asked; where a mini cache lacks the key it is stored, as a load would have done
  *     remove   invalidated, or there, not too old and of no use to a read: gone in all of them
  *
- * What falls below a tag's floor while the real cache has not got it stays in the mini caches that
- * have: tags are not known there.
+ * What falls below a tag's floor while the real cache has not got it answers reads in the mini
+ * caches that have, which know of no tags. But each of their values has a stamp, about as in the
+ * real cache: the position of floors (floors.h) when it came. So such a hit is taken back a moment
+ * later, when the real cache has loaded the key and its tags are there.
  *
  * Lifetimes. Caches of several sizes load a key at several times, and so each mini cache knows of
  * each of its values when that one's life ends. A read after that misses. What it brings:
@@ -48,6 +52,7 @@
  *     misses, stores     has none               a life as long as that of the value stored
  *     misses, stores     has one                no load: its life goes on as it was
  *     misses, stores     has one, stale         a refresh: a new life, as in the first row
+ *     misses, stores     has one below a floor  a load: the hit is taken back, and a new life
  *     hits               has none               a life as long as the real one's value had when
  *                                               it was born; where Redis has values, as is left
  *     stores, no miss    any                    a write, or a refresh: a new life
@@ -86,9 +91,9 @@
  * Requests wait for none of this: they leave events behind (window.h), and a busy cache is watched
  * in part of the time. The lock is for those who drain, fit and read.
  *
- * Memory: a thousandth of the cap, but at least CURVE_BYTES_LEAST and at most 7 MiB, or under lfu
- * twice these; 488 to 976 bytes for each space; and 195 KiB for what threads leave. It is general
- * memory, beside the cap, and is kept when the curve is turned off.
+ * Memory: a thousandth of the cap, but at least CURVE_BYTES_LEAST and at most CURVE_BYTES_MOST, or
+ * under lfu twice these; 488 to 976 bytes for each space; and 195 KiB for what threads leave. It is
+ * general memory, beside the cap, and is kept when the curve is turned off.
  *
  * Keys: (l) lock  (a) atomic, relaxed
  *
@@ -107,6 +112,7 @@
 #include "l1/window.h"
 
 #define CURVE_BYTES_LEAST (256u << 10)
+#define CURVE_BYTES_MOST (7u << 20)
 
 #define CURVE_GROUPS 32u
 #define CURVE_SPACE_GROUPS 8u
@@ -196,6 +202,7 @@ struct curve {
     uint32_t finer;       /* (l) a bit for each point that the marks of now allow a finer sample */
     uint32_t fade_at;     /* (l) reads of a point at which counts are halved next */
     uint64_t last_ns;     /* (l) when it was last kept; 0: never */
+    uint32_t position;    /* (l) of floors, as of the last drain: the low 32 bits */
     uint32_t swept;       /* (l) tick of the last curve_sweep_locked() */
     uint64_t rate_ns;     /* (l) since when `rate_reads` were counted */
     double rate_reads;    /* (l) */
@@ -246,13 +253,18 @@ struct curve_value {
     uint64_t now_ns;
     uint64_t until_ns; /* the end of its life */
     uint64_t stale_ns; /* the last part of it, in which a read has it refreshed */
+    uint64_t floor;    /* of what was loaded: curve_floor() */
 };
+
+/* Returns at which position a hard floor of a value's groups rose last; 0: at none. What was loaded
+ * before is of no use. */
+uint64_t curve_floor(const struct l1 *l1, const struct l1_entry *e);
 
 /* Tell of a marked key's value that L1 stores, or has refused; and that a key's value is gone for
  * another reason than want of room, or its age. Threads: any. Locks: a leaf, if it is free. */
 void curve_store(struct l1 *l1, uint64_t hash, uint32_t space, const struct curve_value *v);
 void curve_store_entry(struct l1 *l1, uint64_t hash, const struct l1_entry *e, uint64_t bytes,
-                       uint64_t now_ns, bool refreshes);
+                       uint64_t now_ns, bool loaded);
 void curve_remove(struct l1 *l1, uint64_t hash);
 
 #endif

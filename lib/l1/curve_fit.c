@@ -81,14 +81,21 @@ static double capacity_at(const struct fit *f, double size)
     return weight < f->most ? weight : f->most;
 }
 
+/* Bytes of a mini cache with stamps. */
+static size_t stamped_bytes(uint32_t nodes)
+{
+    return mini_bytes(nodes) + (nodes + 1) / 2 * 2 * sizeof(uint32_t);
+}
+
 static bool make(struct l1 *l1, struct curve *c)
 {
     c->ways = l1->policy->model == L1_MODEL_LRU ? 1 : CURVE_WAYS;
     uint64_t bytes = u64_max(l1_limit(&l1->cap_bytes) / 1000, c->ways * CURVE_BYTES_LEAST);
+    bytes = u64_min(bytes, c->ways * CURVE_BYTES_MOST);
     uint32_t nodes = 64;
-    while (nodes < 32768 && L1_CURVE_POINTS * c->ways * mini_bytes(nodes + nodes / 8) <= bytes)
+    while (nodes < 32768 && L1_CURVE_POINTS * c->ways * stamped_bytes(nodes + nodes / 8) <= bytes)
         nodes += nodes / 8;
-    size_t size = L1_CURVE_POINTS * c->ways * mini_bytes(nodes);
+    size_t size = L1_CURVE_POINTS * c->ways * stamped_bytes(nodes);
     c->block = mem_alloc(l1->env->mem, NULL, size);
     c->made = c->block;
     c->block_bytes = c->made ? size : 0;
@@ -100,14 +107,16 @@ static void begin_point(const struct l1 *l1, struct curve *c, uint32_t i, uint32
     REQUIRES(c->lock)
 {
     curve_hold_locked(c);
-    char *at = (char *)c->block + i * c->ways * mini_bytes(c->nodes);
+    char *block = (char *)c->block + i * c->ways * stamped_bytes(c->nodes);
     struct curve_point *p = &c->points[i];
     *p = (struct curve_point){.sample = sample};
     c->finer &= ~(UINT32_C(1) << i);
     for (uint32_t space = 0; space < c->space_count; space++)
         c->spaces[space].parts[i] = (struct curve_part){0};
     for (enum curve_way way = CURVE_AS_NOW; way < c->ways; way++) {
+        char *at = block + way * stamped_bytes(c->nodes);
         mini_init(&p->mini[way], &at, c->nodes, l1->shard_entries_max != 0);
+        p->mini[way].stamps = (uint32_t *)(void *)at;
         p->mini[way].lru = l1->policy->model == L1_MODEL_LRU;
     }
 }

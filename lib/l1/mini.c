@@ -262,6 +262,7 @@ void mini_init(struct mini *s, char **at, uint32_t nodes, bool by_count)
     s->index_mask = index_slots(nodes) - 1;
     s->node_count = nodes;
     s->free = MINI_NONE;
+    s->stamps = NULL;
     s->starved = 0;
     s->lru = false;
     for (uint32_t node = 0; node < nodes; node++)

@@ -53,6 +53,7 @@ struct mini {
     uint32_t free;      /* the first free node, or MINI_NONE */
     uint32_t *born;     /* tick: of one node in MINI_BORN_EVERY */
     uint32_t residence; /* ticks: how old main's rivals are, on average */
+    uint32_t *stamps; /* the owner's, of each node, in memory of his; or NULL */
     uint32_t starved; /* requests for which nodes were short, not weight; its owner's to reset */
     bool lru;         /* in exact order of use, instead */
 };

@@ -65,7 +65,7 @@ static uint64_t raise_for_put(struct l1 *l1, const struct l1_key *key)
 static NIGH_OUTLINED void note_refused(struct l1 *l1, const struct plain_put *p)
 {
     enter_note_refused(l1, p->key,
-                       &(struct curve_value){p->bytes, p->now_ns, plain_until_ns(p), 0});
+                       &(struct curve_value){p->bytes, p->now_ns, plain_until_ns(p), 0, 0});
 }
 
 /* Store a new key. Evicting for it brings no entry of the key, so there is no second look. */

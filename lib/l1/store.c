@@ -21,6 +21,7 @@ static NIGH_OUTLINED void note_refused(struct l1 *l1, const struct l1_key *key,
                            .now_ns = now_ns,
                            .until_ns = l1_entry_stale_until_ns(e),
                            .stale_ns = l1_entry_stale_until_ns(e) - l1_entry_fresh_until_ns(e),
+                           .floor = curve_floor(l1, e),
                        });
 }
 

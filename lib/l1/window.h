@@ -46,6 +46,7 @@ enum window_what {
     WINDOW_OUTDATED, /* ... that missed, for what was there was of no use: it is gone everywhere */
     WINDOW_STORE,    /* stored, or refused */
     WINDOW_REMOVE,   /* gone for another reason than want of room, or the end of its life */
+    WINDOW_FLOOR,    /* before STORE: of a group of what was loaded a hard floor rose at `at` */
 };
 
 struct window_event {
@@ -54,7 +55,7 @@ struct window_event {
     uint32_t sample; /* of the same, the 20 bits by which keys are sampled */
     uint32_t space;  /* all but REMOVE */
     uint64_t bytes;  /* HIT, STORE: the entry's charge */
-    uint32_t at;     /* tick, as window_tick() */
+    uint32_t at;     /* tick, as window_tick(); FLOOR: a position (floors.h), the low 32 bits */
     uint32_t life;   /* HIT, STORE: ticks from then on, for which a value lives; window_life() */
     uint32_t stale;  /* ... and of them the last ones, in which it is stale */
 };
@@ -73,7 +74,7 @@ struct window_packed {
 };
 
 _Static_assert(sizeof(struct window_packed) == 24 && L1_SPACES_MAX < 1 << 10 &&
-                   NIGH_VALUE_MAX <= 1 << (WINDOW_BYTES_BITS - 1) && WINDOW_REMOVE < 1 << 3,
+                   NIGH_VALUE_MAX <= 1 << (WINDOW_BYTES_BITS - 1) && WINDOW_FLOOR < 1 << 3,
                "all have their bits, and an entry is charged less than twice its value");
 
 struct window_stripe {

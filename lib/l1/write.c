@@ -84,7 +84,7 @@ static NIGH_OUTLINED void note_refused(struct l1 *l1, const struct own_write *w)
 {
     enter_note_refused(l1, w->key,
                        &(struct curve_value){w->bytes, (uint64_t)w->value->born_ns,
-                                             w->value->stale_until_ns, 0});
+                                             w->value->stale_until_ns, 0, 0});
 }
 
 /* End a write that is not stored: the entry there goes, unless it is as new; and `e`, or NULL, was

@@ -23,7 +23,7 @@ TEST(it_takes_a_thousandth_of_the_cap_within_bounds)
         REQUIRE(c.l1->curve.made);
         CHECK_EQ(c.l1->curve.ways, CURVE_WAYS);
         uint64_t most = u64_max(caps[i] / 1000, CURVE_WAYS * CURVE_BYTES_LEAST);
-        most = u64_min(most, CURVE_WAYS * (UINT64_C(7) << 20));
+        most = u64_min(most, CURVE_WAYS * CURVE_BYTES_MOST);
         CHECK_GE(curve.own_bytes, most / 2);
         uint64_t buffers = THREAD_STRIPES * sizeof(struct window_stripe);
         CHECK_LE(curve.own_bytes, most + 2 * 40 * sizeof(struct curve_space) + buffers);
