@@ -121,12 +121,12 @@ void health_served(struct link *link, uint32_t work)
 
 void health_lacks_none(struct link *link)
 {
-    if (!link->lacks[0])
-        return;
+    bool is_reason = link->lacks[0] && outage_tells(&link->refusal, link->lacks);
     link->lacks[0] = '\0';
-    if (atomic_load_explicit(&link->refused, memory_order_relaxed))
-        return; /* until that is served again */
-    outage_drop(&link->refusal);
+    if (!is_reason)
+        return; /* another one, until what was refused is served again */
+    if (!atomic_load_explicit(&link->refused, memory_order_relaxed))
+        outage_drop(&link->refusal);
     end_refusal(link);
 }
 

@@ -42,6 +42,14 @@ void outage_retell(struct outage *o, bool (*is)(const char *reason), const char 
     pthread_mutex_unlock(&o->lock);
 }
 
+bool outage_tells(struct outage *o, const char *reason)
+{
+    pthread_mutex_lock(&o->lock);
+    bool tells = strcmp(o->now, reason) == 0;
+    pthread_mutex_unlock(&o->lock);
+    return tells;
+}
+
 void outage_drop(struct outage *o)
 {
     pthread_mutex_lock(&o->lock);

@@ -45,6 +45,8 @@ bool outage_end(struct outage *o, uint64_t now_ns);
 /* Tells `reason` in the place of those reasons of the outage of which `is` says that they are the
  * same, only not so well told. */
 void outage_retell(struct outage *o, bool (*is)(const char *reason), const char *reason);
+/* Whether this is the reason that it has now. */
+bool outage_tells(struct outage *o, const char *reason);
 /* Nothing has come of the outage: once it is over it was none. */
 void outage_drop(struct outage *o);
 /* The outage is over for now: a reason that has been told is not told again before outage_end(). */

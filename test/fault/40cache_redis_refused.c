@@ -268,6 +268,8 @@ TEST(each_right_that_lacks_is_told_and_what_that_means)
     CHECK(health(&s, "", "\nclients: what L1 lacks each process may have to load for itself\n"));
     CHECK(health(&s, "", "\nclients: where another node waits for a load of this one, it waits "));
     CHECK(!health(&s, "", "it began with"));
+    run(&s, "ACL SETUSER app +publish +set"); /* no load needs them now */
+    CHECK_HEALTH(&s, "ok\n", "\nlast outage: it began with: NOPERM for SET, PUBLISH");
     world_close(&other);
     scene_close(&s);
 }

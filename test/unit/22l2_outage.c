@@ -49,6 +49,44 @@ TEST(a_further_reason_was_held_back_behind_the_first)
     outage_fini(&o);
 }
 
+static bool is_vague(const char *reason)
+{
+    return strncmp(reason, "something", 9) == 0;
+}
+
+TEST(what_is_known_better_by_now_is_told_in_the_place_of_what_was_not)
+{
+    struct outage o;
+    struct l2_problem p;
+    outage_init(&o, "", 0);
+    tell(&o, "something is wrong");
+    tell(&o, "something else is");
+    outage_retell(&o, is_vague, "the disk is full");
+    outage_read(&o, NS_PER_S, &p);
+    CHECK_STR(p.first, "the disk is full");
+    CHECK_STR(p.text, "the disk is full");
+    CHECK(outage_tells(&o, "the disk is full"));
+    tell(&o, "something is wrong again");
+    outage_retell(&o, is_vague, "the cable is out");
+    outage_read(&o, NS_PER_S, &p);
+    CHECK_STR(p.first, "the disk is full");
+    CHECK_STR(p.text, "the cable is out");
+    outage_fini(&o);
+}
+
+TEST(an_outage_of_which_nothing_came_was_none)
+{
+    struct outage o;
+    struct l2_outage last;
+    outage_init(&o, "", 0);
+    CHECK(tell(&o, "it would fail"));
+    outage_drop(&o);
+    CHECK(outage_end(&o, 2 * NS_PER_S));
+    outage_read_last(&o, 3 * NS_PER_S, &last);
+    CHECK_STR(last.text, "");
+    outage_fini(&o);
+}
+
 TEST(a_reason_with_a_number_in_it_does_not_fill_the_log)
 {
     struct outage o;
