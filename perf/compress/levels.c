@@ -183,7 +183,7 @@ static void show_level(const struct work *w, const struct subject *pack,
     const char *name = must_print("%s, %s", w->pages->name, w->level->name);
     printf("  %-24s%8.1f %%%11.2f%11.2f%14.0f%14.0f\n", w->level->name, left, pack_us, unpack_us,
            even_mbit(w, pack_us), even_mbit(w, unpack_us));
-    result_add("compress", name, "bytes left", "percent", left, NULL, 0);
+    result_add("compress", name, "bytes left", "% of plain", left, NULL, 0);
     result_add_rounds("compress", name, "to compress", "cpu us/page", pack, NULL, rounds);
     result_add_rounds("compress", name, "to decompress", "cpu us/page", unpack, NULL, rounds);
 }

@@ -137,7 +137,6 @@ static json_t *rows_of_job(const json_t *job)
     return to;
 }
 
-/* Makes rows of what `perf/run --fault all --json` writes: one of each kind for every fault. */
 /* Older files have the longest call, and how much of it its node was not let run. */
 static double held_of(const json_t *fault)
 {
@@ -145,6 +144,7 @@ static double held_of(const json_t *fault)
     return isnan(held) ? 0 : held;
 }
 
+/* Makes rows of what `perf/run --fault all --json` writes: one of each kind for every fault. */
 static json_t *rows_of_faults(const json_t *faults)
 {
     json_t *to = json_array();

@@ -513,4 +513,5 @@ void tune_results(const struct tune *t)
     result_add("tune", name, "first requests", "percent", percent(1 - curve_top(&t->curve)), NULL,
                0);
     add_texts(t);
+    table_end();
 }

@@ -163,6 +163,12 @@ measure 'had not begun' load load --redis none --rate 200 --threads 1 --rounds 1
     --json "$folder/stall.json"
 [ "$build" = Debug ] || [ "$(value "$folder/stall.json" '1 thread' 'not begun')" -gt 0 ] ||
     fail "load: what was due and did not begin is not counted"
+has "$folder/out" 'did not keep up, '
+# By this seed 79 requests are due where the rate has 100: where each of them began, it kept up.
+measure 'all, since due' load load --redis none --rate 200 --threads 1 --rounds 1 --seconds 0.5 \
+    --keys 100 --mix read=100 --arrivals poisson --seed 8 --json "$folder/few.json"
+[ "$build" = Debug ] || [ "$(value "$folder/few.json" '1 thread' 'not begun')" -gt 0 ] ||
+    ! grep -q 'did not keep up' "$folder/out" || fail "load: is behind with what was never due"
 
 # What cannot be written is said before anything is measured; a full disk is no success.
 if [ "$build" != Debug ]; then
