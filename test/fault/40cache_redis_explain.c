@@ -155,6 +155,19 @@ TEST(redis_has_what_was_invalidated_with_its_space)
     end();
 }
 
+/* Whether one and the same explanation says where it is and what that gives: around the end of a
+ * lifetime the next one may still find it younger, for each beat tells anew how far the clocks of
+ * Redis and of this node are apart, but for the time that it took there. */
+static bool is_where_for(const struct world *w, const char *where, const char *call,
+                         const char *outcome)
+{
+    char there[64], gives[64];
+    const char *text = explain_of(w->space, "k", NIGH_STATS_JSON);
+    snprintf(there, sizeof(there), "\"redis\": \"%s\"", where);
+    snprintf(gives, sizeof(gives), "\"%s\": \"%s\"", call, outcome);
+    return strstr(text, there) && strstr(text, gives);
+}
+
 TEST(redis_has_what_is_stale_and_keeps_what_is_old)
 {
     struct nigh_space_options so = NIGH_SPACE_OPTIONS_INIT;
@@ -163,15 +176,13 @@ TEST(redis_has_what_is_stale_and_keeps_what_is_old)
     so.stale_ms = 60 * 60 * 1000;
     begin(&so);
     load_in_b("k");
-    CHECK_WITHIN(WORLD_PATIENCE_MS, is_where(&a, "k", "redis_stale"));
-    CHECK(explain_has(a.space, "k", "fetch", "NIGH_STALE"));
+    CHECK_WITHIN(WORLD_PATIENCE_MS, is_where_for(&a, "redis_stale", "fetch", "NIGH_STALE"));
     end();
     so.stale_ms = NIGH_NONE;
     so.keep_ms = 60 * 60 * 1000;
     begin(&so);
     load_in_b("k");
-    CHECK_WITHIN(WORLD_PATIENCE_MS, is_where(&a, "k", "redis_kept"));
-    CHECK(explain_has(a.space, "k", "get", "NIGH_MISS"));
+    CHECK_WITHIN(WORLD_PATIENCE_MS, is_where_for(&a, "redis_kept", "get", "NIGH_MISS"));
     end();
 }
 
