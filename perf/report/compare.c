@@ -347,7 +347,8 @@ size_t compare_print_worse(const struct rows *then, const struct rows *now, doub
     size_t worse = 0, judged = 0;
     for (size_t i = 0; i < now->count; i++) {
         const struct row *is = &now->all[i], *was = find(then, is);
-        if (!was || !is_compared(is) || compare_verdict(was, is) == VERDICT_FEW)
+        if (!was || !is_compared(is) || fewer_rounds(was, is) < COMPARE_ROUNDS ||
+            compare_verdict(was, is) == VERDICT_FEW)
             continue;
         judged++;
         if (compare_verdict(was, is) != VERDICT_WORSE || 100 * fabs(change(was, is)) <= percent)

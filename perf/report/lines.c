@@ -93,6 +93,16 @@ static double knee_mib(const struct rows *rows)
     return NAN;
 }
 
+/* Is there something to see beyond it? */
+static bool is_within_lines(double x)
+{
+    for (size_t i = 0; i < plot.count; i++)
+        for (size_t j = 0; j < plot.lines[i].count; j++)
+            if (plot.lines[i].x[j] > x)
+                return true;
+    return false;
+}
+
 unsigned pictures_of_curve(const struct rows *rows, FILE *out)
 {
     char text[48];
@@ -108,10 +118,13 @@ unsigned pictures_of_curve(const struct rows *rows, FILE *out)
     }
     if (plot.count == 0)
         return 0;
-    snprintf(text, sizeof(text), "knee: %.0f MiB", knee);
+    bool is_knee = is_within_lines(knee);
+    snprintf(text, sizeof(text), "%s: %.0f MiB", is_knee ? "knee" : "the most", knee);
     card_begin(out, "tune", "misses by memory", "percent",
-               "The share of the requests that L1 does not answer. Beyond the knee more memory "
-               "saves little.");
+               is_knee ? "The share of the requests that L1 does not answer. Beyond the knee more "
+                         "memory saves little."
+                       : "The share of the requests that L1 does not answer. No more memory was "
+                         "tried.");
     chart_lines(out,
                 &(struct chart_axes){.what = "misses by memory",
                                      .x_title = "l1.memory, MiB",

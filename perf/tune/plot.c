@@ -61,7 +61,7 @@ static void draw(struct plot *p, const struct tune *t, const struct knee_point *
 }
 
 /* Sizes below the axis, as many as have room, and what the letters are. */
-static void print_axis(const struct plot *p, const char *policy, FILE *out)
+static void print_axis(const struct plot *p, const struct tune *t, FILE *out)
 {
     unsigned every = (unsigned)ceil(10 / p->step), at = 0;
     fprintf(out, "         +");
@@ -73,8 +73,9 @@ static void print_axis(const struct plot *p, const char *policy, FILE *out)
             fputc(' ', out);
         at += (unsigned)fprintf(out, "%s", tune_size(exp2(p->first + d)));
     }
-    fprintf(out, "\n          %s: o replayed   K the knee: where more memory is not worth it\n",
-            policy);
+    fprintf(out, "\n          %s: o replayed   K %s\n", t->settings->policies[t->policy],
+            tune_is_cut(t) ? "the most that was allowed"
+                           : "the knee: where more memory is not worth it");
 }
 
 void tune_plot(const struct tune *t, FILE *out)
@@ -94,5 +95,5 @@ void tune_plot(const struct tune *t, FILE *out)
             p.cells[row][c] = '\0';
         fprintf(out, "%s\n", p.cells[row]);
     }
-    print_axis(&p, t->settings->policies[t->policy], out);
+    print_axis(&p, t, out);
 }

@@ -159,7 +159,7 @@ static void print_saved(const struct tune *t, const struct knee_point *points, u
     else
         fprintf(out, "%17.1f%11.1f (%3.0f %%)", unit * left, unit * (left - twice),
                 left > 0 ? percent(1 - twice / left) : 0);
-    fprintf(out, "%s\n", row == t->knee ? " <- knee" : "");
+    fprintf(out, "%s\n", row != t->knee ? "" : tune_is_cut(t) ? " <- most" : " <- knee");
 }
 
 static void print_sizes(const struct tune *t, FILE *out)
@@ -223,7 +223,7 @@ static void explain_memory(const struct tune *t, FILE *out)
     double misses = 1 - k->by[t->policy].hits;
     fprintf(out, "  l1.memory  %s answers %.1f %% of requests, leaves %.0f loads of 1,000",
             tune_size((double)k->bytes), percent(1 - misses), 1000 * misses);
-    if (t->cut && t->knee + 1 == t->size_count)
+    if (tune_is_cut(t))
         fprintf(out, ";\n             the most that was allowed: the curve still rises here\n");
     else
         fprintf(out,
@@ -434,19 +434,9 @@ static void print_doubts(const struct tune *t, FILE *out)
 
 /* ---- all of it ---- */
 
-void tune_report(const struct tune *t, FILE *out)
+static void print_reasons(const struct tune *t, FILE *out)
 {
-    char line[128];
     double now = (double)knee_of(t)->bytes;
-    print_input(t, out);
-    print_sizes(t, out);
-    print_times(t, out);
-    fputc('\n', out);
-    tune_plot(t, out);
-    for (unsigned i = 0; i < t->shards_count; i++)
-        print_shards(&t->shards[i], out);
-    tune_line(t, line, sizeof(line));
-    fprintf(out, "\nThe answer, for the environment of the server:\n\n  NIGH_CONF=%s\n\n", line);
     explain_memory(t, out);
     explain_near(t, out);
     explain_more(t, 2 * now, "twice as much", out);
@@ -457,26 +447,55 @@ void tune_report(const struct tune *t, FILE *out)
     explain_shards(t, out);
     fprintf(out, "  a last replay, with all that the line says, answers %.1f %%\n",
             percent(t->check.hits));
+}
+
+void tune_report(const struct tune *t, FILE *out)
+{
+    char line[128];
+    print_input(t, out);
+    print_sizes(t, out);
+    print_times(t, out);
+    fputc('\n', out);
+    tune_plot(t, out);
+    for (unsigned i = 0; i < t->shards_count; i++)
+        print_shards(&t->shards[i], out);
+    tune_line(t, line, sizeof(line));
+    fprintf(out, "\nThe answer, for the environment of the server:\n\n  NIGH_CONF=%s\n\n", line);
+    print_reasons(t, out);
     fprintf(out, "\nHow sure (of memory and policy, if traffic stays as it was): %s\n", verdict(t));
     print_doubts(t, out);
     table_end();
 }
 
+/* Adds what prints, without the blanks that are the terminal's. */
+static void add_printed(const struct tune *t, const char *metric,
+                        void (*print)(const struct tune *t, FILE *out))
+{
+    char *text = NULL, *to;
+    size_t len;
+    FILE *out = open_memstream(&text, &len);
+    if (!out)
+        fail("out of memory");
+    print(t, out);
+    fclose(out);
+    to = text;
+    for (const char *at = text; *at; at++)
+        if (*at != ' ' || (at[1] != ' ' && to > text && to[-1] != '\n'))
+            *to++ = *at;
+    *to = '\0';
+    result_add_text("tune", "answer", metric, text);
+    free(text);
+}
+
 /* The answer and how sure it is, in the words of the report. */
 static void add_texts(const struct tune *t)
 {
-    char line[128], *doubts = NULL;
-    size_t len;
-    FILE *out = open_memstream(&doubts, &len);
-    if (!out)
-        fail("out of memory");
-    print_doubts(t, out);
-    fclose(out);
+    char line[128];
     tune_line(t, line, sizeof(line));
     result_add_text("tune", "answer", "NIGH_CONF", line);
+    add_printed(t, "why", print_reasons);
     result_add_text("tune", "answer", "how sure", verdict(t));
-    result_add_text("tune", "answer", "why", doubts);
-    free(doubts);
+    add_printed(t, "why so sure", print_doubts);
 }
 
 void tune_results(const struct tune *t)

@@ -41,6 +41,11 @@ bool tune_has_lives(const struct tune *t)
     return t->in.trace.lives != NULL;
 }
 
+bool tune_is_cut(const struct tune *t)
+{
+    return t->cut && t->knee + 1 == t->size_count;
+}
+
 /* ---- sizes ---- */
 
 static double curve_of(const struct tune *t, uint64_t bytes)

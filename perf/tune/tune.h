@@ -69,6 +69,8 @@ void tune_free(struct tune *t);
  * with space.value_max where another one was asked for. */
 void tune_line(const struct tune *t, char *ret, size_t size);
 
+/* Whether the answer is the most that was allowed, with no knee below it. */
+bool tune_is_cut(const struct tune *t);
 /* Whether values end in the replays: by the recording, or by --ttl. */
 bool tune_has_lives(const struct tune *t);
 /* Whether the recording says how long loads take: then the knee goes by that. */

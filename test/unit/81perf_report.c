@@ -258,6 +258,8 @@ TEST(what_is_worse_by_more_than_a_limit_is_named)
     struct rows more = {.path = (char *)"b", .all = &is, .count = 1};
     CHECK_EQ(compare_print_worse(&few, &more, 0, &judged, stdout), 0);
     CHECK_EQ(judged, 0);
+    CHECK_EQ(compare_print_worse(&few, &few, 0, &judged, stdout), 0); /* alike, but who knows */
+    CHECK_EQ(judged, 0);
     rows_free(&then);
     rows_free(&now);
 }
@@ -609,6 +611,28 @@ TEST(what_all_lines_begin_with_is_in_the_title)
     fclose(out);
     CHECK(says("<h3>b: latency, 1 thread</h3>"));
     CHECK(says("</svg>L1</li>") && says("</svg>write</li>"));
+}
+
+/* tune --memory-max 8m: the curve may rise beyond, and nobody has looked. */
+TEST(what_is_the_most_that_was_tried_is_no_knee)
+{
+    struct row all[] = {figure(40, 0, 1, "percent"), figure(60, 0, 1, "percent"),
+                        figure(8 << 20, 0, 1, "bytes")};
+    static const char *const names[] = {"4 MiB, lfu", "8 MiB, lfu", "answer, lfu"};
+    for (unsigned i = 0; i < 3; i++) {
+        all[i].name = names[i];
+        all[i].metric = i < 2 ? "hit ratio" : "l1.memory";
+        all[i].at_s = all[i].goal = NAN;
+    }
+    for (unsigned most = 8; most >= 4; most -= 4) {
+        struct rows rows = {.path = (char *)"x", .all = all, .count = 3};
+        all[2].value = most << 20;
+        FILE *out = begin_text();
+        report_write(&rows, 1, out);
+        fclose(out);
+        CHECK_EQ(says("the most: 8 MiB") && says("No more memory was tried"), most == 8);
+        CHECK_EQ(says("knee: 4 MiB") && says("memory saves little"), most == 4);
+    }
 }
 
 static void draw_three(const char *unit, double first, double second, double third)

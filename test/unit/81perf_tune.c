@@ -225,22 +225,23 @@ static void check_report(bool has_times)
 /* A program, and the page, get the answer and its certainty, too, not figures alone. */
 static void check_texts(const char *path, const char *answer)
 {
-    char want[3][256], line[4096];
+    char want[4][256], line[4096];
     unsigned found = 0;
     snprintf(want[0], sizeof(want[0]), "\"NIGH_CONF\", \"unit\": \"text\", \"value\": null, "
                                        "\"text\": \"%s\"", answer);
     snprintf(want[1], sizeof(want[1]), "\"how sure\", \"unit\": \"text\"");
     snprintf(want[2], sizeof(want[2]), " are the first of their key");
+    snprintf(want[3], sizeof(want[3]), "\"text\": \"l1.memory ");
     tune_results(&tuned);
     results_write(path, "tune");
     FILE *in = fopen(path, "r");
     REQUIRE(in);
     while (fgets(line, sizeof(line), in))
-        for (unsigned i = 0; i < 3; i++)
+        for (unsigned i = 0; i < 4; i++)
             found += strstr(line, want[i]) != NULL;
     fclose(in);
     unlink(path);
-    CHECK_EQ(found, 3);
+    CHECK_EQ(found, 4);
 }
 
 TEST(log_becomes_a_line_that_nigh_takes)
