@@ -32,6 +32,7 @@
 #include "cache/load/permits.h"
 #include "cache/queue/list.h"
 #include "cache/write/tickets.h"
+#include "cache/took.h"
 #include "cache/trend.h"
 #include "cache/workers.h"
 
@@ -167,6 +168,7 @@ struct nigh {
     struct service keeper;
     struct trend_clock trend_clock;
     struct trend_lag lag;
+    struct took_notes took;
     struct curve_clock curve_clock;
     struct service reclaimer;
     _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t sent_behind; /* (a) see cache_note_sent() */

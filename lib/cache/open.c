@@ -41,6 +41,7 @@ uint64_t cache_keep(void *arg)
     workers_repair(&cache->workers);
     failures_expire(&cache->failures, clock_now_ns(&cache->clock));
     trend_keep(cache);
+    took_keep(cache);
     if (cache->coherence) {
         next_ns = u64_min(next_ns, l2_keep(cache->l2));
         next_ns = u64_min(next_ns, coherence_tick(cache->coherence));

@@ -600,6 +600,8 @@ struct l2_gauges {
     struct l2_usage usage; /* of all servers, some seconds old; what is not told is 0 */
 };
 void l2_gauges_read(struct l2 *l2, struct l2_gauges *ret);
+/* How long an answer takes that speaks against the server. Any thread. */
+uint64_t l2_slow_ns(const struct l2 *l2);
 /*
  * Whether a value whose envelope has so many bytes may be sent. False: the server takes no argument
  * so large (proto-max-bulk-len, which is learnt when it has closed a connection for one); or so

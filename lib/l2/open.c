@@ -323,6 +323,11 @@ void l2_gauges_read(struct l2 *l2, struct l2_gauges *ret)
     }
 }
 
+uint64_t l2_slow_ns(const struct l2 *l2)
+{
+    return breaker_slow_ns(&l2->home->breaker);
+}
+
 /* Reads the last outage of a kind, by where it is in a link. */
 static void read_last(struct l2 *l2, size_t at, struct l2_outage *ret)
 {

@@ -656,6 +656,42 @@ TEST(health_says_what_a_full_redis_has_evicted)
     redis_stop(&server);
 }
 
+static void time_requests(struct world *w, int count, uint64_t took_ns)
+{
+    for (int i = 0; i < count; i++)
+        stats_time(&w->space->stats, STATS_LATENCY_L2, took_ns);
+}
+
+/* It called a Redis well that took 200 ms for each answer. */
+TEST(health_says_what_requests_take_and_that_redis_is_slow)
+{
+    struct redis server;
+    struct world w;
+    struct place p;
+    char *text = NULL;
+    redis_start(&server, NULL);
+    open_with(&w, &p, &server);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, strncmp(ask(&p, "health\n"), "ok\n", 3) == 0);
+    CHECK(!strstr(ask(&p, "health\n"), "redis: requests took"));
+    time_requests(&w, 1000, NS_PER_MS);
+    time_requests(&w, 5, 3 * l2_slow_ns(w.cache->l2));
+    text = ask(&p, "health\n");
+    CHECK(strstr(text, "\nredis: requests took 1."));
+    CHECK(strstr(text, " ms (p99) in the "));
+    CHECK(strstr(text, " since the opening\n"));
+    CHECK(!strstr(text, "redis: slow: 5 of"));
+    time_requests(&w, 100, 3 * l2_slow_ns(w.cache->l2));
+    text = ask(&p, "health\n");
+    CHECK(strstr(text, "\nredis: slow: 105 of 1105 took more than "));
+    CHECK(strstr(text, ", which counts as failing (redis.deadline)"));
+    CHECK(strstr(text, ": look at its SLOWLOG, its CPU, and the network\n"));
+    stats_add(&w.cache->stats, STATS_L2_TIMEOUT, 200);
+    CHECK(strstr(ask(&p, "health\n"), "; 2"));
+    CHECK(strstr(ask(&p, "health\n"), " had no answer in their time: look at "));
+    close_all(&w, &p);
+    redis_stop(&server);
+}
+
 static char heard[4096];
 
 /* Collects on the log's thread what closing the cache hands out. */

@@ -101,6 +101,7 @@ static const struct field cache_fields[] = {
     FIELD(nigh, keeper, MOVES),
     FIELD(nigh, trend_clock, MOVES),
     FIELD(nigh, lag, MOVES),
+    FIELD(nigh, took, MOVES),
     FIELD(nigh, curve_clock, MOVES),
     FIELD(nigh, reclaimer, MOVES),
     FIELD(nigh, sent_behind, MOVES),

@@ -317,6 +317,44 @@ TEST(a_late_look_is_no_burst)
     world_close(&w);
 }
 
+static struct took took_lately(struct world *w, int count, uint64_t took_ns)
+{
+    struct took took;
+    for (int i = 0; i < count; i++)
+        stats_time(&w->space->stats, STATS_LATENCY_L2, took_ns);
+    took_read(w->cache, &took);
+    return took;
+}
+
+static void pass_half_a_minute(struct world *w)
+{
+    world_advance(w, 31000);
+    world_settle(w);
+}
+
+TEST(what_requests_took_a_minute_ago_is_over)
+{
+    struct world w;
+    struct nigh_options o = world_options(&w);
+    o.redis_uri = "unix:///dev/null/none"; /* nobody is asked */
+    o.log_to = NIGH_LOG_TO_NONE;
+    world_open(&w, &o, NULL);
+    struct took t = took_lately(&w, 100, 2 * NS_PER_S);
+    CHECK(t.since_opening && t.count == 100 && t.slow == 100 && t.median_ns >= 2 * NS_PER_S);
+    pass_half_a_minute(&w);
+    t = took_lately(&w, 400, NS_PER_MS);
+    CHECK(t.since_opening && t.count == 500 && t.slow == 100 && t.median_ns < 2 * NS_PER_MS);
+    CHECK_GE(t.p99_ns, 2 * NS_PER_S);
+    CHECK_GE(t.span_ns, 31 * NS_PER_S);
+    pass_half_a_minute(&w);
+    t = took_lately(&w, 0, 0);
+    CHECK(!t.since_opening && t.count == 400 && t.slow == 0 && t.p99_ns < 2 * NS_PER_MS);
+    CHECK(t.span_ns >= 31 * NS_PER_S && t.span_ns < 62 * NS_PER_S);
+    pass_half_a_minute(&w);
+    CHECK_EQ(took_lately(&w, 0, 0).count, 0);
+    world_close(&w);
+}
+
 /* Looks again and again, and notes the longest minute that a look has told of. */
 struct looker {
     struct world *w;

@@ -414,8 +414,10 @@ void command_health(struct command *c)
             say_outage_before(c);
         else
             say_past(c);
-        if (!away)
+        if (!away) {
             say_lag(c);
+            health_say_requests(c);
+        }
         say_server(c);
     }
     say_here(c);
