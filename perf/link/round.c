@@ -53,8 +53,8 @@ void link_figures(const struct hist *all, unsigned keys, uint64_t took_ns, struc
 {
     double ops = (double)all->count * keys;
     ret[METRIC_OPS] = ops * 1e9 / (double)took_ns;
-    ret[METRIC_P50] = (double)hist_quantile(all, 0.5) / 1e3;
-    ret[METRIC_P99] = (double)hist_quantile(all, 0.99) / 1e3;
+    ret[METRIC_P50] = hist_estimate(all, 0.5) / 1e3;
+    ret[METRIC_P99] = hist_estimate(all, 0.99) / 1e3;
     ret[METRIC_SERVER] = (double)used.server_ns / ops / 1e3;
     ret[METRIC_COMMANDS] = (double)used.commands_us / ops;
     ret[METRIC_LOADS] = 0;

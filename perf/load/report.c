@@ -254,7 +254,7 @@ void load_note_round(struct load_level *l, unsigned round, const struct load_tal
         for (unsigned q = 0; q < LOAD_ROUND_QUANTILES; q++)
             l->round_quantiles[kind][q].figures[round] =
                 has_quantile(&times, quantiles[q].quantile)
-                    ? (double)hist_quantile(&times, quantiles[q].quantile)
+                    ? hist_estimate(&times, quantiles[q].quantile)
                     : NAN;
     }
 }

@@ -35,6 +35,25 @@ uint64_t hist_quantile(const struct hist *h, double fraction)
     return h->max;
 }
 
+static double lower_edge(uint32_t bucket)
+{
+    return bucket > 0 ? (double)upper_edge(bucket - 1) + 1 : 0;
+}
+
+double hist_estimate(const struct hist *h, double fraction)
+{
+    double wanted = fraction * (double)h->count, below = 0;
+    for (uint32_t i = 0; i < HIST_BUCKETS; i++) {
+        double here = (double)h->buckets[i], low = lower_edge(i), high = (double)upper_edge(i);
+        if (here > 0 && below + here >= wanted) {
+            high = high < (double)h->max ? high : (double)h->max;
+            return low + (high - low) * (wanted > below ? (wanted - below) / here : 0);
+        }
+        below += here;
+    }
+    return (double)h->max;
+}
+
 uint64_t hist_above(const struct hist *h, uint64_t limit)
 {
     uint64_t above = 0;
