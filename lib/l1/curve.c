@@ -91,7 +91,7 @@ static void store_in(const struct l1 *l1, struct curve_point *p, enum curve_way 
     if (node)
         node->answered = false;
     const struct lfu *lfu = &p->mini[CURVE_AS_NOW].lfu;
-    p->warm |= lfu_weight(lfu) + lfu_weight(lfu) / 16 > lfu->capacity;
+    p->warm |= !p->guessed && lfu_weight(lfu) + lfu_weight(lfu) / 16 > lfu->capacity;
 }
 
 /* Whether a mini cache would have a key that the real cache has, and lacks it only because it has

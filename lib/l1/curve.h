@@ -129,6 +129,7 @@ struct curve_point {
     uint32_t sample;    /* (l) one key in so many, a power of two; 0: there is no mini cache */
     bool warm;          /* (l) it has been full once */
     bool settled;       /* (l) ... and has forgotten what it counted before */
+    bool guessed;       /* (l) what it has room for is known from few values: it may be more */
     bool swept;         /* (l) what is too old is removed: it was warm, or no node was free */
     bool few;           /* (l) it has room for fewer than ENTRIES_FEW entries */
     bool limited;       /* (l) by count: l1.memory has no room for more, as with all larger caps */

@@ -21,6 +21,9 @@
  * for: the rest is for times when they are smaller. */
 #define NODES_USED 60u
 #define ENTRIES_FEW 32u
+/* While L1 holds less than such a part of what a cap has room for, tables may take a larger part
+ * than they will: two fifths, where there are 100 values of 100 bytes, and then a fifth. */
+#define GUESSED_PART 0.25
 /* Reads of a point after which all counts are halved: first, and at most. */
 #define FADE_FIRST 4096u
 #define FADE_MOST (1u << 17)
@@ -38,6 +41,7 @@ struct fit {
     double share;    /* of the rest, what is weight of entries */
     double mean;     /* weight of an entry */
     double most;     /* weight of the entries for which l1.memory has room, however large the cap */
+    double held;     /* weight of the entries that it is all known from; a count needs none */
 };
 
 /* Returns for how many entries l1.memory has room, beside a cap by count. Until L1 is half full in
@@ -65,11 +69,12 @@ static bool measure(struct l1 *l1, struct fit *ret)
     ret->share = charges / (live - ret->fixed);
     ret->capacity = (double)l1_limit(&l1->target_bytes);
     ret->most = 8 * ret->capacity;
+    ret->held = charges;
     if (l1->shard_entries_max) {
         ret->most = room_of_memory(ret, (double)g.entries, curve_cap(l1));
         ret->fixed = 0;
         ret->mean = ret->share = 1;
-        ret->capacity = curve_cap(l1);
+        ret->capacity = ret->held = curve_cap(l1);
     }
     return true;
 }
@@ -162,6 +167,7 @@ static void fit_point(const struct l1 *l1, struct curve *c, uint32_t i, const st
         begin_point(l1, c, i, sample);
     for (enum curve_way way = CURVE_AS_NOW; way < c->ways; way++)
         p->mini[way].lfu.capacity = (uint64_t)(capacity / p->sample);
+    p->guessed = f->held < GUESSED_PART * capacity && f->held < GUESSED_PART * capacity_at(f, 1);
     p->entries = entries / p->sample;
     p->few = p->entries < ENTRIES_FEW;
     p->limited = l1->shard_entries_max && capacity >= f->most;

@@ -520,6 +520,30 @@ TEST(of_a_few_values_it_is_not_told_for_how_many_there_is_room)
     cache_close(&w.c);
 }
 
+/* ... nor, by bytes, for how large a part of them. */
+TEST(of_a_few_values_it_is_not_told_that_a_cap_is_full)
+{
+    struct world w = {.state = check_seed()};
+    fake_env_init(&w.c.fake, check_seed());
+    struct l1_config config = cache_config(&w.c, 4 * CAP, 64);
+    config.policy = NIGH_POLICY_LRU;
+    cache_open_config(&w.c, config);
+    l1_curve_set(w.c.l1, true);
+    for (unsigned i = 0; i < 22000; i++) {
+        ask_one(&w, i, 500);
+        if (i == 100)
+            end_second(&w);
+    }
+    CHECK_LT(w.c.l1->curve.points[CURVE_NOW].entries, 18000.0 / w.curve.points[CURVE_NOW].sample);
+    CHECK(!w.c.l1->curve.points[CURVE_NOW].warm);
+    CHECK_EQ(stats_read(&w.c.stats, STATS_L1_EVICT), 0);
+    end_second(&w);
+    for (unsigned i = 22000; i < 50000; i++)
+        ask_one(&w, i, 500);
+    CHECK(w.c.l1->curve.points[CURVE_NOW].warm);
+    cache_close(&w.c);
+}
+
 /* ---- what is promised ---- */
 
 /* The marks change in the turn in which the cap does: the first reads that are counted then are
