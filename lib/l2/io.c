@@ -63,6 +63,7 @@ static void went_up(struct link *link)
     link->online = link->connections;
     memcpy(link->replid, link->conn.replid, sizeof(link->replid));
     link->server = link->conn.server;
+    link->told_ns = link->quiet_since_ns = now_ns;
     link->mark = link->conn.mark;
     link->tried = true;
     link->up_due = true;

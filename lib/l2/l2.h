@@ -591,6 +591,7 @@ struct l2_usage {
     uint64_t memory_bytes; /* used */
     uint64_t cap_bytes;    /* its maxmemory; 0: it has none */
     uint64_t evicted;      /* keys, since it was started */
+    uint64_t quiet_ns;     /* time for which it has evicted none of late; 0: not known */
 };
 struct l2_gauges {
     bool connected;

@@ -107,6 +107,8 @@ struct link {
     uint64_t online;           /* (q) number of the usable connection; 0: none */
     char replid[REPLID_BYTES]; /* (q) last told by that connection */
     struct l2_server server;   /* (q) the same */
+    uint64_t told_ns;          /* (q) when it has told of its memory last ... */
+    uint64_t quiet_since_ns;   /* (q) ... and since when it has evicted nothing, seen from here */
     struct l2_mark mark;       /* (q) the same */
     bool asleep;               /* (q) the I/O thread waits and wants to be woken for a request */
     enum driver driver;        /* (q) but the driver may read it without the lock */
@@ -320,6 +322,9 @@ void auth_logged_in(struct link *link, uint64_t number);
 
 /* Asks the server now and then how full it is. Returns when to come again. Thread: l2_keep()'s. */
 uint64_t usage_keep(struct link *link);
+/* Returns for how long the server has evicted nothing, up to now; 0: that is not known. REQUIRES
+ * the link's lock. */
+uint64_t usage_quiet_ns(const struct link *link);
 
 /* ---- rights.c: whoever drives ---- */
 

@@ -356,6 +356,7 @@ void l2_server_read(struct l2 *l2, struct l2_server *ret)
 {
     pthread_mutex_lock(&l2->home->lock);
     *ret = l2->home->server;
+    ret->usage.quiet_ns = usage_quiet_ns(l2->home);
     pthread_mutex_unlock(&l2->home->lock);
 }
 

@@ -19,6 +19,16 @@ static bool is_busy(const struct link *link)
     return strncmp(link->conn.words, "BUSY", 4) == 0;
 }
 
+/* Takes what it tells. REQUIRES the link's lock. */
+static void take(struct link *link, struct bytes info)
+{
+    uint64_t evicted = link->server.usage.evicted;
+    info_memory(info, &link->server);
+    link->told_ns = clock_now_ns(link->env->clock);
+    if (link->server.usage.evicted != evicted)
+        link->quiet_since_ns = link->told_ns;
+}
+
 /* An l2_done_fn. */
 static void answered(void *arg, struct l2_answer *answer)
 {
@@ -28,7 +38,7 @@ static void answered(void *arg, struct l2_answer *answer)
     if (answer->status == 0) {
         pthread_mutex_lock(&link->lock);
         if (link->online == answer->connection)
-            info_memory(answer->value, &link->server);
+            take(link, answer->value);
         pthread_mutex_unlock(&link->lock);
         io_advise(link);
     }
@@ -56,6 +66,13 @@ static void ask(struct link *link, uint64_t now_ns)
     for (size_t i = 0; i < count; i++)
         command_text(&c, sections[i]);
     submit_queue(link, &c, &submit); /* refused: the next one may do */
+}
+
+/* Of one that has not told for long nobody knows. */
+uint64_t usage_quiet_ns(const struct link *link)
+{
+    uint64_t now_ns = clock_now_ns(link->env->clock);
+    return now_ns < link->told_ns + 3 * USAGE_NS ? link->told_ns - link->quiet_since_ns : 0;
 }
 
 uint64_t usage_keep(struct link *link)

@@ -2,7 +2,10 @@
 // What is told of the link, before a real Redis: how long its answers take, how long a change takes
 // to be accepted and to be heard, and how long trust was away.
 
+#include <unistd.h>
+
 #include "cache/cache.h"
+#include "support/dial.h"
 #include "support/ear.h"
 #include "support/origin.h"
 #include "support/relay.h"
@@ -283,6 +286,57 @@ TEST(advice_follows_what_is_changed_under_a_connection)
     CHECK_EQ(world_count(&w, "l2_connect"), 1);
     end(); /* all is said then */
     CHECK_EQ(said_with("redis at ", "maxmemory-policy noeviction"), 2);
+}
+
+static char control[200];
+
+static bool listens(void)
+{
+    int fd = dial_open(control);
+    if (fd >= 0)
+        close(fd);
+    return fd >= 0;
+}
+
+static bool health_says(const char *words)
+{
+    static char text[DIAL_BYTES];
+    return CHECK(dial_ask(control, "health\n", text)) && strstr(text, words);
+}
+
+static void wait_until_quiet(void)
+{
+    CHECK_WITHIN(WORLD_PATIENCE_MS, (pass_on(), health_says(", none of them in the last ")));
+}
+
+/* One episode was told for ever as if it went on. */
+TEST(for_how_long_redis_has_evicted_nothing_is_known)
+{
+    redis_start(&server, (char *const[]){"--maxmemory-policy", "allkeys-lru", NULL});
+    struct nigh_options o = patient_options(&server);
+    o.clock = read_ahead;
+    o.beat_ms = 50;
+    snprintf(control, sizeof(control), "%s.control", server.socket);
+    o.control_socket = control;
+    evict_all();
+    world_open(&w, &o, NULL);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, world_count(&w, "beat") > 2);
+    REQUIRE(CHECK_WITHIN(WORLD_PATIENCE_MS, listens()));
+    CHECK(health_says(" keys since it was started (it uses ")); /* nobody knows when */
+    CHECK(health_says("): the order of changes may be among them"));
+    wait_until_quiet();
+    CHECK(!health_says("the order of changes may be among them"));
+    int64_t evicted = world_count(&w, "redis_evicted_keys");
+    evict_all();
+    CHECK_WITHIN(WORLD_PATIENCE_MS,
+                 (pass_on(), world_count(&w, "redis_evicted_keys") > evicted));
+    CHECK(health_says("): the order of changes may be among them"));
+    wait_until_quiet();
+    free(redis_command(&server, "ACL SETUSER default -info +info|replication"));
+    for (int i = 0; i < 4; i++)
+        pass_on(); /* it does not tell, and is not asked again */
+    CHECK(!health_says(", none of them in the last "));
+    end();
 }
 
 /* A user who may ask for no more than scripts need. Nobody is told of it: all goes on. */

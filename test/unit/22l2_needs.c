@@ -181,7 +181,7 @@ TEST(a_server_that_cannot_tell_will_do)
 
 TEST(info_tells_how_full_the_server_is)
 {
-    struct l2_usage u = {1, 2, 3};
+    struct l2_usage u = {1, 2, 3, 0};
     info_usage(bytes_of_string("# Memory\r\nused_memory:1048576\r\nused_memory_human:1.00M\r\n"
                                "maxmemory:0\r\n# Stats\r\nevicted_keys:18446744073709551615\r\n"),
                &u);

@@ -12,6 +12,7 @@
 #include "cache/say.h"
 
 #define HOUR_FULL_NS (3570 * NS_PER_S) /* rounds to 60 minutes */
+#define QUIET_LEAST_NS (60 * NS_PER_S) /* for so long it may go on again at any moment */
 #define HEARD_LATELY_MS 10000u /* longer ago than that is said */
 
 static bool gauge(struct nigh *cache, const char *name)
@@ -347,18 +348,24 @@ static void say_lag(struct command *c)
                       span_of((uint64_t)behind_ms).text);
 }
 
-/* Says what a full server does to what is stored. */
+/* Says what a full server does to what is stored, or that it did once. */
 static void say_evictions(struct command *c, const struct l2_server *server)
 {
     const struct l2_usage *u = &server->usage;
     if (u->evicted == 0)
         return;
-    control_print(c->reply, "redis: it has evicted %" PRIu64 " keys since it was started (it uses "
-                            "%" PRIu64 " of %" PRIu64 " bytes): %s\n",
-                  u->evicted, u->memory_bytes, u->cap_bytes,
-                  server->evicts_all ? "the order of changes may be among them, and then all "
-                                       "values turn stale: see advice"
-                                     : "values leave it before their time");
+    control_print(c->reply, "redis: it has evicted %" PRIu64 " keys since it was started",
+                  u->evicted);
+    if (u->quiet_ns >= QUIET_LEAST_NS)
+        control_print(c->reply, ", none of them in the last %s", said_span(u->quiet_ns).text);
+    control_print(c->reply, " (it uses %" PRIu64 " of %" PRIu64 " bytes)", u->memory_bytes,
+                  u->cap_bytes);
+    if (u->quiet_ns < QUIET_LEAST_NS)
+        control_print(c->reply, server->evicts_all
+                                    ? ": the order of changes may be among them, and then all "
+                                      "values turn stale: see advice"
+                                    : ": values leave it before their time");
+    control_print(c->reply, "\n");
 }
 
 /* Says what is over. */
