@@ -153,8 +153,7 @@ int nigh_watch(struct nigh *cache, nigh_watch_fn watch, void *arg);
  * "loads saved" are reads that would have hit, and so no lookup in Redis nor load, each second at
  * the rate of now. Spaces with a table of their own (that have or had a space.memory)
  * are not in it, and the text names them. The policies `ttl`
- * and `none` have no such figures. A value that is invalidated by its tag after it was evicted
- * counts as a hit of the larger caps: where that is frequent they promise too much.
+ * and `none` have no such figures.
  *
  * @param format   NIGH_STATS_TEXT or NIGH_STATS_JSON
  * @param buffer   may be NULL: then only the length is returned

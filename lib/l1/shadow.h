@@ -34,7 +34,7 @@
  * Invalidations. A key that is invalidated leaves all shadows, whether the cache had it or not; a
  * write that is stored replaces its value in those that have it. An invalidation that finds the
  * lock taken is lost to all alike. What falls below the floor of a tag or a space while the cache
- * has not got it stays in the shadows that have: tags are not known here, nor to the curve.
+ * has not got it stays in the shadows that have: tags are not known here.
  *
  * After as many sampled requests as a shadow has entries, hits and differences are looked at and
  * fade by 3 %; the current choice is left when another leads by more than chance explains: requests
