@@ -204,16 +204,26 @@ char *options_without_secrets(const char *text)
     return ret;
 }
 
-/* What the environment says of nigh is part of what is measured. A server in it is somebody's: what
- * we measure we write to, empty, and kill. */
+/* The environment may be that of somebody's server. Its Redis would be written to, emptied and
+ * killed, its socket taken, its recording begun anew. */
+static void refuse_conf(const struct command_line *c, const char *conf, const char *line)
+{
+    static const char *const theirs[] = {"control.socket", "trace.file", "redis."};
+    size_t count = sizeof(theirs) / sizeof(theirs[0]) - (c->conf == CONF_TAKEN);
+    for (size_t i = 0; i < count; i++)
+        if (strstr(conf, theirs[i]))
+            fail(OPTIONS_CONF " has %s, which is for a server and not for what is measured: try\n"
+                 "env -u " OPTIONS_CONF " perf/run %s",
+                 i == 2 ? "a Redis" : theirs[i], line);
+}
+
+/* What the environment says of nigh is part of what is measured. */
 static const char *with_conf(const struct command_line *c, char *line)
 {
     const char *said = getenv(OPTIONS_CONF_SAID), *conf = said ? said : getenv(OPTIONS_CONF);
     char *longer = line;
-    if (c->measures && c->conf == CONF_COUNTS && conf && strstr(conf, "redis."))
-        fail(OPTIONS_CONF " has options of a Redis, and what is measured has one of its own: try\n"
-             "env -u " OPTIONS_CONF " perf/run %s", line);
     if (c->measures && c->conf != CONF_IGNORED && conf && *conf) {
+        refuse_conf(c, conf, line);
         longer = must_print("%s (" OPTIONS_CONF "=%s)", line, conf);
         free(line);
     }

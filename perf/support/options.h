@@ -25,8 +25,8 @@ struct option_row {
 #define OPTIONS_CONF_SAID "NIGH_PERF_CONF" /* what they were, where a program has added its own */
 
 enum command_conf {
-    CONF_COUNTS,  /* as for any program, and figures say so; but no server in it is measured */
-    CONF_TAKEN,   /* the command takes what it wants of them */
+    CONF_COUNTS,  /* as for any program, and figures say so; what is a server's own is refused */
+    CONF_TAKEN,   /* the same, but that of Redis the command takes what it wants */
     CONF_IGNORED,
 };
 

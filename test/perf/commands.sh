@@ -215,6 +215,8 @@ if [ "$build" != Debug ]; then
         [ -x "$programs/perf_$program" ] || continue
         NIGH_CONF=l1.policy=lru,redis.uri=unix:///nobody try 2 'env -u NIGH_CONF' "$program" "$name"
     done
+    NIGH_CONF=trace.file=$folder/theirs try 2 'has trace.file' load load --redis none --quick
+    [ ! -e "$folder/theirs" ] || fail "load: wrote to the recording of a server"
 fi
 if [ -x "$programs/perf_bench" ]; then
     NIGH_CONF=l1.policy=lru measure 'capacity: objects' bench trace \
