@@ -217,6 +217,25 @@ TEST(health_says_where_misses_come_from)
     close_all(&w, &p);
 }
 
+/* It seemed that keys were new which had been evicted seconds before. */
+TEST(health_says_how_soon_the_evicted_are_forgotten)
+{
+    struct nigh_options o = NIGH_OPTIONS_INIT;
+    struct world w;
+    struct place p;
+    make_place(&p);
+    o.control_socket = p.path;
+    o.l1_memory = 4u << 20;
+    world_open(&w, &o, NULL);
+    REQUIRE(CHECK_WITHIN(WORLD_PATIENCE_MS, listens(&p)));
+    fetch_many(&w, 0, 200);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, strstr(ask(&p, "health\n"), "nothing (or it is forgotten) "));
+    put_many(&w, 1000 + 2 * l1_fates_kept(w.cache->l1));
+    CHECK_WITHIN(WORLD_PATIENCE_MS, strstr(ask(&p, "health\n"), ": nothing (or it is forgotten: "
+                                                               "half of the evicted are within "));
+    close_all(&w, &p);
+}
+
 static bool has_comma_in_number(const char *text)
 {
     for (const char *at = text; (at = strchr(at, ',')); at++)

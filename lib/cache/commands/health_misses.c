@@ -9,9 +9,12 @@
 #include "cache/commands/health.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 
 #include "cache/inspect/reasons.h"
 #include "cache/report/gauges.h"
+#include "cache/say.h"
+#include "cache/space_l1.h"
 
 #define MISSES_MANY 100u /* fewer say nothing, and hurt nobody */
 #define SHARE_SAID 5.0   /* of a hundred */
@@ -25,11 +28,44 @@ static uint64_t lately(struct command *c, enum trend_count which)
     return sum;
 }
 
-/* Says what L1 had of the keys that were missed: of a sample. */
+/* Returns after how long half of what a table has evicted is forgotten: one key takes the place of
+ * another by chance (l1/fates.h), and of `kept` places half are taken anew by ln 2 times as many.
+ * UINT64_MAX: longer than the minute that is told of. */
+static uint64_t half_life_ns(const struct l1 *l1, uint64_t gone, uint64_t span_ns)
+{
+    double kept = (double)l1_fates_kept(l1);
+    return (double)gone > kept ? (uint64_t)(.69 * kept / (double)gone * (double)span_ns)
+                               : UINT64_MAX;
+}
+
+/* Returns the same of the table that forgets soonest. */
+static uint64_t soonest_half_life_ns(struct command *c)
+{
+    uint64_t shared = 0, span_ns = 0, soonest_ns = UINT64_MAX;
+    for (uint32_t i = 0; i < space_count(c->cache); i++) {
+        const struct nigh_space *space = c->cache->spaces[i];
+        const struct trend *t = &space->trend;
+        const struct l1 *apart = space_l1_apart(space);
+        uint64_t gone = trend_lately(t, TREND_EVICTED) + trend_lately(t, TREND_REFUSED);
+        if (apart) {
+            uint64_t own_ns = half_life_ns(apart, gone, trend_span_ns(t, TREND_MINUTE));
+            soonest_ns = u64_min(soonest_ns, own_ns);
+            continue;
+        }
+        shared += gone;
+        span_ns = u64_max(span_ns, trend_span_ns(t, TREND_MINUTE));
+    }
+    return u64_min(soonest_ns, half_life_ns(c->cache->l1, shared, span_ns));
+}
+
+/* Says what L1 had of the keys that were missed: of a sample. Where more goes than is remembered
+ * most of the evicted are among those of which it had nothing: that is said. */
 static void say_causes(struct command *c)
 {
-    static const char *const words[] = {
-        "nothing (or it is forgotten)",
+    uint64_t half_ns = soonest_half_life_ns(c);
+    char nothing[140] = "nothing (or it is forgotten)";
+    const char *const words[] = {
+        nothing,
         "\"does not exist\" that expired",
         "a value that expired",
         "one that was evicted or refused",
@@ -37,6 +73,9 @@ static void say_causes(struct command *c)
         "one not good enough or too large, or a failed load",
     };
     const char *before = "misses: what L1 had of their keys: ";
+    if (half_ns != UINT64_MAX)
+        snprintf(nothing, sizeof(nothing), "nothing (or it is forgotten: half of the evicted are "
+                                           "within %s)", said_span(half_ns).text);
     uint64_t sum = 0;
     for (unsigned i = 0; i < ARRAY_COUNT(words); i++)
         sum += lately(c, TREND_MISS_OF + i);
