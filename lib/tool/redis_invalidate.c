@@ -45,7 +45,9 @@ static int say_deaf(const struct redis_node *n)
     fprintf(stderr, "nigh: told to nobody: no node has come to the prefix %s within the time, and ",
             n->prefix);
     if (n->others > 0)
-        fprintf(stderr, "%u listen there: are they nodes that are stopped?\n", n->others);
+        fprintf(stderr, n->others == 1 ? "%u listens there: is it a node that is stopped?\n"
+                                       : "%u listen there: are they nodes that are stopped?\n",
+                n->others);
     else if (redis_is_old(n))
         fprintf(stderr, "one of wire version 1 may be there: tell such a process, or its nigh\n");
     else

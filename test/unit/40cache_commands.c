@@ -377,7 +377,7 @@ TEST(spaces_are_listed_and_asked_one_by_one)
     check_none_is_one_word(ask(&p, "options\n"));
     CHECK_STR(ask(&p, "set s space.memory 8m\n"),
               "ok\nnote: the space has a table of its own from now on, which begins empty: L1 has "
-              "dropped 1 values of it, and brings them again as they are asked for\n\n");
+              "dropped 1 value of it, and brings it again when asked for\n\n");
     CHECK_STR(ask(&p, "get s space.memory\n"), "8MiB\n\n");
     CHECK(strstr(ask(&p, "spaces\n"), "\nof last: less than a minute since a cap was set\n"));
     CHECK_STR(ask(&p, "set s space.memory 9m\n"), "ok\n\n");

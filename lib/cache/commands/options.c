@@ -7,6 +7,7 @@
 
 #include <inttypes.h>
 
+#include "base/text.h"
 #include "cache/report/formats.h"
 #include "cache/report/gauges.h"
 #include "cache/report/shards.h"
@@ -245,8 +246,9 @@ static void set_space_memory(struct command *c, struct nigh_space *space, const 
     int64_t moved = before.spaces - after.spaces, dropped = before.entries - after.entries;
     if (moved == 1 && dropped > 0)
         control_print(c->reply, "note: the space has a table of its own from now on, which begins "
-                                "empty: L1 has dropped %" PRId64 " values of it, and brings them "
-                                "again as they are asked for\n", dropped);
+                                "empty: L1 has dropped %" PRId64 " value%s of it, and brings %s "
+                                "again when asked for\n", dropped, plural((uint64_t)dropped),
+                      dropped == 1 ? "it" : "them");
     else if (moved > 1 && dropped > 0)
         control_print(c->reply, "note: %" PRId64 " spaces have tables of their own from now on, "
                                 "which begin empty: L1 has dropped %" PRId64 " values of them, and "
