@@ -8,9 +8,9 @@
 //
 // - A server on the brink of its memory refuses now and then: it is over after QUIET_NS without.
 // - What was refused may not be asked for again: it is forgotten after FORGET_NS.
-// - A right that lacks is not there because something was served: of the fills only those publish
-//   for which somebody waits. It is over when the server says that the right is there (rights.c).
-//   And one that lacks is told before anything is refused for it.
+// - A right that lacks is not there because something was served that does not need it. It is over
+//   when the server says that the right is there (rights.c). And one that lacks is told before
+//   anything is refused for it.
 //
 // An error that ends the connection (is_fatal() in pipeline.c) is the reason of an outage. Where
 // the handshake does not meet it (a master that wants replicas to write) the next connection comes
@@ -83,7 +83,7 @@ void health_lacks(struct link *link)
         return;
     log_write(link->env->log, NIGH_LOG_WARN, &own,
               refuses ? "redis at %s refuses a request: %s"
-                      : "redis at %s would refuse requests: %s",
+                      : "redis at %s gives too few rights: %s",
               link_shown(link), link->lacks);
     outage_told(&link->refusal, link->lacks);
 }

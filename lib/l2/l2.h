@@ -637,8 +637,7 @@ struct l2_problem {
     char first[L2_PROBLEM_BYTES]; /* why it began, where that is known; may be the same */
     uint64_t for_ms;              /* for how long that has been so: since the last answer */
     uint32_t refused;             /* what a server refuses that is connected, of enum l2_work */
-    bool unheard;                 /* PUBLISH is forbidden: who waits for a fill is not woken */
-    bool only_unheard;            /* ... and nothing else is */
+    bool unheard;                 /* PUBLISH is forbidden: others hear late, or not (fills) */
 };
 void l2_problem_read(struct l2 *l2, struct l2_problem *ret);
 void l2_channel_problem_read(struct l2_channel *ch, struct l2_problem *ret);

@@ -100,12 +100,9 @@ const uint8_t *needs_clock(const struct reply *reply)
     return has ? told + ARRAY_COUNT(needs) : NULL;
 }
 
-bool needs_lack(const char *problem, const char *command, bool *ret_alone)
+bool needs_lack(const char *problem, const char *command)
 {
-    size_t len = strlen(command), front = strlen(FORBIDDEN);
-    const char *from = strncmp(problem, FORBIDDEN, front) == 0 ? problem
-                                                               : strstr(problem, "; " FORBIDDEN);
-    const char *at = from ? strstr(from, command) : NULL;
-    *ret_alone = at == problem + front && strncmp(at + len, OURS, strlen(OURS)) == 0;
-    return at;
+    bool first = strncmp(problem, FORBIDDEN, strlen(FORBIDDEN)) == 0;
+    const char *from = first ? problem : strstr(problem, "; " FORBIDDEN);
+    return from && strstr(from, command);
 }

@@ -30,7 +30,7 @@ bool needs_are_met(const struct reply *reply, char *problem, size_t size, const 
 /* Takes from such a reply where the clock stood: its id and position, of 8 bytes each. NULL: that
  * is not told. */
 const uint8_t *needs_clock(const struct reply *reply);
-/* Whether such a reason has this command among those that are forbidden; *ret_alone: no other. */
-bool needs_lack(const char *problem, const char *command, bool *ret_alone);
+/* Whether such a reason has this command among those that are forbidden. */
+bool needs_lack(const char *problem, const char *command);
 
 #endif

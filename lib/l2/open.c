@@ -373,14 +373,14 @@ void l2_problem_read(struct l2 *l2, struct l2_problem *ret)
     uint64_t now_ns = clock_now_ns(l2->env->clock);
     ret->text[0] = ret->first[0] = '\0';
     ret->refused = 0;
-    ret->unheard = ret->only_unheard = false;
+    ret->unheard = false;
     for (uint32_t i = 0; i < l2->link_count && ret->text[0] == '\0'; i++)
         outage_read(&l2->links[i]->outage, now_ns, ret);
     for (uint32_t i = 0; i < l2->link_count && ret->text[0] == '\0'; i++) {
         outage_read(&l2->links[i]->refusal, now_ns, ret);
         if (ret->text[0] != '\0') /* else the refusal begins just now */
             ret->refused = atomic_load_explicit(&l2->links[i]->refused, memory_order_relaxed);
-        ret->unheard = needs_lack(ret->text, "PUBLISH", &ret->only_unheard);
+        ret->unheard = needs_lack(ret->text, "PUBLISH");
     }
     if (ret->text[0] == '\0' && l2->tls)
         tls_problem_read(l2->tls, ret);

@@ -327,6 +327,15 @@ static void note_server(struct link *link, const struct l2_clock *clock)
     pthread_mutex_unlock(&link->lock);
 }
 
+/* Notes that nobody heard of a change, not even we who listen: perhaps we may not publish. */
+static void note_unheard(struct link *link)
+{
+    pthread_mutex_lock(&link->lock);
+    bool listens = link->channel != NULL;
+    pthread_mutex_unlock(&link->lock);
+    link->rights_doubted = link->rights_doubted || listens;
+}
+
 /*
  * Takes a reply, which should answer the request. < 0: it does not, and no later reply can be
  * trusted: the replies may be shifted by one, because somebody else wrote into our socket. A script
@@ -344,6 +353,8 @@ static int take_answer(struct link *link, struct request *r, struct reply *reply
         r->answer->reply = reply;
         if (NIGH_UNLIKELY(health_is_bad(link)))
             health_served(link, work_shown(r));
+        if (r->answer->public.counted && r->answer->public.heard == 0)
+            note_unheard(link);
         note_server(link, &r->answer->public.clock);
     } else {
         reply_free(reply);

@@ -8,8 +8,9 @@
 // is served. The question is asked once in RIGHTS_NS, whatever is refused, and changes nothing; and
 // once a right lacks, again and again until it is there, for that ends the refusal (health.c).
 //
-// A right may be gone for long before anything is refused (who only loads publishes for those who
-// wait), and this node was said to be well. So it is asked each LOOK_NS, too.
+// A right may be gone for long before anything is refused, or be one for which nothing is: a script
+// that may not PUBLISH has done all else, and nobody hears of it. So it is asked each LOOK_NS, too,
+// and when not even this node would have heard of its change.
 
 #include "l2/client.h"
 #include "l2/needs.h"

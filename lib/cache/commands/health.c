@@ -144,11 +144,13 @@ static bool say_wrong(struct command *c)
         say_refusal(c, "degraded", &p);
     else if (p.text[0])
         control_print(c->reply, "degraded: %s\n", p.text);
-    if (p.refused & (L2_LEASES | L2_READS | (p.only_unheard ? 0 : L2_FILLS)))
+    if (p.refused & (L2_LEASES | L2_READS | L2_FILLS))
         control_print(c->reply, "clients: what L1 lacks each process may have to load for "
                                 "itself\n");
     if (p.unheard)
-        control_print(c->reply, "clients: where another node waits for a load of this one, it "
+        control_print(c->reply, "clients: other nodes hear of changes made here with their next "
+                                "beat, not at once\n"
+                                "clients: where another node waits for a load of this one, it "
                                 "waits for all of lease.time\n");
     return p.text[0] != '\0';
 }

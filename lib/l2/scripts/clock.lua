@@ -51,7 +51,8 @@ end
 
 -- One more change: its position and nonce into the clock, its frame into the log and the channel.
 -- groups: numbers 2 x slot, + 1 if soft. front: of the frame, up to the replid. For most changes
--- tell.lua does the same. Returns how many heard it.
+-- tell.lua does the same. Returns how many heard it: 0 where the user may not publish, for the log
+-- has it, and beats bring it.
 --
 -- Counted in a double: exact below 2^53, which is 285 years at a million changes a second.
 local function append(log, channel, nonce, front, tail, slots, groups)
@@ -72,5 +73,5 @@ local function append(log, channel, nonce, front, tail, slots, groups)
     set_head(9, packed .. nonce .. struct.pack('<I4', weight))
     put_head(9, TOLD_BYTES)
     add_to_log(log, log_limit(weight), seq, logged)
-    return redis.call('PUBLISH', channel, frame)
+    return tonumber(redis.pcall('PUBLISH', channel, frame)) or 0
 end

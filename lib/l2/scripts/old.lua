@@ -55,7 +55,7 @@ local function tell_old(old_clk, old_log, old_channel, slots, groups, front, tai
     local frame = OLD_HEAD .. string.sub(front, 5) .. id .. packed .. string.sub(tail, 1, 8) ..
         ZERO .. string.sub(tail, 17)
     add_to_log(old_log, LOG_MAX, seq, frame)
-    redis.call('PUBLISH', old_channel, frame)
+    redis.pcall('PUBLISH', old_channel, frame)
     set_head(OLD_AT, id .. packed)
 end
 

@@ -63,4 +63,4 @@ else
     call('SETRANGE', clk, '8', struct.pack('<I8c8I4', seq, nonce, weight))
     add_to_log(keys[2], log_limit(weight), seq, logged)
 end
-return struct.pack('<c32I4', stamp, call('PUBLISH', argv[5], frame))
+return struct.pack('<c32I4', stamp, tonumber(redis.pcall('PUBLISH', argv[5], frame)) or 0)

@@ -5,5 +5,5 @@
 local function wake(held, channel, front, tail)
     if string.sub(held, 9, 9) ~= '\1' then return end
     local id = head == '' and ZERO or string.sub(head, 1, 8)
-    redis.call('PUBLISH', channel, front .. id .. string.rep(ZERO, 3) .. tail)
+    redis.pcall('PUBLISH', channel, front .. id .. string.rep(ZERO, 3) .. tail)
 end
