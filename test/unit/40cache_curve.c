@@ -69,9 +69,10 @@ TEST(it_is_a_small_table_for_people_and_json_for_machines)
     CHECK_EQ(needed, (long)strlen(text));
     CHECK(strstr(text, "\"on\":true") && strstr(text, "\"cap\":67108864"));
     char cut[9];
-    CHECK_EQ(nigh_curve(cache, NIGH_STATS_JSON, cut, sizeof(cut)), needed);
+    CHECK_WITHIN(20000, /* what is told of the time may change between two calls */
+                 (needed = nigh_curve(cache, NIGH_STATS_JSON, cut, sizeof(cut)),
+                  nigh_curve(cache, NIGH_STATS_JSON, NULL, 0) == needed));
     CHECK_EQ(strlen(cut), 8);
-    CHECK_EQ(nigh_curve(cache, NIGH_STATS_JSON, NULL, 0), needed);
     CHECK_EQ(nigh_curve(cache, NIGH_STATS_PROMETHEUS, text, sizeof(text)), NIGH_EINVAL);
     nigh_close(cache);
 }
