@@ -100,7 +100,8 @@ static const struct command commands[] = {
      NO_END, WHAT, WHAT | PREFIX, ask_invalidate,
      "At a socket, or with --redis without any process. It returns when Redis has accepted the "
      "change, which counts from then in every node (exit status 0), or when --timeout is over "
-     "(2), and says how many others heard of it (of the last part, where there are many keys). "
+     "(2), and says how many others heard of it (of the last part, where there are many keys): "
+     "nodes, and whoever else listens on the channel, as nigh watch does. "
      "With --redis the status is 1 where nobody did. Which spaces there are is the nodes' own: "
      "of one that has stored nothing in Redis lately it warns, and nodes hear of any. "
      "With --stdin more keys, or tags, come from the standard input, one a line. "
