@@ -18,7 +18,7 @@ static void say_times(struct command *c, const struct took *t)
 {
     if (t->count > 0)
         control_print(c->reply, "redis: requests took %s (median), %s (p99) ",
-                      said_span(t->median_ns).text, said_span(t->p99_ns).text);
+                      said_bound(t->median_ns).text, said_bound(t->p99_ns).text);
     else
         control_print(c->reply, "redis: no request for a value was answered ");
     say_window(c, t);
