@@ -53,6 +53,12 @@ static void copy_now(void)
     f.has_copy = true;
 }
 
+static void take_copy(struct server *s)
+{
+    store_copy(&s->store, &f.copy);
+    judge_forgotten(f.copied_ns);
+}
+
 /* ---- evictions ---- */
 
 static bool is_evicted(const struct value *v, int what)
@@ -160,7 +166,7 @@ static void restart(const struct step *step)
     if (step->b == 0 || step->b == 3 || (step->b == 2 && !f.has_copy))
         store_clear(&s->store);
     else if (step->b == 2)
-        store_copy(&s->store, &f.copy);
+        take_copy(s);
     judge_lost(s->index, CLOCK_NEVER_NS); /* another identity: nothing is excused */
     server_new_replid(s);
     s->scripts_known = 0;
@@ -174,7 +180,7 @@ static void promote(void)
     struct server *s = other();
     if (!f.has_copy)
         copy_now();
-    store_copy(&s->store, &f.copy);
+    take_copy(s);
     server_new_replid(s);
     s->scripts_known = 0;
     s->down = false;

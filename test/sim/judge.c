@@ -386,6 +386,28 @@ void judge_lost(int server, uint64_t since_ns)
     memset(j.stored_floor[server], 0, sizeof(j.stored_floor[server]));
 }
 
+/* Returns when a server executed last what a node's cover is about, told again or not; 0: never. */
+static uint64_t last_executed(const struct cover *own)
+{
+    uint64_t last_ns = 0;
+    for (uint32_t i = 0; i < j.cover_count; i++) {
+        const struct cover *c = &j.covers[i];
+        if (c->node == -1 && c->key == own->key && c->version >= own->version)
+            last_ns = u64_max(last_ns, c->done_ns);
+    }
+    return last_ns;
+}
+
+void judge_forgotten(uint64_t since_ns)
+{
+    uint64_t told_ns = world_now() + RECONNECT_NS;
+    for (uint32_t i = 0; i < j.cover_count; i++) {
+        struct cover *c = &j.covers[i];
+        if (c->hard && c->done_ns + LOST_NS < told_ns && last_executed(c) >= since_ns)
+            c->hard = false;
+    }
+}
+
 void judge_valid(int server, bool valid)
 {
     for (uint32_t i = 0; valid && j.invalid[server] && i < j.cover_count; i++) {
@@ -423,6 +445,7 @@ static void note_clock(struct server *s, unsigned db)
         if (j.clock_count < ARRAY_COUNT(j.clocks))
             j.clocks[j.clock_count++] = id;
         TRACE(-1, "      redis %d has a new clock %016llx", s->index, (unsigned long long)id);
+        judge_forgotten(0); /* it knows no tags' floors */
         return;
     }
 }

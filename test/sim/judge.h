@@ -19,7 +19,10 @@
  *   settled   when all is well again every node is trusted and shows what the origin has
  *
  * Lost changes: a server that is rolled back, left, or demoted takes changes with it. Those count
- * again LOST_NS after that, by when their issuers have issued them anew.
+ * again LOST_NS after that, by when their issuers have issued them anew. (A server with another
+ * identity excuses nothing: all is stale. But its copy may lack more than issuers remember, which is
+ * what was executed first in the last LOST_NS, and a new clock has no floors of tags: what was
+ * removed before may come back, marked as stale.)
  */
 #ifndef NIGH_SIM_JUDGE_H
 #define NIGH_SIM_JUDGE_H
@@ -28,6 +31,7 @@
 
 #define KEYS 6
 #define LOST_NS (10 * SIM_S)
+#define RECONNECT_NS SIM_S
 
 enum target { TARGET_KEY, TARGET_TAG, TARGET_SPACE, TARGET_ALL };
 
@@ -81,6 +85,9 @@ void judge_script(struct session *session, int script, struct bytes reply);
 void judge_stored(struct session *session, struct bytes key, struct bytes value);
 /* The server's data are another's from now on: what it alone executed since `since_ns` is lost. */
 void judge_lost(int server, uint64_t since_ns);
+/* Notes that a server comes up without what was executed since then: what its issuers do not remember
+ * any more by the time they are connected will not be told again. */
+void judge_forgotten(uint64_t since_ns);
 /* Whether changes executed by that server count now: not while it is the wrong one to ask. */
 void judge_valid(int server, bool valid);
 /* The servers' wall clock has stepped. */
