@@ -20,8 +20,8 @@
  *
  * Lost changes: a server that is rolled back, left, or demoted takes changes with it. Those count
  * again LOST_NS after that, by when their issuers have issued them anew. (A server with another
- * identity excuses nothing: all is stale. But its copy may lack more than issuers remember, which is
- * what was executed first in the last LOST_NS, and a new clock has no floors of tags: what was
+ * identity excuses nothing: all is stale. But its copy may lack more than issuers remember, who
+ * remember what was executed in the last LOST_NS, and a new clock has no floors of tags: what was
  * removed before may come back, marked as stale.)
  */
 #ifndef NIGH_SIM_JUDGE_H
@@ -85,7 +85,7 @@ void judge_script(struct session *session, int script, struct bytes reply);
 void judge_stored(struct session *session, struct bytes key, struct bytes value);
 /* The server's data are another's from now on: what it alone executed since `since_ns` is lost. */
 void judge_lost(int server, uint64_t since_ns);
-/* Notes that a server comes up without what was executed since then: what its issuers do not remember
+/* Notes that a server comes up without what was executed since then: what issuers do not remember
  * any more by the time they are connected will not be told again. */
 void judge_forgotten(uint64_t since_ns);
 /* Whether changes executed by that server count now: not while it is the wrong one to ask. */
