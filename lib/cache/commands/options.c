@@ -7,7 +7,7 @@
 
 #include <inttypes.h>
 
-#include "base/text.h"
+#include "base/base.h"
 #include "cache/report/formats.h"
 #include "cache/report/gauges.h"
 #include "cache/report/shards.h"
