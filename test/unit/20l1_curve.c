@@ -235,7 +235,7 @@ TEST(a_small_cap_is_told_soon)
     uint64_t hits = 0;
     make_trace();
     open_small(&c, NIGH_POLICY_LRU, 500, true);
-    for (unsigned i = 0; i < 30000; i++) {
+    for (unsigned i = 0; i < FEW_REQUESTS; i++) {
         hits += ask(&c, trace[i]);
         if (i % 64 == 0)
             rest(&c);
