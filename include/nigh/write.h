@@ -53,10 +53,11 @@ extern "C" {
  * ticket keeps nothing in the background: the old value is deleted.
  *
  * Before the cache has heard from Redis for the first time (milliseconds after nigh_open()) a value
- * cannot be sent so that other nodes take it. A put waits for that, while the first connection is
- * made: so a program that opens, puts, gets 0 and closes has warmed the others. If nothing is heard
- * the value is not stored: NIGH_QUEUED (NIGH_REFUSED in a guest, coherence.guest, that is alone).
- * In the background a put waits for nobody, and a value of that time is given up as told above.
+ * cannot be sent so that other nodes take it. A put without a ticket waits for that, while the
+ * first connection is made: so a program that opens, puts, gets 0 and closes has warmed the others.
+ * If nothing is heard the value is not stored: NIGH_QUEUED, or NIGH_REFUSED where Redis was told
+ * all the same, as by a guest (coherence.guest) that is alone. In the background a put waits for
+ * nobody, and a value of that time is given up as told above.
  *
  * @param value  not NULL; for an empty value any pointer, and len 0
  * @param len    0 .. NIGH_VALUE_MAX
@@ -77,7 +78,8 @@ extern "C" {
  *           (with call->miss it stays); NIGH_EBUSY only with NIGH_BACKGROUND: no room, nothing was
  *           done
  * Threads   any
- * Blocks    up to the L2 deadline; never with NIGH_BACKGROUND
+ * Blocks    up to the L2 deadline, before Redis was heard of up to twice that; never with
+ *           NIGH_BACKGROUND
  */
 int nigh_put(struct nigh_space *space, const void *key, size_t key_len, const void *value,
              size_t len, const struct nigh_call *call);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cache/cache.h"
 #include "support/async.h"
 #include "support/origin.h"
 
@@ -108,6 +109,35 @@ TEST(a_put_does_not_wait_for_a_server_that_is_not_there)
         puts_nothing(&w, NULL, NIGH_QUEUED);
         world_close(&w);
     }
+}
+
+/* What it stores goes by the ticket, which was taken before: a clock that comes meanwhile is of no
+ * use to it. So it does not wait for a server that accepts, and never answers. */
+TEST(a_put_with_a_ticket_of_that_time_waits_for_nothing)
+{
+    struct redis server;
+    struct world w;
+    redis_start(&server, NULL);
+    redis_pause(&server);
+    struct nigh_options o = patient_options(&server);
+    o.connect_timeout_ms = LONG_MS;
+    o.l2_deadline_ms = LONG_MS;
+    origin_init(&w.origin);
+    world_open_with(&w, &o, NULL, &w.origin);
+    struct nigh_miss miss = {.stamp = l1_ticket(w.cache->l1)}; /* without a lease */
+    struct nigh_call call = NIGH_CALL_INIT;
+    call.miss = &miss;
+    uint64_t began_ms = check_now_ms();
+    CHECK_EQ(nigh_put(w.space, "k", 1, "v", 1, &call), 0);
+    struct nigh_miss another = {.stamp = l1_ticket(w.cache->l1)};
+    struct nigh_pair pair = {.key = {"l", 1}, .value = "v", .len = 1, .miss = &another};
+    int outcome;
+    CHECK_EQ(nigh_put_many(w.space, &pair, 1, NULL, &outcome), 0);
+    CHECK_EQ(outcome, 0);
+    CHECK_LT(check_now_ms() - began_ms, LONG_MS / 2);
+    redis_resume(&server);
+    world_close(&w);
+    redis_stop(&server);
 }
 
 /* Its beats are answered, and bring no clock. */

@@ -209,12 +209,11 @@ int put_in_front(struct writing *w, bool sends, const struct nigh_call *call)
 static int put_with_l2(struct writing *w, const struct nigh_call *call)
 {
     const struct nigh_space *space = w->draft.space;
-    bool misses = call && call->miss;
+    if (call && call->miss)
+        return cache_in_background(call) ? put_fill_behind(w, call) : put_missed(w, call);
     if (cache_in_background(call))
-        return misses ? put_fill_behind(w, call) : put_behind(w, call, NULL);
+        return put_behind(w, call, NULL);
     bool sends = put_may_send(space, cache_l2_deadline_ns(space->cache, call));
-    if (misses)
-        return put_missed(w, call);
     if (w->draft.position.identity == 0)
         writing_look_anew(w); /* it had to wait */
     put_name(w);

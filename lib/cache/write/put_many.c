@@ -223,10 +223,18 @@ static uint32_t pairs_of_step(const struct nigh_pair *pairs, size_t count)
     return n;
 }
 
+/* Whether one of the pairs is put without a ticket, and somebody waits for it. */
+static bool changes(const struct step *s, const struct nigh_call *call)
+{
+    bool plain = false;
+    for (uint32_t i = 0; i < s->count && !plain; i++)
+        plain = !s->pairs[i].miss;
+    return plain && s->space->cache->coherence && !cache_in_background(call);
+}
+
 static void put_step(struct step *s, const struct nigh_call *call)
 {
-    s->sends = s->space->cache->coherence && !cache_in_background(call) &&
-               put_may_send(s->space, s->deadline_ns);
+    s->sends = changes(s, call) && put_may_send(s->space, s->deadline_ns);
     for (uint32_t i = 0; i < s->count; i++)
         begin_one(s, i, call);
     drop_duplicates(s);
