@@ -8,6 +8,17 @@
 
 /* ---- entries ---- */
 
+bool space_l1_still_has(const struct nigh_space *space, const struct l1_key *key, uint64_t stamp)
+{
+    if (l1_key_current(space->cache->l1, key, stamp))
+        return true;
+    rcu_enter();
+    const struct l1_entry *e = space_l1_find_rcu(space, key);
+    bool there = e && l1_entry_stamp(e) == stamp;
+    rcu_leave();
+    return there;
+}
+
 /* An entry that was created for another table than it would be looked for in is not stored at
  * all. */
 enum l1_store_result space_l1_store(struct nigh_space *space, const struct l1_key *key,

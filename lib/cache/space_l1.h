@@ -57,6 +57,10 @@ static inline struct l1_entry *space_l1_find_rcu(const struct nigh_space *space,
     return NIGH_LIKELY(l1) ? l1_find_rcu(l1, key) : NULL;
 }
 
+/* Returns whether L1 still has what it had of a key with this stamp. A floor of the key that has
+ * not risen above it is enough; one that has does not tell the contrary, for keys share floors. */
+bool space_l1_still_has(const struct nigh_space *space, const struct l1_key *key, uint64_t stamp);
+
 /* Count how a store went. */
 void space_l1_count_store(struct nigh_space *space, enum l1_store_result result);
 

@@ -5,6 +5,7 @@
 #include "cache/value/verdict.h"
 
 #include "cache/value/freshness.h"
+#include "l1/core.h"
 #include "support/origin.h"
 #include "support/redis.h"
 
@@ -261,8 +262,9 @@ TEST(in_doubt_an_absence_ages_while_its_load_runs)
 }
 
 /* What L1 has is too old for the call. While Redis is asked another caller brings a new value, here
- * alone: one that waited for Redis, too, would be removed when its connection ends. */
-TEST(a_load_that_failed_called_stale_what_another_call_had_just_brought)
+ * alone: one that waited for Redis, too, would be removed when its connection ends. And another key
+ * may be invalidated, whose floor is this one's as well. */
+static void bring_during_a_load_that_fails(bool raises)
 {
     struct redis server;
     struct world w;
@@ -280,8 +282,22 @@ TEST(a_load_that_failed_called_stale_what_another_call_had_just_brought)
     struct nigh_miss miss = {.stamp = l1_ticket(w.cache->l1)}; /* without a lease */
     struct nigh_call call = for_a_put(&miss);
     CHECK_EQ(nigh_put(w.space, "k", 1, "new", 3, &call), 0);
+    struct l1_key key = l1_key_of(w.cache->l1, w.space->id, "k", 1);
+    bool ok;
+    if (raises)
+        floors_raise_key(w.cache->l1->floors, key.hash, 0, &ok);
     redis_stop(&server);
     asker_join(&asker);
     CHECK_ANSWER(asker.answer, NIGH_FRESH, "new");
     world_close(&w);
+}
+
+TEST(a_load_that_failed_called_stale_what_another_call_had_just_brought)
+{
+    bring_during_a_load_that_fails(false);
+}
+
+TEST(a_load_that_failed_called_stale_what_shares_a_floor_with_another_key)
+{
+    bring_during_a_load_that_fails(true);
 }

@@ -55,8 +55,8 @@ void load_land(struct load *l)
 
 /* Returns what to call the value that was found before the load: mostly stale, for which it was
  * loaded. But another call may have brought it while this one looked elsewhere; then it is what L1
- * would answer now. Not to who wants one that is loaded anew; nor if it is about to be removed; and
- * what L2 had was judged by its position there, which an entry does not tell. */
+ * would answer now. Not to who wants one that is loaded anew; nor if it was removed since; and what
+ * L2 had was judged by its position there, which an entry does not tell. */
 static int outcome_of_found(const struct load *l, const struct l1_entry *e)
 {
     const struct nigh *cache = l->space->cache;
@@ -64,7 +64,7 @@ static int outcome_of_found(const struct load *l, const struct l1_entry *e)
     int outcome = verdict_outcome(freshness_verdict(cache, e, &moment), false,
                                   freshness_acceptable(e, &l->call, moment.now_ns));
     bool as_l1 = l->stale_tier == NIGH_TIER_L1 && !(l->call.flags & NIGH_REFRESH) &&
-                 l1_key_current(cache->l1, &l->key, l1_entry_stamp(e));
+                 space_l1_still_has(l->space, &l->key, l1_entry_stamp(e));
     return outcome == NIGH_FRESH && !as_l1 ? NIGH_STALE : outcome;
 }
 

@@ -78,25 +78,15 @@ static bool within_limits(const struct nigh_space *space, const struct landing *
     return freshness_acceptable(landed->entry, call, clock_coarse_ns(&space->cache->clock));
 }
 
-/*
- * Whether an invalidation has removed the stale value that the flight found in L1. The flight may
+/* Whether an invalidation has removed the stale value that the flight found in L1. The flight may
  * have begun, and found it, between the rise of the key's floor and the removal: its ticket does
- * not tell then. A floor alone would not do, for keys share floors; but only where it has risen is
- * it worth a look whether L1 still has the value. (A copy of it in other memory has its stamp.)
- */
+ * not tell then. (A copy of the value in other memory has its stamp.) */
 static bool was_removed(const struct nigh_space *space, const struct l1_key *key,
                         const struct landing *landed)
 {
     if (landed->outcome != NIGH_STALE || landed->tier != NIGH_TIER_L1)
         return false;
-    uint64_t stamp = l1_entry_stamp(landed->entry);
-    if (l1_key_current(space->cache->l1, key, stamp))
-        return false;
-    rcu_enter();
-    const struct l1_entry *e = space_l1_find_rcu(space, key);
-    bool there = e && l1_entry_stamp(e) == stamp;
-    rcu_leave();
-    return !there;
+    return !space_l1_still_has(space, key, l1_entry_stamp(landed->entry));
 }
 
 int landed_take(struct nigh_space *space, const struct l1_key *key, const struct landing *landed,
