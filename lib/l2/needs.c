@@ -12,7 +12,7 @@
 
 #include "l2/script.h"
 
-enum argument { CLOCK, CHANNEL };
+enum argument { CLOCK, CHANNEL, SECTION };
 enum purpose { FOR_ALL, FOR_OLD }; /* FOR_OLD: only beside nodes of wire version 1 */
 
 static const struct need {
@@ -20,7 +20,7 @@ static const struct need {
     enum argument argument;
     enum purpose purpose;
 } needs[] = {
-    {"EVALSHA", CLOCK, FOR_ALL},   {"INFO", CLOCK, FOR_ALL},   {"TIME", CLOCK, FOR_ALL},
+    {"EVALSHA", CLOCK, FOR_ALL},   {"INFO", SECTION, FOR_ALL}, {"TIME", CLOCK, FOR_ALL},
     {"GET", CLOCK, FOR_ALL},       {"GETRANGE", CLOCK, FOR_ALL}, {"SET", CLOCK, FOR_ALL},
     {"SETRANGE", CLOCK, FOR_ALL},  {"DEL", CLOCK, FOR_ALL},    {"PTTL", CLOCK, FOR_ALL},
     {"PEXPIRE", CLOCK, FOR_ALL},   {"XADD", CLOCK, FOR_ALL},   {"XRANGE", CLOCK, FOR_ALL},
@@ -37,6 +37,11 @@ _Static_assert(HEAD_ARGS + 2 * ARRAY_COUNT(needs) <= NEEDS_ARGS_MAX, "NEEDS_ARGS
 
 uint32_t needs_question(const struct keys *names, struct bytes args[NEEDS_ARGS_MAX])
 {
+    const struct bytes arguments[] = {
+        [CLOCK] = names->now.clk,
+        [CHANNEL] = names->now.channel,
+        [SECTION] = bytes_of_string("replication"), /* that one is needed; see usage.c */
+    };
     uint32_t count = HEAD_ARGS;
     args[0] = bytes_of("EVAL", 4);
     args[1] = script_needs;
@@ -44,7 +49,7 @@ uint32_t needs_question(const struct keys *names, struct bytes args[NEEDS_ARGS_M
     args[3] = names->now.clk;
     for (size_t i = 0; i < ARRAY_COUNT(needs); i++) {
         args[count++] = bytes_of_string(needs[i].command);
-        args[count++] = needs[i].argument == CHANNEL ? names->now.channel : names->now.clk;
+        args[count++] = arguments[needs[i].argument];
     }
     return count;
 }

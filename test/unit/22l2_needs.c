@@ -59,7 +59,10 @@ TEST(the_question_names_the_clock_and_the_channel)
     CHECK_MEM(args[3].data, args[3].len, "CLOCK", 5);
     for (uint32_t i = 4; i < count; i += 2) {
         bool channel = bytes_equal(args[i], bytes_of("PUBLISH", 7));
-        CHECK(bytes_equal(args[i + 1], channel ? names.now.channel : names.now.clk));
+        bool info = bytes_equal(args[i], bytes_of("INFO", 4));
+        CHECK(bytes_equal(args[i + 1], channel ? names.now.channel
+                                       : info  ? bytes_of("replication", 11)
+                                               : names.now.clk));
     }
 }
 
