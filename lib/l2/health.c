@@ -113,10 +113,12 @@ void health_served(struct link *link, uint32_t work)
     uint64_t quiet_ns = link->conn.heard_ns - link->refused_ns;
     if (quiet_ns < (link->unserved ? FORGET_NS : QUIET_NS))
         return;
-    if (link->lacks[0])
-        link->rights_doubted = true;
-    else
+    if (!link->lacks[0])
         end_refusal(link);
+    else if (link->unserved)
+        link->rights_doubted = true;
+    else /* what lacks goes on, and nothing is refused for want of it */
+        atomic_store_explicit(&link->refused, 0, memory_order_relaxed);
 }
 
 void health_lacks_none(struct link *link)

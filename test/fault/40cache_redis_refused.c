@@ -277,17 +277,29 @@ TEST(each_right_that_lacks_is_told_and_what_that_means)
     CHECK(health(&s, "", "\nclients: what L1 lacks each process may have to load for itself\n"));
     CHECK(health(&s, "", "\nclients: where another node waits for a load of this one, it waits "));
     CHECK(!health(&s, "", "it began with"));
+    run(&s, "ACL SETUSER app +set"); /* and nothing is refused for want of the other */
+    CHECK_WITHIN(WORLD_PATIENCE_MS, (miss(&s), health(&s, "degraded: NOPERM for PUBLISH", "")));
+    run(&s, "ACL SETUSER app -set");
+    CHECK_WITHIN(WORLD_PATIENCE_MS, (miss(&s), health(&s, "degraded: redis is connected, but "
+                                                          "refuses ", "NOPERM for SET, PUBLISH")));
     run(&s, "ACL SETUSER app +publish +set"); /* no load needs them now */
     CHECK_HEALTH(&s, "ok\n", "\nlast outage: it began with: NOPERM for SET, PUBLISH");
     world_close(&other);
     scene_close(&s);
 }
 
+/* Lets time pass, in which all is answered: a server that is silent for seconds is lost. */
+static void pass_half_a_second(struct world *w)
+{
+    int64_t beats = world_count(w, "beat");
+    world_advance(w, 500);
+    CHECK_WITHIN(WORLD_PATIENCE_MS, (world_tick(w), world_count(w, "beat") > beats));
+}
+
 static bool is_told(struct world *w, const char *problem)
 {
     struct l2_problem p;
-    world_advance(w, 500);
-    nigh_tick(w->cache);
+    pass_half_a_second(w);
     l2_problem_read(w->cache->l2, &p);
     return p.refused == 0 && strncmp(p.text, problem, strlen(problem)) == 0;
 }
@@ -296,8 +308,7 @@ static bool is_well(struct world *w)
 {
     struct l2_problem p;
     struct l2_outage last;
-    world_advance(w, 500);
-    nigh_tick(w->cache);
+    pass_half_a_second(w);
     l2_problem_read(w->cache->l2, &p);
     l2_refusal_read(w->cache->l2, &last);
     return !p.text[0] && !last.text[0];
@@ -313,6 +324,7 @@ TEST(a_right_that_lacks_is_told_before_anything_is_refused)
     snprintf(uri, sizeof(uri), "unix://app:pw@%s", server.socket);
     struct nigh_options o = world_options(&w);
     o.redis_uri = uri;
+    o.beat_ms = 100;
     o.log = hear;
     forget_said();
     world_open(&w, &o, NULL);

@@ -667,7 +667,7 @@ TEST(health_says_what_a_full_redis_has_evicted)
     free(redis_command(&server, "CONFIG SET maxmemory 0"));
     open_with(&w, &p, &server);
     CHECK_WITHIN(WORLD_PATIENCE_MS, strncmp(text = ask(&p, "health\n"), "ok\n", 3) == 0);
-    CHECK(strstr(text, "\nredis: it has evicted 1 keys since it was started (it uses "));
+    CHECK(strstr(text, "\nredis: it has evicted 1 key since it was started (it uses "));
     CHECK(strstr(text, "the order of changes may be among them"));
     text = ask(&p, "stats prometheus\n");
     CHECK(strstr(text, "\n# TYPE nigh_redis_evicted_keys_total counter\n"));
@@ -710,7 +710,7 @@ TEST(health_says_what_requests_take_and_that_redis_is_slow)
     CHECK(strstr(text, ": look at its SLOWLOG, its CPU, and the network\n"));
     stats_add(&w.cache->stats, STATS_L2_TIMEOUT, 200);
     CHECK(strstr(ask(&p, "health\n"), "; 2"));
-    CHECK(strstr(ask(&p, "health\n"), " had no answer in their time: look at "));
+    CHECK(strstr(ask(&p, "health\n"), " had no answer in time: look at "));
     close_all(&w, &p);
     redis_stop(&server);
 }

@@ -356,8 +356,8 @@ static void say_evictions(struct command *c, const struct l2_server *server)
     const struct l2_usage *u = &server->usage;
     if (u->evicted == 0)
         return;
-    control_print(c->reply, "redis: it has evicted %" PRIu64 " keys since it was started",
-                  u->evicted);
+    control_print(c->reply, "redis: it has evicted %" PRIu64 " key%s since it was started",
+                  u->evicted, plural(u->evicted));
     if (u->quiet_ns >= QUIET_LEAST_NS)
         control_print(c->reply, ", none of them in the last %s", said_span(u->quiet_ns).text);
     control_print(c->reply, " (it uses %" PRIu64 " of %" PRIu64 " bytes)", u->memory_bytes,

@@ -33,9 +33,8 @@ static uint64_t lately(struct command *c, enum trend_count which)
  * UINT64_MAX: longer than the minute that is told of. */
 static uint64_t half_life_ns(const struct l1 *l1, uint64_t gone, uint64_t span_ns)
 {
-    double kept = (double)l1_fates_kept(l1);
-    return (double)gone > kept ? (uint64_t)(.69 * kept / (double)gone * (double)span_ns)
-                               : UINT64_MAX;
+    double half = .69 * (double)l1_fates_kept(l1);
+    return (double)gone > half ? (uint64_t)(half / (double)gone * (double)span_ns) : UINT64_MAX;
 }
 
 /* Returns the same of the table that forgets soonest. */

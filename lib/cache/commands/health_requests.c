@@ -36,7 +36,7 @@ static void say_slow(struct command *c, const struct took *t)
         before = "; ";
     }
     if (t->given_up * SLOW_SAID >= t->count && t->given_up > 0) {
-        control_print(c->reply, "%s%" PRIu64 " had no answer in their time", before, t->given_up);
+        control_print(c->reply, "%s%" PRIu64 " had no answer in time", before, t->given_up);
         before = "; ";
     }
     if (*before == ';')

@@ -52,7 +52,7 @@ end
 -- One more change: its position and nonce into the clock, its frame into the log and the channel.
 -- groups: numbers 2 x slot, + 1 if soft. front: of the frame, up to the replid. For most changes
 -- tell.lua does the same. Returns how many heard it: 0 where the user may not publish, for the log
--- has it, and beats bring it.
+-- has it, and beats bring it (or that there was one, too large for the log).
 --
 -- Counted in a double: exact below 2^53, which is 285 years at a million changes a second.
 local function append(log, channel, nonce, front, tail, slots, groups)
